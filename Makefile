@@ -1,0 +1,43 @@
+# make demo: a first answer print from nothing.  make test: everything that is asked of a change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test nightly env env-dev lint clean
+
+demo: env
+	$(BIN)/python -m answerprint demo -o demo
+
+test: env-dev lint
+	$(BIN)/python -m pytest -q -m "not nightly"
+
+nightly: env-dev
+	$(BIN)/python -m pytest -q
+
+lint: env-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+env: $(VENV)/.env
+env-dev: $(VENV)/.env-dev
+
+# torch comes first and alone: resolved together with the rest, pip may pick a build with gigabytes of CUDA.
+$(VENV)/.torch: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." && exit 2)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python tools/install_torch.py constraints.txt
+	touch $@
+
+$(VENV)/.env: $(VENV)/.torch pyproject.toml
+	$(BIN)/pip install -q -c constraints.txt -e '.[demo,fast]'
+	touch $@
+
+$(VENV)/.env-dev: $(VENV)/.torch pyproject.toml
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.env
+
+clean:
+	rm -rf $(VENV) demo build src/*.egg-info

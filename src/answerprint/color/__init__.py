@@ -1,0 +1,1 @@
+"""Color science: pure functions of tensors."""

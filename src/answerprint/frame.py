@@ -1,0 +1,140 @@
+"""Frame and Shot, and the one pixel convention.
+
+Pixels are float32 R'G'B', shape (3, H, W), in the footage's own display encoding (no linearizing on the way in),
+nominal black at 0 and nominal white at 1. Values below 0 and above 1 (sub-blacks, super-whites) are kept. A gray picture has
+three equal channels. Row 0 is the top of the picture. Time is a Fraction of seconds from the clip's first frame.
+
+Tensors of a Frame are never written to in place: frames are shared between operations, windows and threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+FieldOrder = Literal["progressive", "tff", "bff", "unknown"]
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """What a stream says of its color, in FFmpeg's names ("bt709", "smpte170m", "bt2020nc", "arib-std-b67", ...).
+
+    `range` is "limited" or "full"; `siting` is the chroma sample location ("left", "center", "topleft", "top",
+    "bottomleft", "bottom"). "unknown" means untagged. `matrix` is "rgb" for R'G'B' storage.
+    """
+
+    primaries: str = "unknown"
+    transfer: str = "unknown"
+    matrix: str = "unknown"
+    range: str = "unknown"
+    siting: str = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """The code values that a frame was decoded from, kept so that what nobody changed is written back unchanged.
+
+    Attributes:
+        planes: code values as stored, one tensor (h, w) per plane in the order Y, Cb, Cr (or R, G, B), then alpha;
+            uint8 or uint16 for integers, float32 for float storage.
+        layout: FFmpeg pixel format name without endianness ("yuv422p10", "gbrp12", "yuva444p12"), the planar form.
+        color: the tags by which the planes were converted, no entry unknown.
+        pixels: what the planes convert to; a pixel that still equals it was not changed.
+        interlaced: whether chroma was taken per field.
+    """
+
+    planes: tuple[Tensor, ...]
+    layout: str
+    color: ColorTags
+    pixels: Tensor
+    interlaced: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture at one time.
+
+    Attributes:
+        pixels: float32 (3, H, W), see the module's convention.
+        time: seconds from the clip's first frame.
+        color: the tags of `pixels`: what the display encoding is.
+        alpha: the footage's own alpha, float32 (1, H, W) in 0..1, straight; travels to outputs that carry alpha.
+        matte: where masked operations act, float32 (1, H, W) in 0..1; made by `cutout`, never delivered as alpha.
+        depth: distance from the camera, float32 (1, H, W), from a Z channel.
+        field_order: how the lines of this picture were taken.
+        origin: the stored code values, while shape and color are still those of the source.
+    """
+
+    pixels: Tensor
+    time: Fraction
+    color: ColorTags = field(default_factory=ColorTags)
+    alpha: Tensor | None = None
+    matte: Tensor | None = None
+    depth: Tensor | None = None
+    field_order: FieldOrder = "progressive"
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        # A wrong frame is a programmer's error: caught at birth, once, not by every reader of it.
+        if self.pixels.dtype != torch.float32 or self.pixels.ndim != 3 or self.pixels.shape[0] != 3:
+            raise TypeError(
+                f"pixels must be float32 of shape (3, H, W), got {self.pixels.dtype} {tuple(self.pixels.shape)}"
+            )
+        if not isinstance(self.time, Fraction):
+            raise TypeError(f"time must be a Fraction, got {type(self.time).__name__}")
+        for name in ("alpha", "matte", "depth"):
+            plane: Tensor | None = getattr(self, name)
+            if plane is not None and plane.shape != (1, *self.pixels.shape[1:]):
+                raise ValueError(f"{name} has shape {tuple(plane.shape)}, pixels {tuple(self.pixels.shape)}")
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[2])
+
+    def with_pixels(self, pixels: Tensor) -> Frame:
+        """The same moment with other pixels; a change of size drops what was tied to the old grid."""
+        if pixels.shape == self.pixels.shape:
+            return replace(self, pixels=pixels)
+        return replace(self, pixels=pixels, alpha=None, matte=None, depth=None, origin=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A run of frames without a cut, as analysis sees it: the operations before have already worked on it.
+
+    Only the frames that are asked for are worked out.
+
+    Attributes:
+        name: "001", "002", ... or the name in the given shot list.
+        length: number of frames at this point of the chain.
+        rate: frames per second at this point of the chain (nominal where the source has a variable rate).
+        read: gives frames [start, stop) of the shot in order.
+    """
+
+    name: str
+    length: int
+    rate: Fraction
+    read: Callable[[int, int], Iterator[Frame]]
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Frames [start, stop) of the shot, clamped to it."""
+        stop = self.length if stop is None else min(stop, self.length)
+        return self.read(max(start, 0), stop)
+
+    def positions(self, count: int) -> list[int]:
+        """Up to `count` distinct frame numbers spread through the shot, away from its very ends."""
+        count = min(count, self.length)
+        return [(2 * i + 1) * self.length // (2 * count) for i in range(count)]
+
+    def sample(self, count: int) -> list[Frame]:
+        """Up to `count` frames spread evenly through the shot."""
+        return [frame for position in self.positions(count) for frame in self.frames(position, position + 1)]

@@ -1,0 +1,1 @@
+"""Footage in and out: files and sequences, planes and pixels."""

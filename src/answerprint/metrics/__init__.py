@@ -1,0 +1,1 @@
+"""Measuring pictures, and reports of what was done."""

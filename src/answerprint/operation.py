@@ -1,0 +1,195 @@
+"""The one contract of what can be done to a shot, and the helpers that operations are written with.
+
+An operation is a module in `operations/` whose docstring names its method and source. The file's name is its name:
+
+    HANDLES = 2                    # neighbor frames needed on each side; None = the whole shot
+    class Params(Settings): ...    # what the user may say
+    class Findings(Settings): ...  # optional: what analysis found in this shot; editable
+
+    def analyze(shot, params, device) -> Findings: ...           # optional, once per shot
+    def run(frames, params, findings, device) -> Iterator[Frame]: ...
+
+    def handles(params) -> int | None: ...            # optional, where HANDLES depends on the parameters
+    def rate(params, findings) -> Fraction: ...       # optional: frames out per frame in (deinterlacing to fields: 2)
+
+`run` is streaming and sees one shot, or one chunk of it with its handles: a `for` with a `yield` for per-frame work,
+`for window in windows(frames, HANDLES)` for neighbors, `spool(frames)` for the whole shot, local variables for memory.
+`run` must not depend on where its chunk begins: with enough handles, chunks give the same frames as the whole shot.
+`params` and `findings` are all it may decide by; `findings` is None where the module has no Findings.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Self, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from answerprint.frame import Frame, Shot
+from answerprint.settings import Settings
+
+__all__ = ["Operation", "Shot", "Spool", "Window", "fields", "spool", "windows"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One module of `operations/`, with what it left out of the contract filled in."""
+
+    name: str
+    module: ModuleType
+
+    @property
+    def params_type(self) -> type[Settings]:
+        params: type[Settings] = self.module.Params
+        return params
+
+    @property
+    def findings_type(self) -> type[Settings] | None:
+        return getattr(self.module, "Findings", None)
+
+    @cached_property
+    def summary(self) -> str:
+        return (self.module.__doc__ or "").strip().partition("\n")[0]
+
+    def handles(self, params: Settings) -> int | None:
+        """Neighbor frames needed on each side; None = the whole shot."""
+        own: Callable[[Settings], int | None] | None = getattr(self.module, "handles", None)
+        if own is not None:
+            return own(params)
+        constant: int | None = self.module.HANDLES
+        return constant
+
+    def rate(self, params: Settings, findings: Settings | None) -> Fraction:
+        """Frames out per frame in."""
+        own: Callable[[Settings, Settings | None], Fraction] | None = getattr(self.module, "rate", None)
+        return own(params, findings) if own is not None else Fraction(1)
+
+    def analyze(self, shot: Shot, params: Settings, device: torch.device) -> Settings | None:
+        """What this operation finds in the shot; None where it looks at nothing."""
+        own: Callable[[Shot, Settings, torch.device], Settings] | None = getattr(self.module, "analyze", None)
+        return own(shot, params, device) if own is not None else None
+
+    def run(
+        self, frames: Iterator[Frame], params: Settings, findings: Settings | None, device: torch.device
+    ) -> Iterator[Frame]:
+        result: Iterator[Frame] = self.module.run(frames, params, findings, device)
+        return result
+
+
+@dataclass(frozen=True)
+class Window:
+    """A frame with its neighbors; where the shot has none, its first or last frame stands in.
+
+    Attributes:
+        frames: 2 n + 1 frames, the present one in the middle.
+        first: how many of them, from the start, stand in for frames before the shot.
+        last: how many of them, from the end, stand in for frames after it.
+    """
+
+    frames: tuple[Frame, ...]
+    first: int = 0
+    last: int = 0
+
+    @property
+    def center(self) -> Frame:
+        return self.frames[len(self.frames) // 2]
+
+
+def windows(frames: Iterator[Frame], handles: int) -> Iterator[Window]:
+    """Each frame with `handles` neighbors on both sides; one window per frame, in order."""
+    size = 2 * handles + 1
+    held: deque[Frame] = deque(maxlen=size)
+    missing = handles  # stand-ins at the start of `held`
+    for frame in frames:
+        if not held:
+            held.extend([frame] * handles)
+        held.append(frame)
+        if len(held) == size:
+            yield Window(tuple(held), first=missing)
+            missing = max(missing - 1, 0)
+    if not held:
+        return
+    # A shot shorter than its handles never filled the window: its later frames still get theirs.
+    ended = 0
+    while ended < handles:
+        ended += 1
+        held.append(held[-1])
+        if len(held) == size:
+            yield Window(tuple(held), first=missing, last=ended)
+            missing = max(missing - 1, 0)
+
+
+class Spool(Sequence[Frame]):
+    """The frames of a whole shot on disk, indexable in any order, gone when closed. Pixels come back bit for bit."""
+
+    def __init__(self, frames: Iterator[Frame], folder: Path | None = None) -> None:
+        self._file = tempfile.TemporaryFile(prefix="answerprint-spool-", dir=folder)  # noqa: SIM115
+        self._entries: list[tuple[Frame, dict[str, tuple[int, tuple[int, ...]]]]] = []
+        offset = 0
+        for frame in frames:
+            placed: dict[str, tuple[int, tuple[int, ...]]] = {}
+            for name in ("pixels", "alpha", "matte", "depth"):
+                plane: Tensor | None = getattr(frame, name)
+                if plane is not None:
+                    data = plane.detach().cpu().contiguous().numpy()
+                    self._file.write(data.data)
+                    placed[name] = (offset, data.shape)
+                    offset += data.nbytes
+            stub = torch.empty((3, 0, 0), dtype=torch.float32)
+            # The source's code values are not kept: work over a whole shot changes every pixel.
+            kept = replace(frame, pixels=stub, alpha=None, matte=None, depth=None, origin=None)
+            self._entries.append((kept, placed))
+        self._file.flush()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Frame]: ...
+    def __getitem__(self, index: int | slice) -> Frame | list[Frame]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        stub, placed = self._entries[index]
+        planes: dict[str, Any] = {}
+        for name, (offset, shape) in placed.items():
+            data = np.empty(shape, dtype=np.float32)
+            self._file.seek(offset)
+            self._file.readinto(data.data)
+            planes[name] = torch.from_numpy(data)
+        return replace(stub, **planes)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def spool(frames: Iterator[Frame]) -> Spool:
+    """Puts the frames of a whole shot on disk, so that work in any order needs no memory that grows with the shot."""
+    return Spool(frames)
+
+
+def fields(frame: Frame) -> tuple[Tensor, Tensor]:
+    """The two fields of a frame in the order they were taken, each (3, H/2, W).
+
+    An odd height gives the top field one line more. A frame whose order is unknown or progressive is split top field first.
+    """
+    top, bottom = frame.pixels[:, 0::2], frame.pixels[:, 1::2]
+    return (bottom, top) if frame.field_order == "bff" else (top, bottom)

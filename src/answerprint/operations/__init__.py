@@ -1,0 +1,32 @@
+"""What can be done to a shot: one file each; the file's name is the operation's name; this folder is the list."""
+
+import ast
+import importlib
+from pathlib import Path
+
+from answerprint.errors import SettingsError
+from answerprint.operation import Operation
+
+FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The operations there are: the folder is the list."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+
+def summary(name: str) -> str:
+    """First line of the operation's docstring, read without importing it (so that `--help` is quick)."""
+    text = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]
+
+
+def load(name: str) -> Operation:
+    """The operation of that name.
+
+    Raises:
+        SettingsError: there is none; the message lists those there are.
+    """
+    if name not in names():
+        raise SettingsError(f"unknown operation '{name}'; there are: {', '.join(names())}")
+    return Operation(name, importlib.import_module(f"answerprint.operations.{name}"))

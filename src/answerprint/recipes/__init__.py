@@ -1,0 +1,1 @@
+"""How each network is trained: one file per network; the folder is the list."""

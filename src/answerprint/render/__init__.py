@@ -1,0 +1,1 @@
+"""Work is cut up and run."""

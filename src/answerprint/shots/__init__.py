@@ -1,0 +1,1 @@
+"""Breaking footage down into shots, and what was decided for each."""

@@ -1,0 +1,1 @@
+"""The machinery of training; knows no network by name."""
