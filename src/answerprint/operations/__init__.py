@@ -1,17 +1,22 @@
 """What can be done to a shot: one file each; the file's name is the operation's name; this folder is the list."""
 
+from __future__ import annotations
+
 import ast
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from answerprint.errors import SettingsError
-from answerprint.operation import Operation
+
+if TYPE_CHECKING:  # torch takes seconds to import, and listing must be quick
+    from answerprint.operation import Operation
 
 FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The operations there are: the folder is the list."""
+    """The operations there are."""
     return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
 
 
@@ -27,6 +32,8 @@ def load(name: str) -> Operation:
     Raises:
         SettingsError: there is none; the message lists those there are.
     """
+    from answerprint.operation import Operation
+
     if name not in names():
         raise SettingsError(f"unknown operation '{name}'; there are: {', '.join(names())}")
     return Operation(name, importlib.import_module(f"answerprint.operations.{name}"))

@@ -1,0 +1,155 @@
+"""The chain of operations over one chunk of one shot, and the analysis of a shot as the operations before leave it.
+
+A chunk is asked of the chain with the summed handles of its operations; what the handles gave is thrown away by time, so
+chunks put side by side equal the whole shot, bit for bit on the CPU. Operations that change the rate change times, and
+nothing here counts frames past them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+
+from answerprint.frame import Frame, Shot
+from answerprint.media.reader import Clip
+from answerprint.operation import Operation, Spool
+from answerprint.settings import Settings
+from answerprint.shots.boundary import ShotRange
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation of a chain with all it may decide by."""
+
+    operation: Operation
+    params: Settings
+    findings: Settings | None = None
+
+    @property
+    def handles(self) -> int | None:
+        return self.operation.handles(self.params)
+
+    @property
+    def rate(self) -> Fraction:
+        return self.operation.rate(self.params, self.findings)
+
+
+def chain_rate(steps: Sequence[Step]) -> Fraction:
+    """Frames out of the chain per frame in."""
+    return math.prod((step.rate for step in steps), start=Fraction(1))
+
+
+def chain_handles(steps: Sequence[Step]) -> int | None:
+    """Source frames that the chain needs on each side of a chunk; None = the whole shot."""
+    needed = 0
+    for step in reversed(steps):
+        own = step.handles
+        if own is None:
+            return None
+        needed = math.ceil(needed / step.rate) + own
+    return needed
+
+
+def render_chunk(
+    clip: Clip, shot: ShotRange, steps: Sequence[Step], start: int, stop: int, device: torch.device
+) -> Iterator[Frame]:
+    """What the chain makes of the source frames [start, stop) of a shot.
+
+    Args:
+        clip: the source.
+        shot: the shot that holds the chunk; no frame outside it is looked at.
+        steps: the chain, in order, with findings where the operation has them.
+        start: first source frame of the chunk.
+        stop: the source frame after its last.
+        device: where the work is done.
+
+    Yields:
+        The frames whose time lies in the chunk, in order.
+    """
+    handles = chain_handles(steps)
+    first = shot.start if handles is None else max(shot.start, start - handles)
+    last = shot.stop if handles is None else min(shot.stop, stop + handles)
+    opened = clip.frames(first, last)
+    try:
+        frames: Iterator[Frame] = opened
+        for step in steps:
+            frames = step.operation.run(frames, step.params, step.findings, device)
+        # At the ends of the shot there is no neighbor chunk that a frame could belong to.
+        begin = None if start <= shot.start else clip.times[start]
+        end = None if stop >= shot.stop else clip.times[stop]
+        for frame in frames:
+            if end is not None and frame.time >= end:
+                break
+            if begin is None or frame.time >= begin:
+                yield frame
+    finally:
+        close = getattr(opened, "close", None)
+        if close is not None:
+            close()
+
+
+def shot_after(clip: Clip, shot: ShotRange, steps: Sequence[Step], device: torch.device) -> Shot:
+    """The shot as `steps` leave it, worked out only where it is looked at."""
+    rate = chain_rate(steps)
+    length = max(1, int((shot.stop - shot.start) * rate))
+    if chain_handles(steps) is None and steps:
+        return _spooled(clip, shot, steps, rate, device)
+
+    def read(start: int, stop: int) -> Iterator[Frame]:
+        # Frames out come in groups of `numerator` for `denominator` frames in; a chunk begins at a group.
+        group = start // rate.numerator
+        source = shot.start + group * rate.denominator
+        source_stop = min(shot.stop, shot.start + -(-stop // rate.numerator) * rate.denominator)
+        position = group * rate.numerator
+        with closing(render_chunk(clip, shot, steps, source, source_stop, device)) as frames:  # type: ignore[type-var]
+            for frame in frames:
+                if position >= stop:
+                    break
+                if position >= start:
+                    yield frame
+                position += 1
+
+    return Shot(shot.name, length, clip.info.rate * rate, read)
+
+
+def _spooled(clip: Clip, shot: ShotRange, steps: Sequence[Step], rate: Fraction, device: torch.device) -> Shot:
+    """A shot behind an operation that needs the whole of it: worked out once, on disk, on the first look."""
+    spools: list[Spool] = []
+
+    def read(start: int, stop: int) -> Iterator[Frame]:
+        if not spools:
+            spools.append(Spool(render_chunk(clip, shot, steps, shot.start, shot.stop, device)))
+        yield from spools[0][start:stop]
+
+    return Shot(shot.name, max(1, int((shot.stop - shot.start) * rate)), clip.info.rate * rate, read)
+
+
+def analyze_shot(
+    clip: Clip,
+    shot: ShotRange,
+    steps: Sequence[Step],
+    device: torch.device,
+    keep: Callable[[int], bool] = lambda position: False,
+) -> list[Step]:
+    """The same chain with findings: each operation looks at the shot as those before it leave it.
+
+    Args:
+        clip: the source.
+        shot: the shot to look at.
+        steps: the chain; findings that are there already are replaced unless kept.
+        device: where the work is done.
+        keep: whether the step at a position keeps the findings it has (the artist locked it).
+    """
+    done: list[Step] = []
+    for position, step in enumerate(steps):
+        if step.operation.findings_type is None or (keep(position) and step.findings is not None):
+            done.append(step)
+            continue
+        view = shot_after(clip, shot, done, device)
+        done.append(Step(step.operation, step.params, step.operation.analyze(view, step.params, device)))
+    return done
