@@ -20,6 +20,7 @@ An operation is a module in `operations/` whose docstring names its method and s
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,10 @@ class Operation:
 
     name: str
     module: ModuleType
+
+    def __reduce__(self) -> tuple[Callable[[str, str], Operation], tuple[str, str]]:
+        # A module cannot be pickled; worker processes import it again.
+        return _reload, (self.name, self.module.__name__)
 
     @property
     def params_type(self) -> type[Settings]:
@@ -83,6 +88,10 @@ class Operation:
     ) -> Iterator[Frame]:
         result: Iterator[Frame] = self.module.run(frames, params, findings, device)
         return result
+
+
+def _reload(name: str, module: str) -> Operation:
+    return Operation(name, importlib.import_module(module))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,113 @@
+"""The demo clip: a moving camera over freely usable pictures, two shots with a cut, 10-bit, with sound and timecode.
+
+The pictures come with scikit-image (`pip install 'answerprint[demo]'`): the rocket is SpaceX's public-domain (CC0)
+photograph of the DSCOVR launch, the cat Chelsea is Stefan van der Walt's (CC0), and the coffee whose color becomes the
+look is Rachel Michetti's (CC0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+
+from answerprint.errors import AnswerprintError
+from answerprint.frame import ColorTags
+from answerprint.media.pixels import from_rgb
+
+WIDTH, HEIGHT, RATE, SHOT_FRAMES = 1280, 720, 24, 36
+SOUND_RATE = 48_000
+COLOR = ColorTags("bt709", "bt709", "bt709", "limited", "left")
+REFERENCE = "coffee.png"
+
+
+def make(folder: Path) -> tuple[Path, Path]:
+    """Writes the demo's source clip and the reference still.
+
+    Returns:
+        The clip (ProRes 422 HQ, 3 seconds, 01:00:00:00) and the still whose color is to be matched.
+
+    Raises:
+        AnswerprintError: the pictures' package is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    clip, still = folder / "source.mov", folder / "reference.png"
+    still.write_bytes((_pictures() / REFERENCE).read_bytes())
+    with av.open(str(clip), "w", options={"movflags": "write_colr"}) as container:
+        _write(container)
+    return clip, still
+
+
+def _pictures() -> Path:
+    try:
+        import skimage
+    except ImportError:
+        raise AnswerprintError(
+            "the demo's pictures come with scikit-image: pip install 'answerprint[demo]' (make demo does it)"
+        ) from None
+    return Path(skimage.__file__).parent / "data"
+
+
+def _write(container: Any) -> None:
+    video = container.add_stream("prores_ks", rate=RATE, options={"profile": "3", "vendor": "apl0"})
+    video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv422p10le"
+    video.time_base = Fraction(1, RATE)
+    video.metadata["timecode"] = "01:00:00:00"
+    sound = container.add_stream("pcm_s24le", rate=SOUND_RATE, layout="stereo")
+    pictures = [("rocket.jpg", (0.50, 0.45), (0.50, 0.62)), ("chelsea.png", (0.38, 0.5), (0.6, 0.45))]
+    number = 0
+    for name, begin, end in pictures:
+        for pixels in _moving_camera(_pictures() / name, begin, end):
+            for packet in video.encode(_video_frame(pixels, number)):
+                container.mux(packet)
+            number += 1
+    for packet in [*video.encode(None), *sound.encode(_sound(number)), *sound.encode(None)]:
+        container.mux(packet)
+
+
+def _moving_camera(picture: Path, begin: tuple[float, float], end: tuple[float, float]) -> Iterator[np.ndarray]:
+    """A slow pan and push-in, sampled with subpixel accuracy in float; (H, W, 3) R'G'B'."""
+    source = cv2.cvtColor(cv2.imread(str(picture), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+    height, width = source.shape[:2]
+    fit = max(WIDTH / width, HEIGHT / height)
+    for number in range(SHOT_FRAMES):
+        along = number / (SHOT_FRAMES - 1)
+        along = along * along * (3 - 2 * along)
+        scale = fit * (1.12 + 0.16 * along)
+        center = np.array([width, height]) * (np.array(begin) + (np.array(end) - np.array(begin)) * along)
+        view = np.array([WIDTH, HEIGHT]) / 2
+        center = np.clip(center, view / scale, np.array([width, height]) - view / scale)
+        moved = np.column_stack([scale * np.eye(2), view - scale * center])
+        yield cv2.warpAffine(source, moved, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+
+def _video_frame(pixels: np.ndarray, number: int) -> Any:
+    frame = av.VideoFrame(WIDTH, HEIGHT, "yuv422p10le")
+    planes = from_rgb(torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), "yuv422p10", COLOR)
+    for plane, codes in zip(frame.planes, planes, strict=True):
+        rows = np.zeros((plane.height, plane.line_size // 2), dtype=np.uint16)
+        rows[:, : plane.width] = codes.numpy()
+        plane.update(rows.tobytes())
+    frame.pts, frame.time_base = number, Fraction(1, RATE)
+    frame.colorspace, frame.color_range = av.video.reformatter.Colorspace.ITU709, av.video.reformatter.ColorRange.MPEG
+    frame.color_primaries, frame.color_trc = 1, 1
+    return frame
+
+
+def _sound(frames: int) -> Any:
+    """A quiet chord that swells with the picture, as long as it."""
+    count = SOUND_RATE * frames // RATE
+    time = np.arange(count) / SOUND_RATE
+    swell = 0.12 * np.sin(np.pi * np.arange(count) / count) ** 2
+    left, right = (sum(np.sin(2 * np.pi * tone * time) for tone in chord) for chord in [(220, 277.2), (220, 329.6)])
+    samples = np.stack([left * swell, right * swell], axis=1)
+    codes = np.round(samples * (2**31 - 1)).astype(np.int32).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(codes, format="s32", layout="stereo")
+    frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, 0, Fraction(1, SOUND_RATE)
+    return frame

@@ -1,0 +1,95 @@
+"""What of a job is done: one SQLite file in the job's folder, true at any moment, whatever was killed.
+
+A chunk enters the ledger after its file has been written, synced and moved into place. A chunk is known by its key, a hash of
+all that its frames depend on, so a changed decision finds the chunks it does not touch still done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from answerprint.errors import JobError
+
+
+@dataclass(frozen=True)
+class Done:
+    """A chunk that is rendered: how many frames it has and what it cost."""
+
+    key: str
+    frames: int
+    seconds: float
+
+
+class Ledger:
+    """The ledger of the job in `folder`; one process at a time holds it.
+
+    Raises:
+        JobError: another process is working on this job, or the ledger is damaged or cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise JobError(f"{folder}: cannot keep the job's ledger here: {error.strerror or error}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise JobError(f"{folder}: another answerprint is working on this job; wait for it or stop it") from None
+        try:
+            self._db = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("CREATE TABLE IF NOT EXISTS chunk (key TEXT PRIMARY KEY, frames INTEGER, seconds REAL)")
+            self._db.execute("CREATE TABLE IF NOT EXISTS job (name TEXT PRIMARY KEY, value TEXT)")
+        except sqlite3.DatabaseError as error:
+            os.close(self._lock)
+            raise JobError(f"{folder / 'ledger.sqlite'}: {error}; remove the folder to start over") from None
+
+    def chunks(self) -> dict[str, Done]:
+        rows = self._db.execute("SELECT key, frames, seconds FROM chunk")
+        return {key: Done(key, frames, seconds) for key, frames, seconds in rows}
+
+    def add(self, done: Done) -> None:
+        self._write("INSERT OR REPLACE INTO chunk VALUES (?, ?, ?)", (done.key, done.frames, done.seconds))
+
+    def forget(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._write("DELETE FROM chunk WHERE key = ?", (key,))
+
+    def note(self, name: str, value: str) -> None:
+        """Keeps a fact of the job: the command that resumes it reads it back."""
+        self._write("INSERT OR REPLACE INTO job VALUES (?, ?)", (name, value))
+
+    def noted(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM job WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        try:
+            self._db.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            raise JobError(
+                f"{self._folder}: the ledger cannot be written ({error}); what is done is kept, make room and run again"
+            ) from None
+
+    def close(self) -> None:
+        self._db.close()
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
