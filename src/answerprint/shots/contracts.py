@@ -1,0 +1,86 @@
+"""What a file of shots knows of an operation: its name and its tables of values, found by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from answerprint.errors import AnswerprintError, SettingsError
+from answerprint.settings import Settings
+
+
+class Contract(Protocol):
+    """The part of `operation.Operation` that files are written and read by (importing that would import torch)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def params_type(self) -> type[Settings]: ...
+    @property
+    def findings_type(self) -> type[Settings] | None: ...
+
+
+Contracts = Mapping[str, Contract] | Callable[[str], Contract]
+"""Operations by name: a mapping, or a function such as `operations.load` that refuses unknown names."""
+
+
+def contract_of(contracts: Contracts, name: str, where: str) -> Contract:
+    """The operation of that name.
+
+    Raises:
+        SettingsError: there is none; the message says where it was asked for and lists those there are.
+    """
+    if isinstance(contracts, Mapping):
+        if name not in contracts:
+            raise SettingsError(f"{where}: unknown operation '{name}'; there are: {', '.join(sorted(contracts))}")
+        return contracts[name]
+    try:
+        return contracts(name)
+    except AnswerprintError as error:
+        raise SettingsError(f"{where}: {error}") from None
+
+
+def absolute(value: Any, folder: Path) -> Any:
+    """The value with every path in it absolute; relative ones are taken from `folder`."""
+    return _paths(value, lambda path: spelled_out(folder / path))
+
+
+def relative(value: Any, folder: Path) -> Any:
+    """The value with every path in it as text, relative to `folder` where they share more than the root."""
+    return _paths(value, lambda path: show_path(path, folder))
+
+
+def spelled_out(path: Path) -> Path:
+    """The absolute path without `..`; links are kept, since they are what the person called it."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
+
+
+def show_path(path: Path, folder: Path) -> str:
+    """A path as a file in `folder` has it: relative where they share more than the root of the disk."""
+    here, there = spelled_out(folder), spelled_out(path)
+    if len(_shared(here, there)) <= 1:
+        return there.as_posix()
+    return Path(os.path.relpath(there, here)).as_posix()
+
+
+def _shared(one: Path, other: Path) -> list[str]:
+    shared: list[str] = []
+    for part, same in zip(one.parts, other.parts, strict=False):
+        if part != same:
+            break
+        shared.append(part)
+    return shared
+
+
+def _paths(value: Any, change: Callable[[Path], Any]) -> Any:
+    if isinstance(value, Path):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _paths(part, change) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_paths(part, change) for part in value)
+    return value
