@@ -1,7 +1,7 @@
 """SMPTE timecode and frame numbers, drop-frame included: pure functions.
 
 Drop-frame (SMPTE ST 12-1) drops labels, not frames: at 29.97 the first two labels of every minute that is no multiple
-of ten are left out (four at 59.94), so that the label keeps up with the clock. It is written with `;` before the frames.
+of ten are left out (four at 59.94), so that the label keeps up with the clock. It has `;` before its frames.
 """
 
 from __future__ import annotations

@@ -412,6 +412,8 @@ def load(path: Path, contracts: Contracts) -> DecisionList:
     document = toml.read(path)
     given = document.values
     document.only(given, [*_Top.model_fields, "source", "shot"])
+    document.scalars(given, "delivery")
+    document.scalars(given, "versions")
     top = document.table(_Top, {name: given[name] for name in _Top.model_fields if name in given})
     if "source" not in given:
         raise SettingsError(f"{path}: has no [source], so it is no decision list; `answerprint analyze` makes one")

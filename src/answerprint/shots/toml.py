@@ -73,6 +73,14 @@ class Document:
             raise SettingsError(f"{self.where(*key, name)}: '{name}' is {found!r}; allowed: a table, [{name}]")
         return found
 
+    def scalars(self, values: Mapping[str, Any], name: str, *key: str | int) -> None:
+        """Refuses anything but text, numbers, true and false in the table `name` inside `values`."""
+        for entry, value in self.mapping(values, name, *key).items():
+            if not isinstance(value, str | int | float | bool):
+                raise SettingsError(
+                    f"{self.where(*key, name, entry)}: '{entry}' is {value!r}; allowed: text, a number, true or false"
+                )
+
     def array(self, values: Mapping[str, Any], name: str, *key: str | int) -> list[dict[str, Any]]:
         """The array of tables `name` inside `values`; empty where it is not written."""
         found = values.get(name, [])
@@ -108,7 +116,8 @@ def _syntax(path: Path, text: str, message: str) -> str:
     found = re.search(r"line (\d+)", place)
     line = int(found[1]) if found else text.rstrip().count("\n") + 1
     written = text.split("\n")[line - 1].strip()
-    return f"{path}:{line}: {reason or message}: {written[:80]}"
+    hint = " (text needs quotes)" if reason == "Invalid value" else ""
+    return f"{path}:{line}: {(reason or message).lower()}{hint}: {written[:80]}"
 
 
 def _statements(text: str) -> Iterator[tuple[int, list[str]]]:
