@@ -1,0 +1,377 @@
+"""The command line: one command per operation, made from its `Params`, and those that run the way of the data.
+
+Nothing heavy is imported at the top: `answerprint --help` must answer at once, and torch alone takes seconds.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from answerprint import operations
+from answerprint.errors import AnswerprintError
+
+if TYPE_CHECKING:
+    from answerprint.operation import Operation
+    from answerprint.render.jobs import Options, Outcome
+    from answerprint.render.progress import Watcher
+    from answerprint.shots.decisions import DecisionList
+
+HELP = """Finishes film and television footage.
+
+A clip goes in as it left a camera, a tape or an archive; a master comes out, and every automatic choice is written
+down per shot in a decision list that can be read, changed and rendered again."""
+
+Input = Annotated[str, Parameter(help="File, sequence (shot.%04d.exr, shot.####.dpx) or folder of pictures.")]
+Output = Annotated[Path, Parameter(name=["--output", "-o"], help="File or sequence (f.%04d.exr) to write.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON instead of text.")]
+RecipeFile = Annotated[Path, Parameter(help="The recipe: a TOML file that names the chain and the delivery.")]
+
+
+def _shared_options() -> list[inspect.Parameter]:
+    """The options that every command that renders has, as keyword parameters."""
+    texts: list[tuple[str, Any, str]] = [
+        ("preset", str | None, "Delivery preset, such as prores-hq; `answerprint presets` lists them."),
+        ("start", str | None, "First frame to render: a frame number, or a timecode of the source."),
+        ("stop", str | None, "The frame after the last to render: a frame number, or a timecode of the source."),
+        (
+            "shots",
+            str | None,
+            "Shot list (.edl, .otio, .csv) to use instead of detecting shots, or 'none' for one shot.",
+        ),
+        ("workers", int | None, "Local processes that render chunks; by default this process alone."),
+        ("device", str | None, "cpu, cuda, cuda:1, ...; by default cuda where there is one."),
+        ("chunk", int | None, "Frames per chunk: what is lost at most when a job is killed."),
+        ("json", bool | None, "Print progress and result as JSON lines."),
+        ("report", bool | None, "Write OUTPUT.report.html and .json."),
+        (
+            "input_matrix",
+            str | None,
+            "Matrix of the source where its tag is wrong or missing: bt709, smpte170m, bt2020nc.",
+        ),
+        ("input_range", str | None, "Range of the source where its tag is wrong or missing: limited, full."),
+        (
+            "input_siting",
+            str | None,
+            "Chroma siting of the source where its tag is wrong or missing: left, center, topleft.",
+        ),
+        ("input_rate", str | None, "Frame rate of a picture sequence, or instead of the source's own: 24, 30000/1001."),
+        ("input_field_order", str | None, "Field order of the source where its flag is wrong: progressive, tff, bff."),
+    ]
+    return [_keyword(name, kind, None, help, group="Job") for name, kind, help in texts]
+
+
+def _keyword(name: str, kind: Any, default: Any, help: str, group: str = "Parameters") -> inspect.Parameter:
+    negative = None if kind in (bool, bool | None) else ""
+    described = Parameter(
+        help=help, group=group, allow_leading_hyphen=kind not in (bool, bool | None), negative=negative
+    )
+    annotation = Annotated[kind, described]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _operation_command(operation: Operation) -> Callable[..., None]:
+    """The command of an operation, its options read from the operation's `Params`."""
+    from answerprint.settings import values
+
+    table = list(values(operation.params_type))
+    own = []
+    for value in table:
+        shown = "needed" if value.required else f"default: {_as_text(value.default)}"
+        kind = bool | None if value.type is bool else str | None
+        own.append(_keyword(value.name, kind, None, f"{value.help} [{value.allowed}; {shown}]"))
+
+    def command(input: str, **given: Any) -> None:
+        said = {value.name: given.pop(value.name) for value in table}
+        params = {name: text for name, text in said.items() if text is not None}
+        output = given.pop("output")
+        _run_chain(input, output, operation.name, params, given)
+
+    positional = inspect.Parameter(
+        "input",
+        inspect.Parameter.POSITIONAL_ONLY,
+        annotation=Input,
+    )
+    output = inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, annotation=Output)
+    signature = inspect.Signature([positional, output, *own, *_shared_options()])
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+    command.__doc__ = inspect.cleandoc(operation.module.__doc__ or "")
+    return command
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, (tuple, list)):
+        return ",".join(_as_text(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _options(given: dict[str, Any]) -> Options:
+    """What was said of the job; `json` and `report` are for the screen."""
+    from answerprint.render.jobs import Options
+
+    return Options.of(
+        {name: value for name, value in given.items() if name not in ("json", "report") and value is not None}
+    )
+
+
+def _run_chain(input: str, output: Path, name: str, params: dict[str, Any], given: dict[str, Any]) -> None:
+    """Analyzes and renders with one operation, said on the command line."""
+    from answerprint.render import jobs, summary
+    from answerprint.render.progress import shown
+
+    options, as_json = _options(given), bool(given.get("json"))
+    with shown(as_json) as watcher:
+        decisions = jobs.analyze(input, [(name, params)], options, watcher)
+        if decisions.has_findings:
+            jobs.save(decisions, jobs.decisions_path(output), watcher)
+        outcome = jobs.render(
+            decisions, output, options, watcher, keep_chunks=False, wants_report=bool(given.get("report"))
+        )
+        if given.get("report"):
+            summary.write(decisions, outcome)
+    _print_outcome(outcome, as_json)
+
+
+def _print_outcome(outcome: Outcome, as_json: bool) -> None:
+    print(json.dumps(outcome.to_json()) if as_json else outcome.text())
+
+
+def _info(
+    input: Input,
+    /,
+    *,
+    json_: Json = False,
+) -> None:
+    """Tell what a clip is: format, color, timing, timecode, sound, and what had to be assumed."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from answerprint.media import info, reader
+
+    clip = reader.open(input)
+    if json_:
+        print(json.dumps(info.to_json(clip.info), indent=2))
+        return
+    table = Table(show_header=False, box=None)
+    for label, value in info.table(clip.info):
+        table.add_row(label, value)
+    Console().print(table)
+
+
+def _shots(
+    input: Input,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="Shot list: .otio, .edl or .csv.")] = None,
+    json_: Json = False,
+) -> None:
+    """Find the shots: hard cuts, dissolves and fades."""
+    from answerprint.media import reader
+    from answerprint.shots import boundary, timeline
+
+    clip = reader.open(input)
+    found = boundary.detect(clip)
+    if output is not None:
+        timeline.write(found, clip, output)
+    if json_:
+        print(
+            json.dumps([{"name": s.name, "start": s.start, "stop": s.stop, "transition": s.transition} for s in found])
+        )
+        return
+    for shot in found:
+        print(f"{shot.name}  frames {shot.start} to {shot.stop - 1}  ({len(shot)})  {shot.transition}")
+    if output is not None:
+        print(f"written: {output}")
+
+
+def _analyze(
+    input: Input,
+    /,
+    *,
+    recipe: RecipeFile,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="Decision list to write.")] = None,
+    **given: Any,
+) -> None:
+    """Look at a clip and write the decision list: what each operation found in each shot, to read and to change."""
+    from answerprint.render import jobs
+    from answerprint.render.progress import shown
+
+    written = output or Path(f"{jobs.plain_stem(Path(input))}.decisions.toml")
+    with shown(bool(given.get("json"))) as watcher:
+        decisions = jobs.analyze_recipe(input, recipe, _options(given), watcher, before=written)
+        jobs.save(decisions, written, watcher)
+    print(f"decision list: {written} ({len(decisions.shots)} shots)")
+
+
+def _render(
+    decisions: Annotated[Path, Parameter(help="The decision list that `analyze` wrote.")],
+    /,
+    *,
+    output: Output,
+    **given: Any,
+) -> None:
+    """Render a decision list: it and nothing else decides; what did not change since last time is not rendered again."""
+    from answerprint.render import jobs
+    from answerprint.render.progress import shown
+
+    with shown(bool(given.get("json"))) as watcher:
+        _render_list(jobs.load(decisions), decisions, output, given, _options(given), watcher)
+
+
+def _run(input: Input, /, *, recipe: RecipeFile, output: Output, **given: Any) -> None:
+    """Analyze a clip and render it: decision list, master and report."""
+    from answerprint.render import jobs
+    from answerprint.render.progress import shown
+
+    with shown(bool(given.get("json"))) as watcher:
+        options, written = _options(given), jobs.decisions_path(output)
+        decisions = jobs.analyze_recipe(input, recipe, options, watcher, before=written)
+        jobs.save(decisions, written, watcher)
+        _render_list(decisions, written, output, given, options, watcher)
+
+
+def _render_list(
+    decisions: DecisionList, file: Path, output: Path, given: dict[str, Any], options: Options, watcher: Watcher
+) -> None:
+    from answerprint.render import jobs, summary
+
+    wants_report = given.get("report") is not False
+    outcome = jobs.render(decisions, output, options, watcher, decisions_file=file, wants_report=wants_report)
+    if wants_report:
+        summary.write(decisions, outcome)
+    _print_outcome(outcome, bool(given.get("json")))
+
+
+def _resume(
+    output: Annotated[Path, Parameter(help="The output whose job was stopped.")],
+    /,
+    *,
+    workers: Annotated[int | None, Parameter(help="Local processes that render chunks.")] = None,
+    json_: Json = False,
+) -> None:
+    """Finish a job that was stopped, killed or ran out of room."""
+    from answerprint.render import jobs, summary
+    from answerprint.render.progress import shown
+
+    with shown(json_) as watcher:
+        decisions, outcome = jobs.resume(output, workers, watcher)
+        if outcome.wants_report:
+            summary.write(decisions, outcome)
+    _print_outcome(outcome, json_)
+
+
+def _schema(
+    what: Annotated[Literal["decisions", "recipe"], Parameter(help="Which file.")] = "decisions",
+    /,
+) -> None:
+    """Print the JSON schema of a decision list or a recipe."""
+    from answerprint.shots import decisions, recipe
+
+    made = decisions.schema(operations.load) if what == "decisions" else recipe.schema(operations.load)
+    print(json.dumps(made, indent=2))
+
+
+def _presets() -> None:
+    """List the delivery presets."""
+    from answerprint.media.presets import PRESETS
+
+    for preset in PRESETS.values():
+        print(f"{preset.name:16} {' '.join(preset.endings):28} {preset.summary}")
+
+
+def _demo(
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder to write into.")] = Path("demo"),
+) -> None:
+    """Make a demo clip and its answer print, and say what to open."""
+    from answerprint import demo
+
+    demo.run(output)
+
+
+def _bench(
+    what: Annotated[str, Parameter(help="What to measure.")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder for the HTML and JSON tables.")] = Path(
+        "bench"
+    ),
+    data: Annotated[Path | None, Parameter(help="Folder of test footage; some benches need it.")] = None,
+    quick: Annotated[bool, Parameter(negative="", help="Fewer frames: a first look, not figures to quote.")] = False,
+) -> None:
+    """Measure Answerprint beside its peers, all in one run; prints tables and writes them as HTML and JSON."""
+    from answerprint import bench
+
+    if not bench.run(what, output, data, quick):
+        sys.exit(1)
+
+
+def build(tokens: Sequence[str]) -> App:
+    """The command line as it is for these tokens: only the operation that is asked for is imported."""
+    from answerprint import __version__
+
+    app = App(name="answerprint", help=HELP, version=__version__, help_format="plaintext")
+    job = _shared_options()
+    for name, command, renders in [
+        ("info", _info, False),
+        ("shots", _shots, False),
+        ("analyze", _analyze, True),
+        ("render", _render, True),
+        ("run", _run, True),
+        ("resume", _resume, False),
+        ("schema", _schema, False),
+        ("presets", _presets, False),
+        ("bench", _bench, False),
+        ("demo", _demo, False),
+    ]:
+        app.command(_with_options(command, job) if renders else command, name=name, group="The way of the data")
+    asked = next((token for token in tokens if not token.startswith("-")), None)
+    for name in operations.names():
+        if name == asked:
+            app.command(_operation_command(operations.load(name)), name=name, group="Operations")
+        else:
+            app.command(App(name=name, help=operations.summary(name)), group="Operations")
+    return app
+
+
+def _with_options(command: Callable[..., None], options: list[inspect.Parameter]) -> Callable[..., None]:
+    """The same command with the shared options spelled out in place of its `**given`."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    taken = {parameter.name for parameter in own}
+    everything = [*own, *(option for option in options if option.name not in taken)]
+
+    def spelled(*positional: Any, **given: Any) -> None:
+        command(*positional, **given)
+
+    spelled.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
+    spelled.__annotations__ = {parameter.name: parameter.annotation for parameter in everything}
+    spelled.__doc__ = command.__doc__
+    return spelled
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Runs a command; what a person did wrong is one line on stderr and exit code 2."""
+    tokens = list(sys.argv[1:] if tokens is None else tokens)
+    try:
+        build(tokens)(tokens, exit_on_error=False, print_error=False)
+    except (AnswerprintError, CycloptsError) as error:
+        text = " ".join(str(error).split())
+        print(f"answerprint: {text}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("answerprint: stopped; what is done is kept, the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); Python would complain once more on its way out.
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(141)

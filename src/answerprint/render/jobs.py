@@ -1,0 +1,589 @@
+"""A job: a clip analyzed into a decision list, and a decision list rendered in chunks that survive anything.
+
+A job lives in a folder beside its output (`out.mov.job`): encoded chunks and the ledger of those that are done. A chunk's
+key is a hash of all that its frames depend on, so the same job started again, after a kill or after an edit, renders what
+is missing and nothing else; then the chunks are joined into the output without encoding them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from answerprint import operations
+from answerprint.errors import DeliveryError, JobError, SettingsError
+from answerprint.frame import Frame
+from answerprint.media import presets, reader, timecode, writer
+from answerprint.media.presets import Delivery
+from answerprint.media.reader import Clip
+from answerprint.render import executors
+from answerprint.render.executors import ChunkTask
+from answerprint.render.ledger import Done, Ledger
+from answerprint.render.pipeline import Step, analyze_shot, chain_rate, render_chunk
+from answerprint.render.progress import Silent, Watcher
+from answerprint.settings import Settings
+from answerprint.shots import boundary, decisions, timeline
+from answerprint.shots import recipe as recipes
+from answerprint.shots.boundary import ShotRange
+from answerprint.shots.decisions import DecisionList, OperationDecision, ShotDecision, SourceRef
+
+CHUNK = 96  # frames: about four seconds lost at most when a job is killed, and closed GOPs cost little
+
+
+class Options(Settings):
+    """What may be said of a job besides its operations."""
+
+    preset: str | None = Field(None, description="Delivery preset; by default the one that the file ending calls for.")
+    start: str | None = Field(None, description="First frame: a frame number or a timecode of the source.")
+    stop: str | None = Field(None, description="The frame after the last: a frame number or a timecode of the source.")
+    shots: str = Field("detect", description="'detect', 'none' (one shot), or a shot list (.edl, .otio, .csv).")
+    workers: int = Field(1, ge=1, le=256, description="Local processes that render chunks; 1 is this process.")
+    device: str = Field("auto", description="Torch device; auto is cuda where there is one, else cpu.")
+    chunk: int | None = Field(None, ge=1, description="Frames per chunk.")
+    input_matrix: str | None = Field(None, description="Matrix of the source.")
+    input_range: str | None = Field(None, description="Range of the source.")
+    input_siting: str | None = Field(None, description="Chroma siting of the source.")
+    input_rate: str | None = Field(None, description="Frame rate of the source.")
+    input_field_order: str | None = Field(None, description="Field order of the source.")
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """What is said of the source when it is opened."""
+        said = {name: getattr(self, f"input_{name}") for name in ("matrix", "range", "siting", "rate", "field_order")}
+        return {name: value for name, value in said.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a render came to.
+
+    Attributes:
+        output: what was written.
+        job: the job's folder; gone unless chunks were kept.
+        delivery: how it was encoded.
+        frames: frames in the output.
+        rendered, reused: chunks, by name of their shot.
+        seconds: wall-clock time; by shot in `shot_seconds`.
+        notes: what could not be carried into the output, and policies that were applied.
+        wants_report: whether the job was started by a command that writes a report.
+    """
+
+    output: Path
+    job: Path
+    delivery: Delivery
+    frames: int
+    rendered: Mapping[str, int]
+    reused: Mapping[str, int]
+    seconds: float
+    shot_seconds: Mapping[str, float]
+    notes: tuple[str, ...]
+    wants_report: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "event": "done",
+            "output": str(self.output),
+            "preset": self.delivery.preset,
+            "frames": self.frames,
+            "chunks_rendered": sum(self.rendered.values()),
+            "chunks_reused": sum(self.reused.values()),
+            "seconds": round(self.seconds, 3),
+            "notes": list(self.notes),
+        }
+
+    def text(self) -> str:
+        rate = self.frames / self.seconds if self.seconds > 0 else 0.0
+        reused = sum(self.reused.values())
+        kept = f", {reused} of {reused + sum(self.rendered.values())} chunks were done before" if reused else ""
+        return f"{self.output}: {self.frames} frames, {self.delivery.preset}, {rate:.1f} fps{kept}"
+
+
+# Where things lie
+
+
+def plain_stem(path: Path) -> str:
+    """The name of a file or sequence without ending and number: `f` of `f.%04d.png`."""
+    return re.sub(r"[._-]?(%0?\d*d|#+)", "", path.stem) or "sequence"
+
+
+def beside(output: Path, ending: str) -> Path:
+    return output.parent / f"{plain_stem(output)}{ending}"
+
+
+def decisions_path(output: Path) -> Path:
+    """Where the decision list of an output is written."""
+    return beside(output, ".decisions.toml")
+
+
+def job_folder(output: Path) -> Path:
+    return output.parent / f"{output.name.replace('%', '_')}.job"
+
+
+# Analysis
+
+
+def analyze(
+    input: str | Path,
+    chain: Sequence[tuple[str, Mapping[str, Any]]],
+    options: Options | None = None,
+    watcher: Watcher | None = None,
+    *,
+    recipe: str = "",
+    delivery: Mapping[str, str | int | float | bool] | None = None,
+    before: DecisionList | None = None,
+) -> DecisionList:
+    """Looks at a clip shot by shot and decides.
+
+    Args:
+        input: file, sequence or folder.
+        chain: names and parameters of the operations, in order.
+        options: what else is said of the job.
+        watcher: who is told how it gets on.
+        recipe: name of the recipe that the chain comes from.
+        delivery: preset and what is said on top of it.
+        before: an earlier decision list of the clip; what is locked in it stays.
+
+    Raises:
+        MediaError: the clip cannot be read.
+        SettingsError: an operation or parameter is not what it may be.
+    """
+    options, watcher = options or Options(), watcher or Silent()
+    steps = [_step(name, params) for name, params in chain]
+    clip = reader.open(input, **options.overrides)
+    for note in clip.info.notes:
+        watcher.note(note)
+    shots = _shots(clip, steps, options, watcher)
+    made = DecisionList(
+        source=_source(input, clip, options),
+        shots=tuple(ShotDecision(shot, tuple(_undecided(step) for step in steps)) for shot in shots),
+        delivery=dict(delivery or {}) | ({"preset": options.preset} if options.preset else {}),
+        recipe=recipe,
+        chunk=options.chunk,
+        versions=versions(),
+    )
+    if before is not None:
+        made, notes = decisions.merge(before, made)
+        for note in notes:
+            watcher.note(note)
+    if not any(step.operation.findings_type for step in steps):
+        return made
+    watcher.begin("analyze", len(shots))
+    device = device_of(options.device)
+    found = []
+    for shot in made.shots:
+        found.append(_analyzed(clip, shot, device))
+        watcher.advance()
+    return replace(made, shots=tuple(found))
+
+
+def analyze_recipe(
+    input: str | Path, recipe: Path, options: Options, watcher: Watcher | None = None, *, before: Path | None = None
+) -> DecisionList:
+    """Looks at a clip by a recipe file; what is said in `options` goes over what the recipe says.
+
+    Args:
+        input: file, sequence or folder.
+        recipe: the recipe file.
+        options: what else is said of the job.
+        watcher: who is told how it gets on.
+        before: decision list of an earlier run; if it is there and of this clip, what is locked in it stays.
+    """
+    read = recipes.load(recipe, operations.load)
+    said = {"shots": read.shots, "chunk": read.chunk} | options.model_dump(exclude_unset=True)
+    earlier = load(before) if before is not None and before.exists() else None
+    if earlier is not None and earlier.source.hash != decisions.fingerprint(Path(input))[1]:
+        earlier = None
+    return analyze(
+        input,
+        [(step.name, step.params) for step in read.operations],
+        Options.of(said),
+        watcher,
+        recipe=read.name,
+        delivery=read.delivery,
+        before=earlier,
+    )
+
+
+def save(made: DecisionList, path: Path, watcher: Watcher | None = None) -> None:
+    """Writes a decision list where people find it."""
+    decisions.save(made, path, operations.load)
+    (watcher or Silent()).note(f"decision list: {path}")
+
+
+def _step(name: str, params: Mapping[str, Any]) -> Step:
+    operation = operations.load(name)
+    return Step(operation, operation.params_type.of(params, name))
+
+
+def _undecided(step: Step) -> OperationDecision:
+    return OperationDecision.made(step.operation.name, step.params)
+
+
+def _analyzed(clip: Clip, shot: ShotDecision, device: torch.device) -> ShotDecision:
+    enabled = [decision for decision in shot.operations if decision.enabled]
+    steps = analyze_shot(clip, shot.range, chain_of(shot), device, keep=lambda position: enabled[position].locked)
+    results = iter(steps)
+    decided = []
+    for decision in shot.operations:
+        if not decision.enabled:
+            decided.append(decision)
+            continue
+        step = next(results)
+        locked = decision.locked and decision.findings is not None
+        made = OperationDecision.made(decision.name, step.params, step.findings)
+        decided.append(decision if locked else replace(made, locked=decision.locked))
+    return replace(shot, operations=tuple(decided))
+
+
+def _shots(clip: Clip, steps: Sequence[Step], options: Options, watcher: Watcher) -> list[ShotRange]:
+    start, stop = _range(clip, options)
+    # A chain that looks at one pixel at a time of one frame at a time cannot tell where a cut is.
+    pointwise = all(step.operation.findings_type is None and step.handles == 0 for step in steps)
+    if options.shots == "none" or (options.shots == "detect" and pointwise and steps):
+        return [ShotRange("001", start, stop)]
+    if options.shots == "detect":
+        watcher.begin("find shots", len(clip))
+        shots = boundary.detect(clip, on_frame=watcher.advance)
+    else:
+        shots = timeline.read(Path(options.shots), clip, note=watcher.note)
+    cut = [
+        replace(shot, start=max(shot.start, start), stop=min(shot.stop, stop))
+        for shot in shots
+        if _overlap(shot, start, stop)
+    ]
+    if not cut:
+        raise SettingsError(f"{options.shots}: no shot lies in frames {start} to {stop - 1}")
+    return cut
+
+
+def _overlap(shot: ShotRange, start: int, stop: int) -> bool:
+    return shot.start < stop and start < shot.stop
+
+
+def _range(clip: Clip, options: Options) -> tuple[int, int]:
+    start = _frame_number(clip, options.start, "--start", 0)
+    stop = _frame_number(clip, options.stop, "--stop", len(clip))
+    if not 0 <= start < stop <= len(clip):
+        raise SettingsError(
+            f"--start {start} --stop {stop} is no range of this clip; it has frames 0 to {len(clip) - 1}"
+        )
+    return start, stop
+
+
+def _frame_number(clip: Clip, text: str | None, flag: str, default: int) -> int:
+    if text is None:
+        return default
+    if text.isdecimal():
+        return int(text)
+    if not timecode.is_timecode(text):
+        raise SettingsError(f"{flag} is {text!r}; allowed: a frame number or a timecode such as 01:00:10:00")
+    first = clip.info.timecode or timecode.from_frames(0, clip.info.rate, timecode.is_drop(text))
+    return timecode.to_frames(text, clip.info.rate) - timecode.to_frames(first, clip.info.rate)
+
+
+def _source(input: str | Path, clip: Clip, options: Options) -> SourceRef:
+    return SourceRef.of(Path(input), len(clip), clip.info.rate, clip.info.timecode, options.overrides)
+
+
+def versions() -> dict[str, str]:
+    """What this was made with."""
+    own = {name: version(name) for name in ("answerprint", "torch", "av", "numpy")}
+    return own | {"python": platform.python_version()}
+
+
+def device_of(name: str) -> torch.device:
+    """The torch device of that name.
+
+    Raises:
+        SettingsError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(f"--device {name}: there is no such device here ({str(error).splitlines()[0]})") from None
+    return device
+
+
+# Rendering
+
+
+def chain_of(shot: ShotDecision) -> tuple[Step, ...]:
+    """The enabled operations of a shot, ready to run."""
+    steps = []
+    for decision in shot.operations:
+        if decision.enabled:
+            operation = operations.load(decision.name)
+            params, findings = decision.settings(operation)
+            steps.append(Step(operation, params, findings))
+    return tuple(steps)
+
+
+def render(
+    made: DecisionList,
+    output: Path,
+    options: Options | None = None,
+    watcher: Watcher | None = None,
+    *,
+    keep_chunks: bool = True,
+    decisions_file: Path | None = None,
+    wants_report: bool = False,
+) -> Outcome:
+    """Renders a decision list; it and nothing else decides.
+
+    Args:
+        made: the decision list.
+        output: file or sequence to write.
+        options: preset, range, workers and the like.
+        watcher: who is told how it gets on.
+        keep_chunks: whether chunks stay for a later render of a changed list.
+        decisions_file: where the list lies, for `resume`; without it, the list is kept in the job's folder.
+        wants_report: whether `resume` shall write a report.
+
+    Raises:
+        AnswerprintError: the source changed, the output cannot be made, a worker died, the disk is full; chunks that
+            are done stay done.
+    """
+    options, watcher = options or Options(), watcher or Silent()
+    begun = time.monotonic()
+    made.source.verify()
+    _refuse_same(made.source.path, output)
+    clip = reader.open(made.source.path, **made.source.overrides)
+    device = device_of(options.device)
+    listed = _without_gaps(made, clip, options, watcher)
+    delivery = _delivery(listed, clip, output, options.preset or made.delivery.get("preset"), device)
+    folder = job_folder(output)
+    tasks = _plan(listed, clip, delivery, folder, options, device)
+    with Ledger(folder) as ledger:
+        _remember(ledger, folder, made, output, options, decisions_file, wants_report, keep_chunks)
+        done = _still_there(ledger, tasks)
+        missing = [task for task in tasks if task.key not in done]
+        watcher.begin(
+            "render", sum(t.stop - t.start for t in tasks), sum(t.stop - t.start for t in tasks if t.key in done)
+        )
+        reused = _count(tasks, set(done))
+        results = _execute(missing, options.workers, watcher)
+        for result in results:
+            ledger.add(result)
+            done[result.key] = result
+        whole = [task.file for task in tasks if done[task.key].frames > 0]
+        begin, end = _times(clip, tasks)
+        notes = writer.join(whole, output, delivery, clip, begin, end)
+        _drop_stale(folder, ledger, {task.key for task in tasks})
+    if not keep_chunks:
+        shutil.rmtree(folder, ignore_errors=True)
+    for note in notes:
+        watcher.note(note)
+    return Outcome(
+        output=output,
+        job=folder,
+        delivery=delivery,
+        frames=sum(done[task.key].frames for task in tasks),
+        rendered=_count(tasks, {task.key for task in missing}),
+        reused=reused,
+        seconds=time.monotonic() - begun,
+        shot_seconds=_seconds(tasks, done),
+        notes=(*clip.info.notes, *notes),
+        wants_report=wants_report,
+    )
+
+
+def _refuse_same(source: Path, output: Path) -> None:
+    if os.path.abspath(source) == os.path.abspath(output) or (
+        source.is_file() and output.exists() and source.samefile(output)
+    ):
+        raise DeliveryError(f"{output}: is the source itself; choose another output, the source is never written to")
+
+
+def _without_gaps(made: DecisionList, clip: Clip, options: Options, watcher: Watcher) -> list[ShotDecision]:
+    """The shots from the first to the last, with frames that are in none passed through unchanged."""
+    start, stop = _range(clip, options)
+    listed: list[ShotDecision] = []
+    for shot in made.shots:
+        if listed and listed[-1].range.stop < shot.range.start:
+            first, last = listed[-1].range.stop, shot.range.start
+            watcher.note(f"frames {first} to {last - 1} are in no shot of the decision list; they pass unchanged")
+            listed.append(ShotDecision(ShotRange(f"after {listed[-1].range.name}", first, last)))
+        listed.append(shot)
+    listed = [shot for shot in listed if _overlap(shot.range, start, stop)]
+    if not listed:
+        raise SettingsError("no shot to render: the decision list has none in this range")
+    return listed
+
+
+def _delivery(
+    listed: Sequence[ShotDecision], clip: Clip, output: Path, preset: object, device: torch.device
+) -> Delivery:
+    """How the output is encoded: by preset or file ending, and by what the chain does to rate, size and fields."""
+    chosen = presets.choose(output, None if preset is None else str(preset), clip.info)
+    rates = {chain_rate(chain_of(shot)): shot.range.name for shot in listed}
+    if len(rates) > 1:
+        shown = ", ".join(f"{clip.info.rate * rate} in shot {name}" for rate, name in rates.items())
+        raise SettingsError(f"shots of one output must have one frame rate, these differ: {shown}")
+    first = listed[0]
+    frames = render_chunk(clip, first.range, chain_of(first), first.range.start, first.range.start + 1, device)
+    probe = next(iter(frames), None)
+    frames.close()  # type: ignore[attr-defined]
+    return presets.adapted(chosen, clip.info.rate * next(iter(rates)), probe) if probe is not None else chosen
+
+
+def _plan(
+    listed: Sequence[ShotDecision],
+    clip: Clip,
+    delivery: Delivery,
+    folder: Path,
+    options: Options,
+    device: torch.device,
+) -> list[ChunkTask]:
+    """The chunks of the job, in the order of the clip; they begin at the shot's first frame, whatever the range."""
+    start, stop = _range(clip, options)
+    length = options.chunk or CHUNK
+    source = [clip.info.path, decisions.fingerprint(Path(clip.info.path))]
+    tasks = []
+    for shot in listed:
+        steps = chain_of(shot)
+        chain = [[step.operation.name, _hashable(step.params), _hashable(step.findings)] for step in steps]
+        for begin in range(shot.range.start, shot.range.stop, length):
+            first, last = max(begin, start), min(begin + length, shot.range.stop, stop)
+            if first >= last:
+                continue
+            facts = [source, shot.range.start, shot.range.stop, first, last, chain]
+            facts += [delivery.model_dump(mode="json"), device.type, versions()]
+            key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+            file = folder / "chunks" / key
+            tasks.append(ChunkTask(key, clip, shot.range, steps, first, last, file, delivery, str(device)))
+    return tasks
+
+
+def _hashable(table: Settings | None) -> Any:
+    """The values of a table, files by their contents: a LUT that was saved again is another LUT."""
+    if table is None:
+        return None
+
+    def contents(value: Any) -> Any:
+        if isinstance(value, Path):
+            return [str(value), decisions.fingerprint(value) if value.exists() else None]
+        if isinstance(value, Mapping):
+            return {key: contents(part) for key, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [contents(part) for part in value]
+        return value
+
+    return contents(table.model_dump())
+
+
+def _remember(
+    ledger: Ledger,
+    folder: Path,
+    made: DecisionList,
+    output: Path,
+    options: Options,
+    decisions_file: Path | None,
+    wants_report: bool,
+    keep_chunks: bool,
+) -> None:
+    """Writes down what `resume` needs before the first frame is rendered."""
+    if decisions_file is None:
+        decisions_file = folder / "decisions.toml"
+        decisions.save(made, decisions_file, operations.load)
+    (folder / "chunks").mkdir(exist_ok=True)
+    ledger.note("decisions", str(decisions_file.resolve()))
+    ledger.note("output", str(output.absolute()))
+    ledger.note("options", options.model_dump_json())
+    ledger.note("report", json.dumps(wants_report))
+    ledger.note("keep", json.dumps(keep_chunks))
+
+
+def _still_there(ledger: Ledger, tasks: Iterable[ChunkTask]) -> dict[str, Done]:
+    """Chunks that the ledger knows and whose file is there."""
+    known = ledger.chunks()
+    return {
+        task.key: known[task.key]
+        for task in tasks
+        if task.key in known and (known[task.key].frames == 0 or task.file.exists())
+    }
+
+
+def _execute(tasks: Sequence[ChunkTask], workers: int, watcher: Watcher) -> Iterator[Done]:
+    if workers > 1 and len(tasks) > 1:
+        return executors.processes(tasks, min(workers, len(tasks)), watcher.advance)
+    return executors.here(tasks, watcher.advance)
+
+
+def _count(tasks: Iterable[ChunkTask], keys: set[str]) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for task in tasks:
+        counted[task.shot.name] = counted.get(task.shot.name, 0) + (task.key in keys)
+    return counted
+
+
+def _seconds(tasks: Iterable[ChunkTask], done: Mapping[str, Done]) -> dict[str, float]:
+    spent: dict[str, float] = {}
+    for task in tasks:
+        spent[task.shot.name] = spent.get(task.shot.name, 0.0) + done[task.key].seconds
+    return spent
+
+
+def _times(clip: Clip, tasks: Sequence[ChunkTask]) -> tuple[Fraction, Fraction]:
+    """When the output begins and ends, in seconds of the source."""
+    stop = tasks[-1].stop
+    end = clip.times[stop] if stop < len(clip) else clip.info.duration
+    return clip.times[tasks[0].start], end
+
+
+def _drop_stale(folder: Path, ledger: Ledger, wanted: set[str]) -> None:
+    """Chunks of earlier decisions make room once the output is whole."""
+    ledger.forget(key for key in ledger.chunks() if key not in wanted)
+    for path in (folder / "chunks").iterdir():
+        if path.name.partition(".")[0] not in wanted:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def resume(output: Path, workers: int | None = None, watcher: Watcher | None = None) -> tuple[DecisionList, Outcome]:
+    """Finishes the job of an output that was stopped at any moment.
+
+    Raises:
+        JobError: there is no such job.
+    """
+    folder = output if output.name.endswith(".job") and output.is_dir() else job_folder(output)
+    if not (folder / "ledger.sqlite").is_file():
+        raise JobError(f"{output}: no job to resume here (looked for {folder})")
+    with Ledger(folder) as ledger:
+        noted = {name: ledger.noted(name) for name in ("decisions", "output", "options", "report", "keep")}
+    if any(value is None for value in noted.values()):
+        raise JobError(f"{folder}: the job was stopped before it began; run its command again")
+    made = load(Path(str(noted["decisions"])))
+    options = Options.model_validate_json(str(noted["options"]))
+    if workers is not None:
+        options = options.model_copy(update={"workers": workers})
+    outcome = render(
+        made,
+        Path(str(noted["output"])),
+        options,
+        watcher,
+        keep_chunks=bool(json.loads(str(noted["keep"]))),
+        decisions_file=Path(str(noted["decisions"])),
+        wants_report=bool(json.loads(str(noted["report"]))),
+    )
+    return made, outcome
+
+
+def load(path: Path) -> DecisionList:
+    """Reads a decision list, checked against the operations there are."""
+    return decisions.load(path, operations.load)
