@@ -1,8 +1,8 @@
 """Installs the pinned torch by itself, taking the CPU build where one is offered.
 
-Resolved together with the rest, pip may pick the newest torch, and on Linux the default index serves builds with gigabytes
-of CUDA. So: the pinned version first from what pip already reaches when that is a CPU build, else from PyTorch's own
-CPU index, else (offline mirrors without one) whatever build of the pinned version there is.
+Resolved together with the rest, pip may pick the newest torch, and on Linux the default index serves builds with
+gigabytes of CUDA. So: the pinned version first from what pip already reaches when that is a CPU build, else from
+PyTorch's own CPU index, else (offline mirrors without one) whatever build of the pinned version there is.
 """
 
 import re

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from answerprint import operations
 from answerprint.media.presets import PRESETS
+
+from answerprint import operations
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HELP = """Finishes film and television footage.
 
-A clip goes in as it left a camera, a tape or an archive; a master comes out, and every automatic choice is written
+A clip goes in as it left a camera, a tape or an archive; a master comes out, and every automatic choice is written \
 down per shot in a decision list that can be read, changed and rendered again."""
 
 Input = Annotated[str, Parameter(help="File, sequence (shot.%04d.exr, shot.####.dpx) or folder of pictures.")]
@@ -102,8 +102,15 @@ def _operation_command(operation: Operation) -> Callable[..., None]:
     signature = inspect.Signature([positional, output, *own, *_shared_options()])
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
-    command.__doc__ = inspect.cleandoc(operation.module.__doc__ or "")
+    command.__doc__ = _flowing(operation.module.__doc__ or "")
     return command
+
+
+def _flowing(text: str) -> str:
+    """Paragraphs without the line breaks of the source; indented blocks and lists keep theirs."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    kept = [p if any(line[:1] in " -|" for line in p.splitlines()) else " ".join(p.split()) for p in paragraphs]
+    return "\n\n".join(kept)
 
 
 def _as_text(value: object) -> str:
@@ -219,7 +226,7 @@ def _render(
     output: Output,
     **given: Any,
 ) -> None:
-    """Render a decision list: it and nothing else decides; what did not change since last time is not rendered again."""
+    """Render a decision list: it and nothing else decides; what did not change is not rendered again."""
     from answerprint.render import jobs
     from answerprint.render.progress import shown
 
@@ -339,7 +346,7 @@ def build(tokens: Sequence[str]) -> App:
         if name == asked:
             app.command(_operation_command(operations.load(name)), name=name, group="Operations")
         else:
-            app.command(App(name=name, help=operations.summary(name)), group="Operations")
+            app.command(App(name=name, help=operations.summary(name), group="Operations"))
     return app
 
 

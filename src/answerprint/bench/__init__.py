@@ -1,7 +1,7 @@
 """Measuring Answerprint beside the best peers, all in one run on one machine: one file each; this folder is the list.
 
-A bench is a module with `run(data, quick)` that gives tables. What is compared is always timed in the same run, in turn, so
-that a ratio holds where the machine's speed drifts.
+A bench is a module with `run(data, quick)` that gives tables. What is compared is always timed in the same run, in
+turn, so that a ratio holds where the machine's speed drifts.
 """
 
 from __future__ import annotations

@@ -1,20 +1,19 @@
 """A job: a clip analyzed into a decision list, and a decision list rendered in chunks that survive anything.
 
-A job lives in a folder beside its output (`out.mov.job`): encoded chunks and the ledger of those that are done. A chunk's
-key is a hash of all that its frames depend on, so the same job started again, after a kill or after an edit, renders what
-is missing and nothing else; then the chunks are joined into the output without encoding them again.
+A job lives in a folder beside its output (`out.mov.job`): encoded chunks and the ledger of those that are done. A
+chunk's key is a hash of all that its frames depend on, so the same job started again, after a kill or after an edit,
+renders what is missing and nothing else; then the chunks are joined into the output without encoding them again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.metadata import version
@@ -26,7 +25,6 @@ from pydantic import Field
 
 from answerprint import operations
 from answerprint.errors import DeliveryError, JobError, SettingsError
-from answerprint.frame import Frame
 from answerprint.media import presets, reader, timecode, writer
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
@@ -405,9 +403,7 @@ def render(
 
 
 def _refuse_same(source: Path, output: Path) -> None:
-    if os.path.abspath(source) == os.path.abspath(output) or (
-        source.is_file() and output.exists() and source.samefile(output)
-    ):
+    if source.absolute() == output.absolute() or (source.is_file() and output.exists() and source.samefile(output)):
         raise DeliveryError(f"{output}: is the source itself; choose another output, the source is never written to")
 
 

@@ -1,7 +1,7 @@
 """What of a job is done: one SQLite file in the job's folder, true at any moment, whatever was killed.
 
-A chunk enters the ledger after its file has been written, synced and moved into place. A chunk is known by its key, a hash of
-all that its frames depend on, so a changed decision finds the chunks it does not touch still done.
+A chunk enters the ledger after its file has been written, synced and moved into place. A chunk is known by its key, a
+hash of all that its frames depend on, so a changed decision finds the chunks it does not touch still done.
 """
 
 from __future__ import annotations

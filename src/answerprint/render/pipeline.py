@@ -1,8 +1,8 @@
 """The chain of operations over one chunk of one shot, and the analysis of a shot as the operations before leave it.
 
-A chunk is asked of the chain with the summed handles of its operations; what the handles gave is thrown away by time, so
-chunks put side by side equal the whole shot, bit for bit on the CPU. Operations that change the rate change times, and
-nothing here counts frames past them.
+A chunk is asked of the chain with the summed handles of its operations; what the handles gave is thrown away by time,
+so chunks put side by side equal the whole shot, bit for bit on the CPU. Operations that change the rate change times,
+and nothing here counts frames past them.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def analyze_shot(
     shot: ShotRange,
     steps: Sequence[Step],
     device: torch.device,
-    keep: Callable[[int], bool] = lambda position: False,
+    keep: Callable[[int], bool] | None = None,
 ) -> list[Step]:
     """The same chain with findings: each operation looks at the shot as those before it leave it.
 
@@ -147,7 +147,8 @@ def analyze_shot(
     """
     done: list[Step] = []
     for position, step in enumerate(steps):
-        if step.operation.findings_type is None or (keep(position) and step.findings is not None):
+        kept = keep is not None and keep(position) and step.findings is not None
+        if step.operation.findings_type is None or kept:
             done.append(step)
             continue
         view = shot_after(clip, shot, done, device)

@@ -1,4 +1,4 @@
-"""What a person, or a program, sees of a job while it runs: a bar on a terminal, JSON lines on request, else nothing."""
+"""What is seen of a job while it runs: a bar on a terminal, JSON lines on request, else notes only."""
 
 from __future__ import annotations
 
