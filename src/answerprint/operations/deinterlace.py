@@ -1,0 +1,326 @@
+"""Makes whole pictures of interlaced fields, and gives telecined film its own frames back.
+
+Method: motion-adaptive; per pixel the other field is woven in where nothing moves within two fields either way, else
+the line is made along the edge found in its own field, with detail from the fields beside it and bounded by the change
+in time (after yadif and bwdif; edges after Doyle 1998). Film in video is undone, not filtered: the fields of one film
+picture are found by the cadence and woven (3:2: one of five differences between fields of equal parity vanishes).
+
+Analysis decides per shot, rendering obeys. Fields are counted through the whole clip (frame number `n`, from its time
+and the nominal rate, holds fields `2 n` and `2 n + 1` in the order they were taken), so the phase of a cadence means
+the same in every chunk. What a shot shows at field `u` is
+    progressive   the frame itself, untouched
+    3:2, 2:2      the picture that field `u` belongs to, woven; a pair that still combs (an edit in the middle of the
+                  cadence, video titles over film) is interpolated instead
+    video         field `u` with its missing lines made
+
+The delivery has one rate for all shots, so the rate follows from the parameters alone. `--rate field` gives two
+pictures per frame; a progressive shot repeats each. `--telecine auto` weaves what belongs together and leaves the rate
+alone, for a clip may hold film and video by turns. `--telecine remove` gives 4 pictures for 5 frames, evenly spaced on
+the clip's own grid of times: the film's own pictures where a shot is 3:2, and for any other shot the picture nearest
+in time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from answerprint.frame import Frame, Shot
+from answerprint.imgproc import interlace
+from answerprint.operation import Window, windows
+from answerprint.settings import Settings
+
+# A group of 3 fields that begins up to two frames off, each with a frame around it for interpolation.
+HANDLES = 4
+
+# Analysis looks at this many runs of this many frames, spread through the shot.
+_RUNS, _RUN = 4, 13
+
+_PLANES = ("pixels", "alpha", "matte", "depth")
+
+
+class Params(Settings):
+    """What the user may say."""
+
+    method: Literal["adaptive"] = Field("adaptive", description="How missing lines are made.")
+    field_order: Literal["auto", "tff", "bff"] = Field(
+        "auto", description="Field taken first: top (tff) or bottom (bff); auto measures it per shot."
+    )
+    rate: Literal["frame", "field"] = Field(
+        "frame", description="One picture per frame, or one per field (twice the rate, all motion kept)."
+    )
+    telecine: Literal["auto", "off", "remove"] = Field(
+        "auto",
+        description="Film in video: auto weaves matching fields at the same rate, off treats it as video, "
+        "remove gives 4 film pictures for 5 frames.",
+    )
+
+    @model_validator(mode="after")
+    def _film_has_no_fields(self) -> Self:
+        if self.telecine == "remove" and self.rate == "field":
+            raise ValueError("removing telecine gives film pictures, not fields; say --rate frame or --telecine auto")
+        return self
+
+
+class Findings(Settings):
+    """What analysis found in a shot."""
+
+    field_order: Literal["tff", "bff", "progressive"] = Field("tff", description="Field taken first in this shot.")
+    order_sure: float = Field(0.0, ge=0, le=1, description="How sure the field order is; 0 means taken from the file.")
+    combed: float = Field(0.0, ge=0, le=1, description="Share of the frames looked at that show combs.")
+    cadence: interlace.Cadence = Field("none", description="Pattern in which film pictures are spread over fields.")
+    phase: int = Field(
+        0,
+        ge=0,
+        le=4,
+        description="Field of the clip, modulo 5 (3:2) or 2 (2:2), at which a picture of 2 fields begins.",
+    )
+    cadence_sure: float = Field(0.0, ge=0, le=1, description="How well the shot keeps to the cadence.")
+    noise: float = Field(
+        0.0, ge=0, le=0.1, description="Standard deviation of the noise; less than 3 of it is no motion."
+    )
+    frame_rate: str = Field(
+        "30000/1001", pattern=r"^[1-9]\d*(/[1-9]\d*)?$", description="Frames per second by which frames are numbered."
+    )
+
+
+def rate(params: Params, findings: Findings | None) -> Fraction:  # noqa: ARG001
+    """Frames out per frame in: the same for every shot of a clip."""
+    if params.telecine == "remove":
+        return Fraction(4, 5)
+    return Fraction(2 if params.rate == "field" else 1)
+
+
+# Analysis -------------------------------------------------------------------------------------------------------------
+
+
+def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # noqa: ARG001
+    """Measures field order, combs, cadence and noise in up to four runs of frames."""
+    runs = [[(_number(frame, shot.rate), frame) for frame in run] for run in _runs(shot)]
+    tagged = runs[0][0][1].field_order if runs and runs[0] else "unknown"
+    lumas = [{number: interlace.luma(frame.pixels) for number, frame in run} for run in runs]
+    couples = [(run[n], run[n + 1]) for run in lumas for n in run if n + 1 in run]
+    noise = min(sorted(interlace.noise_level(a, b) for a, b in couples)[len(couples) // 2], 0.02) if couples else 0.0
+    pairs = [interlace.pairing(a, b, noise) for a, b in couples]
+    measured = interlace.field_order(pairs)
+    order, sure = _order(params, measured, tagged)
+    found = Findings(
+        field_order=order, order_sure=round(sure, 3), noise=round(noise, 5), combed=_share_combed(lumas, noise),
+        frame_rate=str(shot.rate),
+    )  # fmt: skip
+    return found.model_copy(update=_cadence(lumas, found, measured, tagged))
+
+
+def _runs(shot: Shot) -> list[list[Frame]]:
+    if shot.length <= _RUNS * _RUN:
+        return [list(shot.frames())]
+    starts = [i * (shot.length - _RUN) // (_RUNS - 1) for i in range(_RUNS)]
+    return [list(shot.frames(start, start + _RUN)) for start in starts]
+
+
+def _order(
+    params: Params, measured: interlace.Order, tagged: str
+) -> tuple[Literal["tff", "bff", "progressive"], float]:
+    """What the user says, else what was measured, else what the file says."""
+    if params.field_order != "auto":
+        return params.field_order, 1.0
+    if measured.name != "unknown":
+        return measured.name, measured.sure
+    # Nothing moves: no order can be seen, and none can be seen to be wrong.
+    return ("tff" if tagged == "tff" else "bff" if tagged == "bff" else "progressive"), 0.0
+
+
+def _share_combed(runs: list[dict[int, Tensor]], noise: float) -> float:
+    hits = [
+        interlace.combed(picture, [run[i] for i in (number - 1, number + 1) if i in run], noise)
+        for run in runs
+        for number, picture in run.items()
+    ]
+    return round(sum(hits) / len(hits), 3) if hits else 0.0
+
+
+def _cadence(
+    runs: list[dict[int, Tensor]], found: Findings, measured: interlace.Order, tagged: str
+) -> dict[str, object]:
+    """Entries of the findings that tell the cadence."""
+    if found.field_order == "progressive":
+        whole = tagged in ("tff", "bff") and found.order_sure > 0
+        return {"cadence": "2:2", "cadence_sure": found.order_sure} if whole else {}
+    if measured.crossed:
+        return {"cadence": "2:2", "phase": 1, "cadence_sure": found.order_sure}
+    differences: dict[int, float] = {}
+    for run in runs:
+        first = 0 if found.field_order == "tff" else 1
+        fields = {2 * n: picture[first::2] for n, picture in run.items()}
+        fields |= {2 * n + 1: picture[1 - first :: 2] for n, picture in run.items()}
+        differences |= interlace.repeats(fields, found.noise)
+    pattern = interlace.pulldown(differences)
+    if pattern.sure < 0.4:
+        return {}
+    return {"cadence": "3:2", "phase": pattern.phase, "cadence_sure": round(pattern.sure, 3)}
+
+
+# Rendering ------------------------------------------------------------------------------------------------------------
+
+
+def run(
+    frames: Iterator[Frame],
+    params: Params,
+    findings: Findings | None,
+    device: torch.device,  # noqa: ARG001
+) -> Iterator[Frame]:
+    """Whole pictures for the frames of a shot; see the module for rates and times."""
+    for window in windows(frames, HANDLES):
+        if findings is None:
+            findings = Findings(
+                field_order=_order(params, interlace.Order("unknown", 0.0), window.center.field_order)[0]
+            )
+        view = _View(window, findings, params)
+        if params.telecine == "remove":
+            yield from view.removed()
+        elif params.rate == "field":
+            half = view.duration() / 2
+            yield view.picture(view.field)
+            yield replace(view.picture(view.field + 1), time=window.center.time + half)
+        else:
+            yield view.picture(view.field)
+
+
+def _number(frame: Frame, frame_rate: Fraction) -> int:
+    """The number of a frame in the clip, from its time."""
+    return round(frame.time * frame_rate)
+
+
+class _View:
+    """The fields of one window, by their number in the clip."""
+
+    def __init__(self, window: Window, findings: Findings, params: Params) -> None:
+        self.findings = findings
+        self.frame_rate = Fraction(findings.frame_rate)
+        self.center = window.center
+        real = window.frames[window.first : len(window.frames) - window.last]
+        # Numbers run on from the center: with a variable rate, times alone could give two frames one number.
+        number = _number(self.center, self.frame_rate)
+        place = HANDLES - window.first
+        self.frames = {number + i - place: frame for i, frame in enumerate(real)}
+        self.field = 2 * number
+        self.cadence = "none" if params.telecine == "off" and findings.cadence == "3:2" else findings.cadence
+        self.top_first = findings.field_order != "bff"
+
+    def duration(self) -> Fraction:
+        """How long the frame in the middle lasts; the last one of a shot as long as the one before it."""
+        number = self.field // 2
+        if number + 1 in self.frames:
+            return self.frames[number + 1].time - self.center.time
+        if number - 1 in self.frames:
+            return self.center.time - self.frames[number - 1].time
+        return 1 / self.frame_rate
+
+    def removed(self) -> Iterator[Frame]:
+        """The film pictures that fall due while this frame lasts: number `m` of the clip is due at 5 m / (4 rate)."""
+        step = Fraction(5, 4) / self.frame_rate
+        number = math.ceil(self.center.time / step)
+        while number * step < self.center.time + self.duration():
+            yield replace(self.picture(self._due(number)), time=number * step)
+            number += 1
+
+    def _due(self, number: int) -> int:
+        """The field that film picture `number` of the clip is made from."""
+        if self.cadence != "3:2" or self.findings.field_order == "progressive":
+            # The last field not later than this moment.
+            return min(max(5 * number // 2, self.field), self.field + 1)
+        # Picture `i` of the pattern begins at field phase + 5/2 i; the grid of the clip has no phase, hence the shift.
+        nearest = number - (2 * self.findings.phase + 2) // 5
+        return self.findings.phase + 5 * (nearest // 2) + 2 * (nearest % 2)
+
+    def picture(self, field: int) -> Frame:
+        """What is shown at this field, at the time of the frame in the middle."""
+        number = self._clamp(field // 2)
+        shown = self.frames[number]
+        field = 2 * number + field % 2
+        if self.findings.field_order == "progressive" or shown.height < 2:
+            return self._timed(shown)
+        mates = self._mates(field)
+        if mates is not None:
+            woven = self._weave(*mates)
+            if woven is not None:
+                return woven
+        return self._interpolate(field)
+
+    def _clamp(self, number: int) -> int:
+        return min(max(number, min(self.frames)), max(self.frames))
+
+    def _timed(self, frame: Frame) -> Frame:
+        """The frame itself, as a progressive one, at the time of the frame in the middle."""
+        if frame.field_order == "progressive" and frame.time == self.center.time:
+            return frame
+        return replace(frame, field_order="progressive", time=self.center.time)
+
+    def _mates(self, field: int) -> tuple[int, int] | None:
+        """Two successive fields of the picture that `field` belongs to; None for video and where the shot cuts it."""
+        if self.cadence == "none":
+            return None
+        place = (field - self.findings.phase) % (5 if self.cadence == "3:2" else 2)
+        first = field - (place if place < 2 or self.cadence == "2:2" else place - 2)
+        pairs = [(first, first + 1)] if place < 2 else [(first, first + 1), (first + 1, first + 2)]
+        return next((pair for pair in pairs if pair[0] // 2 in self.frames and pair[1] // 2 in self.frames), None)
+
+    def _weave(self, one: int, other: int) -> Frame | None:
+        """The picture of two fields; None where it combs, so cannot be one picture."""
+        top, bottom = (one, other) if self._parity(one) == 0 else (other, one)
+        first, second = self.frames[top // 2], self.frames[bottom // 2]
+        planes = {
+            name: interlace.weave(getattr(first, name), getattr(second, name))
+            for name in _PLANES
+            if getattr(first, name) is not None and getattr(second, name) is not None
+        }
+        beside = [self.frames[n] for n in range(one // 2 - 1, other // 2 + 2) if n in self.frames]
+        lumas = [interlace.luma(frame.pixels) for frame in beside]
+        if interlace.combed(interlace.luma(planes["pixels"]), lumas, self.findings.noise):
+            return None
+        return self._timed(first) if first is second else self._made(self.frames[one // 2], planes)
+
+    def _interpolate(self, field: int) -> Frame:
+        """One field with its missing lines made."""
+        frame = self.frames[field // 2]
+        parity = self._parity(field)
+        sources = self._around(field)
+        planes = {}
+        for name in _PLANES:
+            plane: Tensor | None = getattr(frame, name)
+            if plane is not None:
+                parts = [getattr(part, name) for part in sources] if sources else []
+                around = interlace.Around(*parts) if parts and all(part is not None for part in parts) else None
+                planes[name] = interlace.fill(plane, parity, around, self.findings.noise)
+        return self._made(frame, planes)
+
+    def _around(self, field: int) -> tuple[Frame, Frame, Frame, Frame] | None:
+        """Frames that hold the fields one before, one after, two before and two after; at a shot's end the other side
+        stands in for what is not there, and a shot of one frame has none."""
+        before, after, earlier, later = (self.frames.get((field + step) // 2) for step in (-1, 1, -2, 2))
+        before, after = before or after, after or before
+        earlier, later = earlier or later, later or earlier
+        if before is None or after is None or earlier is None or later is None:
+            return None
+        return before, after, earlier, later
+
+    def _parity(self, field: int) -> int:
+        return field % 2 if self.top_first else 1 - field % 2
+
+    def _made(self, frame: Frame, planes: dict[str, Tensor]) -> Frame:
+        return Frame(
+            pixels=planes["pixels"],
+            time=self.center.time,
+            color=frame.color,
+            alpha=planes.get("alpha"),
+            matte=planes.get("matte"),
+            depth=planes.get("depth"),
+            field_order="progressive",
+        )

@@ -1,0 +1,283 @@
+"""Deinterlacing: still pictures stay, motion is kept, film comes back, and chunks equal the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor
+
+from answerprint.errors import SettingsError
+from answerprint.frame import Frame, Shot
+from answerprint.imgproc import interlace
+from answerprint.operations import deinterlace
+from answerprint.operations.deinterlace import HANDLES, Findings, Params
+
+CPU = torch.device("cpu")
+NTSC = Fraction(30000, 1001)
+
+
+def scene(number: float, height: int = 96, width: int = 128, noise: float = 0.0) -> Tensor:
+    """A textured background that stands and a textured disc that moves 3 pixels a step, smooth enough to fill."""
+    y, x = torch.meshgrid(torch.arange(height).float(), torch.arange(width).float(), indexing="ij")
+    ground = 0.4 + 0.2 * torch.sin(x / 5) * torch.cos(y / 7)
+    cx, cy = 20 + 3 * number, 40 + 1.5 * number
+    disc = torch.sigmoid(18 - torch.hypot(x - cx, y - cy))
+    texture = 0.6 + 0.25 * torch.sin((x - cx) / 3 + (y - cy) / 4)
+    picture = ground * (1 - disc) + texture * disc
+    pixels = torch.stack([picture, picture * 0.9, picture * 0.8])
+    if noise:
+        pixels = pixels + noise * torch.randn(pixels.shape, generator=torch.Generator().manual_seed(int(number * 2)))
+    return pixels
+
+
+def card(height: int = 96, width: int = 128) -> Tensor:
+    """A test card: one-line stripes, a grating, a step."""
+    pixels = torch.zeros(3, height, width)
+    pixels[:, ::2, :40] = 1.0
+    pixels[:, :, 50:90:2] = 0.8
+    pixels[:, 30:60, 90:] = 0.5
+    return pixels
+
+
+def frames_of(pictures: list[Tensor], order: str = "tff", rate: Fraction = NTSC, first: int = 0) -> list[Frame]:
+    return [Frame(p, (first + i) / rate, field_order=order) for i, p in enumerate(pictures)]  # type: ignore[arg-type]
+
+
+def from_fields(pictures: list[Tensor], order: str, first: int = 0) -> list[Frame]:
+    """Frames whose fields show successive pictures."""
+    pairs = zip(pictures[::2], pictures[1::2], strict=True)
+    woven = [interlace.weave(a, b) if order == "tff" else interlace.weave(b, a) for a, b in pairs]
+    return frames_of(woven, order, first=first)
+
+
+def video(count: int, order: str = "tff", first: int = 0, noise: float = 0.0) -> list[Frame]:
+    return from_fields([scene(u, noise=noise) for u in range(2 * count)], order, first)
+
+
+def telecine(film: list[Tensor], phase: int, frames: int, order: str = "tff") -> list[Frame]:
+    """Film spread over fields 2, 3, 2, 3 ... with a group of 2 at fields whose number modulo 5 is `phase`."""
+    spread = []
+    for u in range(2 * frames):
+        cycle, place = divmod(u - phase, 5)
+        spread.append(film[2 + 2 * cycle + (0 if place < 2 else 1)])
+    return from_fields(spread, order)
+
+
+def shot_of(frames: list[Frame], rate: Fraction = NTSC) -> Shot:
+    return Shot("001", len(frames), rate, lambda start, stop: iter(frames[start:stop]))
+
+
+def found(frames: list[Frame], **params: str) -> Findings:
+    return deinterlace.analyze(shot_of(frames), Params.of(params), CPU)
+
+
+def render(frames: list[Frame], findings: Findings | None = None, **params: str) -> list[Frame]:
+    settings = Params.of(params)
+    findings = findings or deinterlace.analyze(shot_of(frames), settings, CPU)
+    return list(deinterlace.run(iter(frames), settings, findings, CPU))
+
+
+def psnr(one: Tensor, other: Tensor) -> float:
+    return float(-10 * torch.log10((one - other).square().mean().clamp(min=1e-12)))
+
+
+@pytest.mark.parametrize("order", ["tff", "bff"])
+def test_field_order_is_measured_against_the_flag(order: str) -> None:
+    frames = [replace(frame, field_order="unknown") for frame in video(10, order)]
+    result = found(frames)
+    assert (result.field_order, result.cadence) == (order, "none")
+    assert result.order_sure > 0.9
+    assert result.combed > 0.9
+
+
+def test_progressive_shot_is_left_untouched_even_where_flagged_interlaced() -> None:
+    frames = frames_of([scene(i) for i in range(8)], "tff")
+    assert found(frames).field_order == "progressive"
+    for before, after in zip(frames, render(frames), strict=True):
+        assert after.pixels is before.pixels
+        assert after.field_order == "progressive"
+    plain = frames_of([scene(i) for i in range(8)], "progressive")
+    assert all(a is b for a, b in zip(plain, render(plain), strict=True))
+
+
+def test_field_rate_repeats_progressive_pictures_so_that_the_delivery_rate_holds() -> None:
+    frames = frames_of([scene(i) for i in range(4)], "progressive")
+    out = render(frames, rate="field")
+    assert [frame.time for frame in out] == [Fraction(i) / (2 * NTSC) for i in range(8)]
+    assert all(out[i].pixels is frames[i // 2].pixels for i in range(8))
+
+
+@pytest.mark.parametrize("order", ["tff", "bff"])
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_field_rate_shows_every_moment(order: str, noise: float) -> None:
+    frames = video(8, order, noise=noise)
+    out = render(frames, rate="field")
+    assert len(out) == 16
+    clean = [scene(u) for u in range(16)]
+    floor = 33.0 if noise else 37.0
+    for u, frame in enumerate(out):
+        assert psnr(frame.pixels, clean[u]) > floor, u
+        assert psnr(frame.pixels, clean[u]) > psnr(frames[u // 2].pixels, clean[u]) + 1, u
+
+
+@pytest.mark.parametrize("rate", ["frame", "field"])
+def test_still_card_keeps_every_line_and_does_not_twitter(rate: str) -> None:
+    still = card()
+    frames = frames_of([still] * 6, "tff")
+    for frame in render(frames, Findings(field_order="tff"), rate=rate):
+        assert torch.equal(frame.pixels, still)
+
+
+def test_still_card_under_noise_does_not_twitter() -> None:
+    noise = [0.01 * torch.randn(3, 96, 128, generator=torch.Generator().manual_seed(i)) for i in range(12)]
+    frames = from_fields([card() + part for part in noise], "tff")
+    out = render(frames, Findings(field_order="tff", noise=0.01), rate="field")
+    for frame in out:
+        assert psnr(frame.pixels, card()) > 38.0
+
+
+@pytest.mark.parametrize("phase", range(5))
+@pytest.mark.parametrize("order", ["tff", "bff"])
+def test_telecine_is_found_and_film_comes_back_bit_for_bit(phase: int, order: str) -> None:
+    film = [scene(i) for i in range(24)]
+    frames = telecine(film, phase, 20, order)
+    result = found(frames)
+    assert (result.field_order, result.cadence, result.phase) == (order, "3:2", phase)
+    out = render(frames, telecine="remove")
+    assert [frame.time for frame in out] == [i * Fraction(5, 4) / NTSC for i in range(16)]
+    inner = out[1:-1]
+    start = next(i for i, picture in enumerate(film) if torch.equal(picture, inner[0].pixels))
+    for i, frame in enumerate(inner):
+        assert torch.equal(frame.pixels, film[start + i])
+
+
+def test_telecine_auto_weaves_film_and_keeps_the_rate() -> None:
+    film = [scene(i) for i in range(24)]
+    frames = telecine(film, 3, 20)
+    out = render(frames)
+    assert [frame.time for frame in out] == [frame.time for frame in frames]
+    for frame in out[1:-1]:
+        assert any(torch.equal(frame.pixels, picture) for picture in film)
+
+
+def test_telecine_removal_of_video_keeps_the_grid() -> None:
+    frames = video(10)
+    out = render(frames, telecine="remove")
+    assert [frame.time for frame in out] == [i * Fraction(5, 4) / NTSC for i in range(8)]
+    for i, frame in enumerate(out):
+        assert psnr(frame.pixels, scene(5 * i // 2)) > 37.0
+
+
+def test_pictures_spread_one_field_off_are_woven() -> None:
+    film = [scene(2 * i) for i in range(12)]
+    fields = [film[(u + 1) // 2] for u in range(20)]
+    frames = from_fields(fields, "tff")
+    result = found(frames)
+    assert (result.field_order, result.cadence, result.phase) == ("tff", "2:2", 1)
+    for i, frame in enumerate(render(frames)[1:-1], 1):
+        assert torch.equal(frame.pixels, film[i])
+
+
+def test_where_the_cadence_breaks_nothing_combs() -> None:
+    """After an edit made in video the pattern of the findings is wrong."""
+    film = [scene(1.5 * i) for i in range(24)]
+    frames = telecine(film, 0, 20)
+    wrong = found(frames).model_copy(update={"phase": 2})
+    for number, frame in enumerate(render(frames, wrong)):
+        assert max(psnr(frame.pixels, picture) for picture in film) > 40, number
+
+
+def chunk(frames: list[Frame], start: int, stop: int, handles: int) -> Iterator[Frame]:
+    return iter(frames[max(start - handles, 0) : stop + handles])
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"rate": "frame"}, {"rate": "field"}, {"telecine": "remove"}, {"telecine": "off"}],
+    ids=lambda params: "-".join(params.values()),
+)
+@pytest.mark.parametrize("kind", ["video", "telecine"])
+def test_chunks_equal_the_whole(params: dict[str, str], kind: str) -> None:
+    frames = video(14) if kind == "video" else telecine([scene(i) for i in range(20)], 2, 14)
+    settings, findings = Params.of(params), found(frames, **params)
+    whole = render(frames, findings, **params)
+    for length in (1, 4, 5):
+        cut: list[Frame] = []
+        for start in range(0, len(frames), length):
+            stop = min(start + length, len(frames))
+            begin = frames[start].time
+            end = frames[stop].time if stop < len(frames) else frames[-1].time + 1
+            made = deinterlace.run(chunk(frames, start, stop, HANDLES), settings, findings, CPU)
+            cut += [frame for frame in made if begin <= frame.time < end]
+        assert [frame.time for frame in cut] == [frame.time for frame in whole]
+        assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(cut, whole, strict=True))
+
+
+def test_telecine_phase_counts_from_the_clip_and_not_from_the_shot() -> None:
+    film = [scene(i) for i in range(24)]
+    frames = telecine(film, 1, 22)
+    shot = frames[7:20]
+    result = deinterlace.analyze(shot_of(shot), Params(), CPU)
+    assert (result.cadence, result.phase) == ("3:2", 1)
+    whole = render(frames, result, telecine="remove")
+    part = render(shot, result, telecine="remove")
+    match = {frame.time: frame.pixels for frame in whole}
+    assert len(part) == 10
+    assert all(torch.equal(frame.pixels, match[frame.time]) for frame in part[1:-1])
+
+
+def test_variable_rate_puts_the_second_field_halfway_to_the_next_frame() -> None:
+    times = [Fraction(0), Fraction(1, 25), Fraction(1, 10), Fraction(3, 25)]
+    frames = [replace(frame, time=time) for frame, time in zip(video(4), times, strict=True)]
+    out = render(frames, Findings(field_order="tff", frame_rate="25"), rate="field")
+    assert [frame.time for frame in out[1::2]] == [
+        Fraction(1, 50),
+        Fraction(7, 100),
+        Fraction(11, 100),
+        Fraction(13, 100),
+    ]
+
+
+@pytest.mark.parametrize("length", [1, 2])
+@pytest.mark.parametrize("params", [{"rate": "field"}, {"telecine": "remove"}, {"rate": "frame"}])
+def test_very_short_shots(length: int, params: dict[str, str]) -> None:
+    frames = video(length)
+    out = render(frames, Findings(field_order="tff", frame_rate=str(NTSC)), **params)
+    assert len(out) >= length
+    for frame in out:
+        moment = round(frame.time * NTSC * 2 - Fraction(1, 4))
+        assert psnr(frame.pixels, scene(moment)) > 36.0
+    found(frames)
+
+
+@pytest.mark.parametrize("size", [(97, 128), (5, 7), (3, 1), (2, 2), (1, 8)])
+def test_odd_and_tiny_pictures(size: tuple[int, int]) -> None:
+    pictures = [scene(u, *size) for u in range(12)]
+    frames = from_fields(pictures, "tff")
+    found(frames)
+    for u, frame in enumerate(render(frames, Findings(field_order="tff"), rate="field")):
+        assert frame.pixels.shape == (3, *size)
+        assert bool(frame.pixels.isfinite().all())
+        assert torch.equal(frame.pixels[:, u % 2 :: 2], pictures[u][:, u % 2 :: 2]) or size[0] == 1
+
+
+def test_matte_and_alpha_are_deinterlaced_too() -> None:
+    frames = [replace(frame, matte=frame.pixels[:1], alpha=frame.pixels[1:2]) for frame in video(6)]
+    for u, frame in enumerate(render(frames, Findings(field_order="tff"), rate="field")):
+        assert frame.matte is not None and frame.alpha is not None
+        assert psnr(frame.matte, scene(u)[:1]) > 36.0
+
+
+def test_said_order_wins_and_film_without_fields_is_refused() -> None:
+    assert found(video(4), field_order="bff").field_order == "bff"
+    with pytest.raises(SettingsError, match="--rate frame"):
+        Params.of({"telecine": "remove", "rate": "field"})
+    with pytest.raises(SettingsError, match="one of auto, tff, bff"):
+        Params.of({"field_order": "up"})
+    assert deinterlace.rate(Params(), None) == 1
+    assert deinterlace.rate(Params(rate="field"), None) == 2
+    assert deinterlace.rate(Params(telecine="remove"), None) == Fraction(4, 5)
