@@ -34,7 +34,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON in
 RecipeFile = Annotated[Path, Parameter(help="The recipe: a TOML file that names the chain and the delivery.")]
 
 
-def _shared_options() -> list[inspect.Parameter]:
+def shared_options() -> list[inspect.Parameter]:
     """The options that every command that renders has, as keyword parameters."""
     texts: list[tuple[str, Any, str]] = [
         ("preset", str | None, "Delivery preset, such as prores-hq; `answerprint presets` lists them."),
@@ -99,7 +99,7 @@ def _operation_command(operation: Operation) -> Callable[..., None]:
         annotation=Input,
     )
     output = inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, annotation=Output)
-    signature = inspect.Signature([positional, output, *own, *_shared_options()])
+    signature = inspect.Signature([positional, output, *own, *shared_options()])
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
     command.__doc__ = _flowing(operation.module.__doc__ or "")
@@ -327,7 +327,7 @@ def build(tokens: Sequence[str]) -> App:
     from answerprint import __version__
 
     app = App(name="answerprint", help=HELP, version=__version__, help_format="plaintext")
-    job = _shared_options()
+    job = shared_options()
     for name, command, renders in [
         ("info", _info, False),
         ("shots", _shots, False),

@@ -27,6 +27,53 @@ COLOR = ColorTags("bt709", "bt709", "bt709", "limited", "left")
 REFERENCE = "coffee.png"
 
 
+RECIPE = """\
+# One look for both shots: the color of the reference still, a little of the saturation taken back.
+name = "demo look"
+
+[delivery]
+preset = "prores-hq"
+
+[[operation]]
+name = "match"
+reference = "reference.png"
+method = "combined"
+
+[[operation]]
+name = "grade"
+saturation = 0.92
+"""
+
+
+def run(folder: Path) -> None:
+    """Makes the demo clip, runs the main job on it and says what to open."""
+    from answerprint.color import lut
+    from answerprint.render import jobs, summary
+    from answerprint.render.progress import shown
+
+    clip, _ = make(folder)
+    recipe, graded = folder / "look.toml", folder / "graded.mov"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    with shown(as_json=False) as watcher:
+        decided = jobs.decisions_path(graded)
+        made = jobs.analyze_recipe(clip, recipe, jobs.Options(), watcher, before=decided)
+        jobs.save(made, decided)
+        outcome = jobs.render(made, graded, watcher=watcher, decisions_file=decided)
+        html, _ = summary.write(made, outcome)
+        cube = folder / "graded.001.cube"
+        lut.write(jobs.cube(made.shots[0]), cube)
+    print(outcome.text())
+    print("Open these:")
+    for path, what in [
+        (graded, "the answer print: ProRes 422 HQ, 10-bit, with sound and timecode"),
+        (decided, "what was decided, shot by shot; change a number and run"),
+        (cube, "the color of the first shot as a LUT for other tools"),
+        (html, "the report, in any browser"),
+    ]:
+        print(f"  {path}  {what}")
+    print(f"     answerprint render {decided} -o {graded}")
+
+
 def make(folder: Path) -> tuple[Path, Path]:
     """Writes the demo's source clip and the reference still.
 

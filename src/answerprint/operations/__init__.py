@@ -12,17 +12,19 @@ from answerprint.errors import SettingsError
 if TYPE_CHECKING:  # torch takes seconds to import, and listing must be quick
     from answerprint.operation import Operation
 
-FOLDER = Path(__file__).parent
-
-
 def names() -> list[str]:
     """The operations there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    return sorted(_files())
+
+
+def _files() -> dict[str, Path]:
+    found = (path for folder in __path__ for path in Path(folder).glob("*.py"))
+    return {path.stem: path for path in found if not path.stem.startswith("_")}
 
 
 def summary(name: str) -> str:
     """First line of the operation's docstring, read without importing it (so that `--help` is quick)."""
-    text = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    text = ast.get_docstring(ast.parse(_files()[name].read_text(encoding="utf-8"))) or ""
     return text.partition("\n")[0]
 
 

@@ -76,6 +76,7 @@ class Outcome:
         frames: frames in the output.
         rendered, reused: chunks, by name of their shot.
         seconds: wall-clock time; by shot in `shot_seconds`.
+        begin: time of the output's first frame, in seconds of the source.
         notes: what could not be carried into the output, and policies that were applied.
         wants_report: whether the job was started by a command that writes a report.
     """
@@ -88,6 +89,7 @@ class Outcome:
     reused: Mapping[str, int]
     seconds: float
     shot_seconds: Mapping[str, float]
+    begin: Fraction
     notes: tuple[str, ...]
     wants_report: bool = True
 
@@ -397,6 +399,7 @@ def render(
         reused=reused,
         seconds=time.monotonic() - begun,
         shot_seconds=_seconds(tasks, done),
+        begin=begin,
         notes=(*clip.info.notes, *notes),
         wants_report=wants_report,
     )

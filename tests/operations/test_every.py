@@ -1,0 +1,148 @@
+"""The same questions asked of every operation: a new file is tested before its author writes a test."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from answerprint import operations
+from answerprint.frame import Frame, Shot
+from answerprint.operation import Operation
+from answerprint.settings import Settings, values
+
+CPU = torch.device("cpu")
+RATE = Fraction(25)
+LENGTH = 13
+
+
+def moving_clip(height: int = 48, width: int = 64) -> list[Frame]:
+    """A textured card that pans, so that neighbors differ and every operation has something to do."""
+    generator = torch.Generator().manual_seed(7)
+    card = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 12, 40, generator=generator), scale_factor=8, mode="bicubic", align_corners=False
+    )[0]
+    return [
+        Frame(
+            card[:, 8 : 8 + height, 2 * i : 2 * i + width].contiguous() * 1.1 - 0.05,
+            i / RATE,
+            field_order="tff",
+        )
+        for i in range(LENGTH)
+    ]
+
+
+def as_shot(frames: list[Frame]) -> Shot:
+    return Shot("001", len(frames), RATE, lambda start, stop: iter(frames[start:stop]))
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    still = np.random.default_rng(3).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    path = tmp_path / "reference.png"
+    cv2.imwrite(str(path), cv2.GaussianBlur(still, (0, 0), 3))
+    return path
+
+
+def a_params(operation: Operation, reference: Path) -> Settings:
+    """Defaults, with a picture for what must be named."""
+    needed = {v.name: str(reference) for v in values(operation.params_type) if v.required}
+    return operation.params_type.of(needed)
+
+
+@pytest.fixture(params=operations.names())
+def operation(request: pytest.FixtureRequest) -> Operation:
+    return operations.load(request.param)
+
+
+def test_says_what_it_is(operation: Operation) -> None:
+    assert operation.summary.endswith(".")
+    assert operations.summary(operation.name) == operation.summary
+    for table in filter(None, (operation.params_type, operation.findings_type)):
+        for value in values(table):
+            assert value.help, f"{operation.name}: {value.name} has no help"
+
+
+def test_takes_no_option_of_the_command_line(operation: Operation) -> None:
+    from answerprint.cli import shared_options
+
+    taken = {parameter.name for parameter in shared_options()} | {"input", "output", "help"}
+    assert not taken & {value.name for value in values(operation.params_type)}
+
+
+def test_defaults_run_and_touch_nothing_of_theirs(operation: Operation, reference: Path) -> None:
+    frames = moving_clip()
+    kept = [frame.pixels.clone() for frame in frames]
+    params = a_params(operation, reference)
+    findings = operation.analyze(as_shot(frames), params, CPU)
+    done = list(operation.run(iter(frames), params, findings, CPU))
+    assert len(done) == LENGTH * operation.rate(params, findings)
+    assert all(bool(torch.isfinite(frame.pixels).all()) for frame in done)
+    assert all(a.time < b.time for a, b in itertools.pairwise(done))
+    for frame, pixels in zip(frames, kept, strict=True):
+        assert torch.equal(frame.pixels, pixels), "an input frame was written to"
+
+
+def test_findings_survive_the_decision_list(operation: Operation, reference: Path) -> None:
+    if operation.findings_type is None:
+        pytest.skip("it finds nothing")
+    params = a_params(operation, reference)
+    findings = operation.analyze(as_shot(moving_clip()), params, CPU)
+    assert findings is not None
+    again = operation.findings_type.model_validate_json(findings.model_dump_json())
+    assert again == findings
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 7])
+def test_chunks_with_handles_equal_the_whole(operation: Operation, reference: Path, chunk: int) -> None:
+    frames = moving_clip()
+    params = a_params(operation, reference)
+    findings = operation.analyze(as_shot(frames), params, CPU)
+    handles = operation.handles(params)
+    whole = list(operation.run(iter(frames), params, findings, CPU))
+    joined: list[Frame] = []
+    for start in range(0, LENGTH, chunk):
+        stop = min(start + chunk, LENGTH)
+        first = 0 if handles is None else max(0, start - handles)
+        last = LENGTH if handles is None else min(LENGTH, stop + handles)
+        joined += _inside(operation.run(iter(frames[first:last]), params, findings, CPU), start, stop)
+    assert [frame.time for frame in joined] == [frame.time for frame in whole]
+    for ours, right in zip(joined, whole, strict=True):
+        assert torch.equal(ours.pixels, right.pixels), f"differs at {ours.time}"
+
+
+def _inside(frames: Iterator[Frame], start: int, stop: int) -> Iterator[Frame]:
+    for frame in frames:
+        if (start == 0 or frame.time >= start / RATE) and (stop == LENGTH or frame.time < stop / RATE):
+            yield frame
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 31)])
+def test_one_frame_of_any_size(operation: Operation, reference: Path, size: tuple[int, int]) -> None:
+    frame = Frame(torch.full((3, *size), 0.4), Fraction(0))
+    params = a_params(operation, reference)
+    findings = operation.analyze(as_shot([frame]), params, CPU)
+    done = list(operation.run(iter([frame]), params, findings, CPU))
+    assert len(done) == max(1, int(operation.rate(params, findings)))
+    assert all(bool(torch.isfinite(result.pixels).all()) for result in done)
+
+
+def test_a_matte_keeps_the_outside(operation: Operation, reference: Path) -> None:
+    if "matte" not in inspect.getsource(operation.module):
+        pytest.skip("it works on whole pictures")
+    frames = moving_clip()
+    matte = torch.zeros(1, frames[0].height, frames[0].width)
+    matte[:, 10:30, 10:40] = 1
+    masked = [Frame(f.pixels, f.time, matte=matte, field_order="progressive") for f in frames]
+    params = a_params(operation, reference)
+    findings = operation.analyze(as_shot(masked), params, CPU)
+    for before, after in zip(masked, operation.run(iter(masked), params, findings, CPU), strict=False):
+        outside = (matte == 0).expand_as(before.pixels)
+        assert torch.equal(before.pixels[outside], after.pixels[outside])
