@@ -1,0 +1,139 @@
+"""Trains the denoiser: crops of photographs and clips, made noisy in all the ways footage is, L1 to the clean ones.
+
+Gaussian noise mostly, of any level up to 75/255; the rest is sensor noise, film grain, coding residue and impulses. The
+network is told the noise of every pixel (nets/denoise.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from answerprint.nets.denoise import Config, Denoiser
+from answerprint.train import degrade
+from answerprint.train.data import Library
+from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+
+
+class Params(Training):
+    """All that this run can be told."""
+
+    steps: int = Field(20_000, ge=1, description="Length of the schedule in steps.")
+    rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate.")
+    batch: int = Field(16, ge=1, description="Crops a step.")
+    crop: int = Field(96, ge=16, multiple_of=8, description="Side of a crop in pixels.")
+    frames: int = Field(1, ge=1, le=32, description="Frames of a crop; above 1 the network is temporal.")
+    highest: float = Field(75 / 255, gt=0, le=1, description="Highest noise level.")
+    gaussian: float = Field(0.7, ge=0, le=1, description="Share of crops with white Gaussian noise of one level.")
+    widths: tuple[int, ...] = Field((64, 96, 192), description="Channels at 1/2, 1/4, 1/8 of the size.")
+    blocks: tuple[int, ...] = Field((1, 2, 4), description="Residual blocks of each stage.")
+    scales: tuple[float, ...] = Field((0.5, 0.75), description="Sizes at which each clip is used.")
+
+
+def networks(params: Params) -> Networks:
+    config = Config(widths=params.widths, blocks=params.blocks, temporal=params.frames > 1)
+    return {"denoiser": Denoiser(config)}
+
+
+def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
+    samples = []
+    for _ in range(params.batch):
+        clean = _picture(data.crop(rng, params.crop, params.frames))
+        samples.append((clean, *spoil(clean, params, rng)))
+    clean, noisy, sigma, correlation = (torch.stack(planes) for planes in zip(*samples, strict=True))
+    return {"clean": clean, "noisy": noisy, "sigma": sigma, "correlation": correlation}
+
+
+def step(nets: Networks, batch: Batch, update: Update) -> None:
+    restored = nets["denoiser"](batch["noisy"], batch["sigma"], batch["correlation"])
+    update("denoiser", F.l1_loss(restored, batch["clean"]))
+
+
+def validate(nets: Networks, params: Params, data: Library) -> Validation:
+    """PSNR in dB under white Gaussian noise of 15, 25 and 50 of 255, level given, on crops of clips not trained on."""
+    rng = np.random.default_rng(0)
+    device = next(nets["denoiser"].parameters()).device
+    count = max(64 // params.frames, 8)
+    clean = torch.stack([_picture(data.crop(rng, 128, params.frames)) for _ in range(count)])
+    figures: dict[str, float] = {}
+    rows = []
+    for level in (15, 25, 50):
+        noisy = degrade.gaussian(clean, level / 255, rng)
+        sigma = torch.full_like(clean, level / 255)
+        white = torch.zeros_like(clean[..., :1, :, :])
+        parts = [torch.split(tensor, 8) for tensor in (noisy, sigma, white)]
+        restored = torch.cat(
+            [nets["denoiser"](*(part.to(device) for part in trio)).cpu() for trio in zip(*parts, strict=True)]
+        )
+        error = (restored.clamp(0, 1) - clean).square().flatten(1).mean(dim=1)
+        figures[f"psnr {level}"] = float((-10 * error.log10()).mean())
+        rows += [_stills(noisy)[:8], _stills(restored)[:8]]
+    return Validation(sum(figures.values()) / 3, figures, [*rows, _stills(clean)[:8]])
+
+
+def spoil(clean: Tensor, params: Params, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Noise of a kind and level drawn at random on (T, 3, H, W) or (3, H, W).
+
+    Returns:
+        The noisy pictures, the standard deviation of their noise at every pixel, and its reach over 4 (1 channel).
+    """
+    # Low levels are both more common in footage and harder to learn: draw them more often.
+    level = params.highest * rng.random() ** 1.5
+    correlation = torch.zeros_like(clean[..., :1, :, :])
+    kind = rng.random()
+    if kind < params.gaussian:
+        return degrade.gaussian(clean, level, rng), torch.full_like(clean, level), correlation
+    rest = (kind - params.gaussian) / max(1 - params.gaussian, 1e-9)
+    if rest < 0.3:
+        noisy, sigma = degrade.poisson_gaussian(clean, level * level * 2, level * 0.3 * rng.random(), rng)
+        return noisy, sigma, correlation
+    if rest < 0.55:
+        reach = rng.uniform(0.3, 1.6)
+        noisy, sigma = degrade.grain(clean, min(level, 0.15), reach, rng.random(), rng)
+        return noisy, sigma, correlation + reach / 4
+    if rest < 0.7:
+        return _impulses(clean, level * 0.5, rng.uniform(0.002, 0.1), rng, correlation)
+    if rest < 0.85:
+        channels = level * torch.from_numpy(rng.uniform(0.3, 1.0, size=(3, 1, 1)).astype(np.float32))
+        return degrade.gaussian(clean, channels, rng), channels.expand_as(clean), correlation
+    return _coded(clean, level * 0.3, rng, correlation)
+
+
+def _impulses(
+    clean: Tensor, level: float, density: float, rng: np.random.Generator, correlation: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pixels that say nothing are set to a local mean and marked by sigma 1, as the operation does it."""
+    noisy, hit = degrade.salt_and_pepper(degrade.gaussian(clean, level, rng), density, rng)
+    return mend(noisy, hit), torch.where(hit, 1.0, torch.full_like(clean, level)), correlation
+
+
+def mend(noisy: Tensor, hit: Tensor) -> Tensor:
+    """Puts the mean of the good neighbors (5x5) in place of the pixels that were hit."""
+    good = (~hit).to(noisy.dtype).reshape(-1, 1, *noisy.shape[-2:])
+    planes = noisy.reshape(-1, 3, *noisy.shape[-2:])
+    kernel = torch.ones(1, 1, 5, 5, dtype=noisy.dtype, device=noisy.device)
+    weight = F.conv2d(good, kernel, padding=2)
+    total = F.conv2d(planes * good, kernel.expand(3, 1, 5, 5), padding=2, groups=3)
+    filled = (total / weight.clamp(min=1)).reshape(noisy.shape)
+    return torch.where(hit, filled, noisy)
+
+
+def _coded(clean: Tensor, level: float, rng: np.random.Generator, correlation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A little noise, then a coder that smears it; told as the residue that is left, with a reach of half a block."""
+    coded = degrade.jpeg(degrade.gaussian(clean, level, rng), int(rng.integers(20, 96)), bool(rng.integers(2)))
+    residue = float((coded - clean).square().mean().sqrt())
+    return coded, torch.full_like(clean, residue), correlation + 1.0
+
+
+def _picture(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
+    """(T, H, W, 3) codes to (T, 3, H, W) in 0..1; (3, H, W) where T is 1."""
+    picture = torch.from_numpy(crop).permute(0, 3, 1, 2).float() / 255
+    return picture[0] if len(picture) == 1 else picture.contiguous()
+
+
+def _stills(pictures: Tensor) -> Tensor:
+    """The middle frames of sequences."""
+    return pictures[:, pictures.shape[1] // 2] if pictures.ndim == 5 else pictures

@@ -1,0 +1,279 @@
+"""Training data: clips found under folders, held in memory as 8-bit pixels, split by clip, cropped at random.
+
+A clip is a picture (one frame), a frame sequence or a video file. Layouts that are known: a plain folder of pictures; a
+folder of frames (`frames/`, or names that are running numbers only); Vimeo-90K septuplets (`.../00001/0389/im1.png` ...
+`im7.png`, Xue et al. 2019); DAVIS (`JPEGImages/480p/bear/00000.jpg`, Perazzi et al. 2016); video files.
+"""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from answerprint.errors import TrainingError
+
+Pixels = NDArray[np.uint8]
+
+PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+VIDEOS = {".mp4", ".mov", ".mkv", ".mxf", ".avi", ".webm", ".m4v", ".mpg", ".ts"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One clip as it lies on disk: its files in order, and where they come from.
+
+    Attributes:
+        name: path of the picture, folder or video below the data folder it was found in.
+        files: the frames of a sequence in order, or the one file.
+        digest: SHA-256 of the files' bytes, by which the clip is put into its split.
+        origin: repository or collection, where a `SOURCES.tsv` beside the file says so.
+        licence: the same, "unknown" else.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    digest: str
+    origin: str = "unknown"
+    licence: str = "unknown"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip in memory, once for each scale.
+
+    Attributes:
+        source: where it comes from.
+        versions: frames as R'G'B' uint8 (T, H, W, 3), one array per scale.
+    """
+
+    source: Source
+    versions: tuple[Pixels, ...]
+
+
+@dataclass(frozen=True)
+class Library:
+    """The clips of one split.
+
+    Attributes:
+        clips: in the order of their names.
+        skipped: what was found and left out, with the reason, in words.
+    """
+
+    clips: tuple[Clip, ...]
+    skipped: tuple[str, ...] = ()
+
+    def crop(self, rng: np.random.Generator, size: int, frames: int = 1) -> Pixels:
+        """A random piece of a random clip, turned and mirrored at random: (frames, size, size, 3), R'G'B' uint8.
+
+        A clip shorter than `frames` is seen by a camera that glides over it at up to 4 pixels a frame.
+        """
+        clip = self.clips[rng.integers(len(self.clips))]
+        fitting = [version for version in clip.versions if min(version.shape[1:3]) >= size] or [clip.versions[0]]
+        version = fitting[rng.integers(len(fitting))]
+        piece = _glide(version, rng, size, frames) if len(version) < frames else _cut(version, rng, size, frames)
+        if rng.random() < 0.5:
+            piece = piece[:, :, ::-1]
+        if frames > 1 and rng.random() < 0.5:
+            piece = piece[::-1]
+        return np.ascontiguousarray(np.rot90(piece, int(rng.integers(4)), axes=(1, 2)))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Training, validation and test clips; no clip is in two of them."""
+
+    training: Library
+    validation: Library
+    test: Library
+    manifest: list[dict[str, str]] = field(default_factory=list)
+
+
+def find(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Source]:
+    """All clips below `folders`, in a fixed order.
+
+    Args:
+        folders: folders, or single files.
+        exclude: patterns (`mate_*`) of names and paths to leave out.
+
+    Raises:
+        TrainingError: a folder is not there, or nothing usable is in any of them.
+    """
+    found: list[Source] = []
+    for folder in folders:
+        if not folder.exists():
+            raise TrainingError(f"{folder}: no such data folder")
+        found.extend(_sources(folder, exclude))
+    if not found:
+        raise TrainingError(f"{', '.join(map(str, folders))}: no pictures, frame sequences or video files in there")
+    return found
+
+
+def load(
+    folders: Sequence[Path],
+    *,
+    scales: Sequence[float] = (1.0,),
+    ratio: Sequence[float] = (8, 1, 1),
+    exclude: Sequence[str] = (),
+    smallest: int = 96,
+    longest: int = 64,
+) -> Splits:
+    """Reads all clips below `folders` into memory, split by clip.
+
+    Args:
+        folders: where to look.
+        scales: sizes each clip is held in; downscaling by area takes most of the coding noise out of a JPEG.
+        ratio: shares of training, validation and test clips.
+        exclude: patterns of names to leave out.
+        smallest: versions with a shorter side than this many pixels are left out.
+        longest: frames read of each video or sequence, spread over it in runs.
+
+    Raises:
+        TrainingError: nothing usable, or no training clip is left.
+    """
+    shares = np.cumsum(np.asarray(ratio, dtype=float)) / float(np.sum(ratio))
+    parts: tuple[list[Clip], ...] = ([], [], [])
+    skipped: list[str] = []
+    manifest: list[dict[str, str]] = []
+    for source in find(folders, exclude):
+        frames = _read(source, longest)
+        versions = [_scaled(frames, scale) for scale in scales] if frames else []
+        versions = [version for version in versions if min(version.shape[1:3]) >= smallest]
+        if not versions:
+            skipped.append(f"{source.name}: " + ("smaller than needed" if frames else "cannot be read"))
+            continue
+        part = int(np.searchsorted(shares, int(source.digest[:8], 16) / 2**32, side="right"))
+        parts[min(part, 2)].append(Clip(source, tuple(versions)))
+        manifest.append(_entry(source, ("training", "validation", "test")[min(part, 2)]))
+    if not parts[0]:
+        raise TrainingError(f"no training clip is left of {', '.join(map(str, folders))}: " + "; ".join(skipped[:5]))
+    training, validation, test = (Library(tuple(part), tuple(skipped)) for part in parts)
+    # A handful of clips may leave a split empty; a run must still be able to look at something.
+    return Splits(training, validation if validation.clips else training, test if test.clips else training, manifest)
+
+
+def _entry(source: Source, split: str) -> dict[str, str]:
+    return {
+        "clip": source.name,
+        "sha256": source.digest,
+        "source": source.origin,
+        "licence": source.licence,
+        "split": split,
+    }
+
+
+def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
+    base = folder if folder.is_dir() else folder.parent
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]
+    groups: dict[Path, list[Path]] = {}
+    for path in files:
+        name = path.relative_to(base).as_posix()
+        left_out = any(fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(path.name, pattern) for pattern in exclude)
+        if not left_out and path.suffix.lower() in PICTURES | VIDEOS:
+            groups.setdefault(path.parent, []).append(path)
+    for parent, members in groups.items():
+        pictures = [path for path in members if path.suffix.lower() in PICTURES]
+        origins = _origins(parent)
+        if _is_sequence(parent, pictures):
+            ordered = sorted(pictures, key=_number)
+            yield _source(parent.relative_to(base).as_posix(), ordered, origins.get(parent.name))
+            members = [path for path in members if path.suffix.lower() in VIDEOS]
+        for path in members:
+            yield _source(path.relative_to(base).as_posix(), [path], origins.get(path.name))
+
+
+def _source(name: str, files: list[Path], origin: tuple[str, str] | None) -> Source:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.read_bytes())
+    return Source(name, tuple(files), digest.hexdigest(), *(origin or ("unknown", "unknown")))
+
+
+def _is_sequence(parent: Path, pictures: list[Path]) -> bool:
+    """Septuplets, DAVIS and plain frame folders: the names are running numbers without a gap, or the folder says so."""
+    if len(pictures) < 2:
+        return False
+    if parent.name == "frames":
+        return True
+    numbers = sorted(_number(path) for path in pictures)
+    numbered = all(re.fullmatch(r"(im|frame)?[_-]?\d+", path.stem) for path in pictures)
+    return numbered and numbers[-1] - numbers[0] == len(numbers) - 1
+
+
+def _number(path: Path) -> int:
+    digits = re.findall(r"\d+", path.stem)
+    return int(digits[-1]) if digits else 0
+
+
+def _origins(folder: Path) -> dict[str, tuple[str, str]]:
+    """File name -> (source, licence) from a `SOURCES.tsv`, where there is one."""
+    table = folder / "SOURCES.tsv"
+    if not table.is_file():
+        return {}
+    with table.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    return {row["file"]: (row.get("repository") or "unknown", row.get("licence") or "unknown") for row in rows}
+
+
+def _read(source: Source, longest: int) -> list[Pixels]:
+    if source.files[0].suffix.lower() in VIDEOS:
+        return _read_video(source.files[0], longest)
+    frames = []
+    for path in source.files[:longest]:
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if picture is None:
+            return []
+        frames.append(np.asarray(picture[..., ::-1], dtype=np.uint8))
+    return frames if len({frame.shape for frame in frames}) == 1 else frames[:1]
+
+
+def _read_video(path: Path, longest: int) -> list[Pixels]:
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            frames = []
+            for frame in container.decode(video=0):
+                frames.append(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8))
+                if len(frames) == longest:
+                    break
+            return frames
+    except (av.error.FFmpegError, IndexError):
+        return []
+
+
+def _scaled(frames: list[Pixels], scale: float) -> Pixels:
+    if scale == 1.0:
+        return np.stack(frames)
+    height, width = frames[0].shape[:2]
+    size = (max(int(width * scale), 1), max(int(height * scale), 1))
+    return np.stack([np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8) for frame in frames])
+
+
+def _cut(version: Pixels, rng: np.random.Generator, size: int, frames: int) -> Pixels:
+    length, height, width = version.shape[:3]
+    size = min(size, height, width)
+    t = int(rng.integers(length - frames + 1))
+    y, x = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+    return version[t : t + frames, y : y + size, x : x + size]
+
+
+def _glide(version: Pixels, rng: np.random.Generator, size: int, frames: int) -> Pixels:
+    """A window that moves over one frame: whole pixels, so that the pixels stay what they are."""
+    _, height, width = version.shape[:3]
+    size = min(size, height, width)
+    speed = rng.uniform(-4, 4, size=2) * (rng.random() < 0.8)
+    steps = np.rint(np.outer(np.arange(frames), speed)).astype(int)
+    room = np.array((height - size, width - size))
+    start = np.array([int(rng.integers(limit + 1)) for limit in room])
+    places = np.clip(start + steps, 0, room)
+    picture = version[int(rng.integers(len(version)))]
+    return np.stack([picture[y : y + size, x : x + size] for y, x in places])
