@@ -1,8 +1,9 @@
 """Frame and Shot, and the one pixel convention.
 
 Pixels are float32 R'G'B', shape (3, H, W), in the footage's own display encoding (no linearizing on the way in),
-nominal black at 0 and nominal white at 1. Values below 0 and above 1 (sub-blacks, super-whites) are kept. A gray picture has
-three equal channels. Row 0 is the top of the picture. Time is a Fraction of seconds from the clip's first frame.
+nominal black at 0 and nominal white at 1. Values below 0 and above 1 (sub-blacks, super-whites) are kept. A gray
+picture has three equal channels. Row 0 is the top of the picture. Time is a Fraction of seconds from the clip's first
+frame.
 
 Tensors of a Frame are never written to in place: frames are shared between operations, windows and threads.
 """
