@@ -1,0 +1,103 @@
+"""Opening a media file through PyAV, with every refusal told in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from answerprint.errors import MediaError, NotMediaError
+
+# Demuxers that take text or playlists for footage.
+_NOT_FOOTAGE = frozenset(["tty", "bin", "xbin", "adf", "idf", "concat", "hls", "ffmetadata", "srt", "ass", "webvtt", "lrc", "microdvd", "sbg", "dash", "sdp"])
+_BOXES = (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip")
+
+
+def check_readable(path: str) -> int:
+    """Bytes of a file that can be read.
+
+    Raises:
+        MediaError: it does not exist or may not be read.
+        NotMediaError: it is empty.
+    """
+    try:
+        with Path(path).open("rb"):
+            size = Path(path).stat().st_size
+    except FileNotFoundError:
+        raise MediaError(f"{path}: no such file") from None
+    except PermissionError:
+        raise MediaError(f"{path}: no permission to read it") from None
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if size == 0:
+        raise NotMediaError(f"{path}: is empty (0 bytes)")
+    return size
+
+
+def opened(path: str) -> InputContainer:
+    """An opened file; the caller closes it.
+
+    Raises:
+        NotMediaError: it is no footage.
+        MediaError: it is footage that is broken or cannot be read.
+    """
+    check_readable(path)
+    try:
+        # Only this file may be read, whatever it says of others.
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        raise _refusal(path, error) from None
+    if container.format.name.split(",")[0] in _NOT_FOOTAGE:
+        container.close()
+        raise NotMediaError(f"{path}: is not a video ({_kind(path)})")
+    return container
+
+
+def picture(container: InputContainer, path: str, threads: int | None = None) -> VideoStream:
+    """The picture of a file, ready to decode with slice and frame threads.
+
+    Raises:
+        NotMediaError: the file has no moving picture.
+        MediaError: nothing here can decode it.
+    """
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        raise NotMediaError(f"{path}: has no picture" + (", only sound" if container.streams.audio else ""))
+    stream = max(streams, key=lambda s: bool(s.disposition & Disposition.default))
+    if stream.codec_context is None:
+        raise MediaError(f"{path}: its picture is in a codec that cannot be decoded here")
+    stream.thread_type = "AUTO"
+    if threads is not None:
+        stream.codec_context.thread_count = threads
+    return stream
+
+
+def _refusal(path: str, error: av.error.FFmpegError) -> MediaError:
+    head = _head(path)
+    if head[4:8] in _BOXES:
+        return MediaError(
+            f"{path}: is not complete: its table of frames (moov) is missing or damaged; copy the file again"
+        )
+    if head[:4] == b"\x1aE\xdf\xa3" or head[:4] == b"\x06\x0e\x2b\x34":
+        return MediaError(f"{path}: is cut off or damaged at its beginning; copy the file again")
+    if isinstance(error, av.error.InvalidDataError):
+        return NotMediaError(f"{path}: is not a video ({_kind(path)})")
+    return MediaError(f"{path}: cannot be opened: {error.strerror or error}")
+
+
+def _head(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(4096)
+
+
+def _kind(path: str) -> str:
+    head = _head(path)
+    try:
+        # The cut may fall inside a character.
+        head[: max(len(head) - 4, 1)].decode("utf-8")
+    except UnicodeDecodeError:
+        return "no known kind of file"
+    return "no known kind of file" if b"\0" in head else "a text file"

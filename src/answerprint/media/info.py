@@ -1,0 +1,219 @@
+"""What is known of a clip: `ClipInfo`, as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from typing import Any, Literal
+
+from answerprint.frame import ColorTags, FieldOrder
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """One track of a file beside the picture.
+
+    Attributes:
+        index: number of the track in the file.
+        kind: "audio", "subtitle", "data", "attachment", or "video" for a second picture.
+        codec: FFmpeg's name, "unknown" where the decoder is not known.
+        language: as tagged, "und" where not.
+        title: as tagged, may be empty.
+        detail: what matters of this kind, in words ("48000 Hz, stereo, s32").
+        metadata: all tags of the track.
+    """
+
+    index: int
+    kind: str
+    codec: str
+    language: str
+    title: str
+    detail: str
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A named stretch of the clip, in seconds from its first frame."""
+
+    start: Fraction
+    stop: Fraction
+    title: str
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """All that is known of a clip without looking at every picture.
+
+    Attributes:
+        path: the file, or the pattern of the sequence.
+        kind: "file" or "sequence".
+        container: FFmpeg's short name ("mov", "matroska"), or the kind of picture ("openexr").
+        codec: FFmpeg's codec name ("prores"), for sequences the compression or the kind of picture.
+        profile: the codec's profile, may be empty.
+        width: columns, after rotation.
+        height: lines, after rotation.
+        layout: the planar FFmpeg pixel format that planes are delivered in ("yuv422p10").
+        stored: the pixel format as decoded ("p010", "rgb24"); equals `layout` where planes are used as they are.
+        bits: bits per sample (16 for half float, 32 for float).
+        floating: whether samples are floating point.
+        rate: frames per second, exact; nominal where the rate is variable.
+        variable_rate: whether frame times are not evenly spaced.
+        frames: number of frames.
+        duration: seconds, exact.
+        start: presentation time of the first frame in the file, in seconds; all other times count from it.
+        sar: sample aspect ratio.
+        rotation: degrees clockwise that were applied on reading, 0, 90, 180 or 270.
+        flipped: whether the pictures were also mirrored on reading.
+        field_order: how lines were taken, as used.
+        tagged_field_order: as the container says.
+        measured_field_order: as the pictures say; "unknown" where nothing moves.
+        color: tags as the file has them.
+        assumed: tags as used, no entry unknown.
+        timecode: of the first frame ("01:00:00:00", ";" before frames for drop frame), or None.
+        streams: audio, subtitle, data and attachment tracks.
+        chapters: named stretches.
+        metadata: tags of the container.
+        notes: every policy that was applied, one sentence each.
+    """
+
+    path: str
+    kind: Literal["file", "sequence"]
+    container: str
+    codec: str
+    profile: str
+    width: int
+    height: int
+    layout: str
+    stored: str
+    bits: int
+    floating: bool
+    rate: Fraction
+    variable_rate: bool
+    frames: int
+    duration: Fraction
+    start: Fraction
+    sar: Fraction
+    rotation: int
+    flipped: bool
+    field_order: FieldOrder
+    tagged_field_order: FieldOrder
+    measured_field_order: FieldOrder
+    color: ColorTags
+    assumed: ColorTags
+    timecode: str | None
+    streams: tuple[StreamInfo, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+    metadata: dict[str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def interlaced(self) -> bool:
+        """Whether two fields of different moments make a picture."""
+        return self.field_order in ("tff", "bff")
+
+
+_FIELD_ORDERS = {
+    "progressive": "progressive",
+    "tff": "interlaced, top field first",
+    "bff": "interlaced, bottom field first",
+    "unknown": "unknown",
+}
+
+
+def table(info: ClipInfo) -> list[tuple[str, str]]:
+    """(label, value) rows of all that a person wants to know, in the order of reading."""
+    rows = [
+        ("path", info.path),
+        ("container", info.container),
+        ("codec", f"{info.codec} ({info.profile})" if info.profile else info.codec),
+        ("size", _size(info)),
+        ("pixels", _pixels(info)),
+        ("rate", _rate(info)),
+        ("length", f"{info.frames} frame{'s' * (info.frames != 1)}, {clock(info.duration)}"),
+        ("fields", _fields(info)),
+        ("color", _color(info)),
+        ("timecode", info.timecode or "none"),
+    ]
+    if info.rotation or info.flipped:
+        mirrored = ", mirrored" * info.flipped
+        rows.append(("rotation", f"{info.rotation} degrees clockwise{mirrored}, applied on reading"))
+    rows += [(f"{stream.kind} {stream.index}", _stream(stream)) for stream in info.streams]
+    rows += [
+        (f"chapter {number}", f"{clock(chapter.start)} - {clock(chapter.stop)}  {chapter.title}".rstrip())
+        for number, chapter in enumerate(info.chapters, 1)
+    ]
+    rows += [(f"tag {key}", value) for key, value in (info.metadata or {}).items()]
+    return rows + [("note", note) for note in info.notes]
+
+
+def to_json(info: ClipInfo) -> dict[str, Any]:
+    """All fields as plain JSON values; fractions as "30000/1001", times in exact seconds the same way."""
+    found: dict[str, Any] = _plain({field.name: getattr(info, field.name) for field in fields(info)})
+    return found
+
+
+def clock(seconds: Fraction) -> str:
+    """Seconds as HH:MM:SS.mmm, rounded to the millisecond."""
+    total = round(seconds * 1000)
+    sign, total = ("-", -total) if total < 0 else ("", total)
+    return f"{sign}{total // 3600000:02d}:{total // 60000 % 60:02d}:{total // 1000 % 60:02d}.{total % 1000:03d}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, (ColorTags, StreamInfo, Chapter)):
+        return _plain(asdict(value))
+    return value
+
+
+def _size(info: ClipInfo) -> str:
+    text = f"{info.width} x {info.height}"
+    if info.sar == 1:
+        return text
+    return f"{text}, sample aspect {info.sar.numerator}:{info.sar.denominator}"
+
+
+def _pixels(info: ClipInfo) -> str:
+    kind = "float" if info.floating else "bit"
+    read = f" read as {info.layout}" if info.stored != info.layout else ""
+    return (
+        f"{info.stored}{read}, {info.bits} {kind}"
+        if not info.floating
+        else f"{info.stored}{read}, {info.bits}-bit float"
+    )
+
+
+def _rate(info: ClipInfo) -> str:
+    text = f"{float(info.rate):.6g} fps"
+    if info.rate.denominator != 1:
+        text += f" ({info.rate})"
+    return f"variable, nominally {text}" if info.variable_rate else text
+
+
+def _fields(info: ClipInfo) -> str:
+    text = _FIELD_ORDERS[info.field_order]
+    if info.measured_field_order not in ("unknown", info.tagged_field_order):
+        text += f" (tagged {info.tagged_field_order}, measured {info.measured_field_order})"
+    return text
+
+
+def _color(info: ClipInfo) -> str:
+    parts = []
+    for field in fields(ColorTags):
+        used, said = getattr(info.assumed, field.name), getattr(info.color, field.name)
+        parts.append(
+            f"{field.name} {used}"
+            + ("" if used == said else " (assumed)" if said == "unknown" else f" (tagged {said})")
+        )
+    return ", ".join(parts)
+
+
+def _stream(stream: StreamInfo) -> str:
+    language = stream.language if stream.language != "und" else ""
+    return ", ".join(part for part in (stream.codec, stream.detail, language, stream.title) if part)

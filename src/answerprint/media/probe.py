@@ -1,0 +1,278 @@
+"""What a file says of itself: the `ClipInfo` of a file and how its pictures are to be turned."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from answerprint.errors import MediaError, SettingsError
+from answerprint.frame import ColorTags, FieldOrder
+from answerprint.media import fieldorder, tags, unpack
+from answerprint.media.container import opened, picture
+from answerprint.media.index import Index
+from answerprint.media.info import Chapter, StreamInfo
+
+_FIELDS: dict[int, FieldOrder] = {1: "progressive", 2: "tff", 3: "bff", 4: "bff", 5: "tff"}
+_CODED: dict[str, FieldOrder] = {"P": "progressive", "T": "tff", "B": "bff"}
+_PLACES = 4  # where in a clip field order is measured
+_RUN = 4  # successive frames at each place
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How a decoded picture is turned to be upright, from a display matrix: transpose first, then mirror."""
+
+    transpose: bool = False
+    across: bool = False
+    down: bool = False
+
+    @property
+    def nothing(self) -> bool:
+        return not (self.transpose or self.across or self.down)
+
+    @property
+    def degrees(self) -> int:
+        """Degrees clockwise, ignoring a mirroring."""
+        if self.transpose:
+            return 90 if self.across or not self.down else 270
+        return 180 if self.down else 0
+
+    @property
+    def mirrored(self) -> bool:
+        return (self.transpose + self.across + self.down) % 2 == 1
+
+
+@dataclass(frozen=True)
+class First:
+    """What the first frame and the decoder say beyond the container."""
+
+    storage: unpack.Storage
+    width: int
+    height: int
+    color: ColorTags
+    coded_order: FieldOrder
+    turn: Turn
+    timecode: str | None
+
+
+def first(path: str, container: InputContainer, stream: VideoStream, says: tuple[int, int, int, int]) -> First:
+    """Decodes one frame.
+
+    Args:
+        says: primaries, transfer, matrix and range as numbers, from the stream before anything was decoded.
+
+    Raises:
+        MediaError: nothing can be decoded.
+    """
+    frame = _first_frame(path, container, stream)
+    told = _told(frame, stream)
+    how = unpack.storage(frame.format.name, path)
+    of_frame = (frame.color_primaries, frame.color_trc, frame.colorspace, frame.color_range)
+    numbers = tuple(int(value) for value in of_frame)
+    siting = found[1] if (found := re.search(r" cl:(\w+)", told)) else "unspecified"
+    order = found[1] if (found := re.search(r" i:(\w)", told)) else "P"
+    timecode = found[1] if (found := re.search(r"GOP timecode: ?(\S+)", told)) else None
+    return First(
+        storage=how,
+        width=frame.width,
+        height=frame.height,
+        color=tags.tagged(says, (numbers[0], numbers[1], numbers[2], numbers[3]), siting, how.full),
+        coded_order=_CODED.get(order, "progressive"),
+        turn=_turn(frame),
+        timecode=timecode,
+    )
+
+
+def _first_frame(path: str, container: InputContainer, stream: VideoStream) -> VideoFrame:
+    failed = ""
+    for packet in container.demux(stream):
+        try:
+            for frame in packet.decode():
+                return frame
+        except av.error.FFmpegError as error:
+            failed = f" ({error.strerror or error})"
+    raise MediaError(f"{path}: no frame of its picture can be decoded{failed}; the file is damaged or empty")
+
+
+def _told(frame: VideoFrame, stream: VideoStream) -> str:
+    """What FFmpeg's showinfo filter says of a frame: siting and field order have no other way out of PyAV."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width,
+        height=frame.height,
+        format=frame.format.name,
+        time_base=stream.time_base or Fraction(1, 1000),
+    )
+    show, sink = graph.add("showinfo", "checksum=0:udu_sei_as_ascii=0"), graph.add("buffersink")
+    source.link_to(show)
+    show.link_to(sink)
+    graph.configure()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture(local=False) as said:
+            graph.push(frame)
+            graph.pull()
+    finally:
+        av.logging.set_level(None)
+    return "".join(text for _, name, text in said if name == "showinfo")
+
+
+def _turn(frame: VideoFrame) -> Turn:
+    """The turn that FFmpeg would apply: the display matrix maps stored to shown positions, 16.16 fixed point."""
+    matrices = [side for side in frame.side_data if side.type.name == "DISPLAYMATRIX"]
+    if not matrices:
+        return Turn()
+    a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrices[0])[:36])
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Turn(across=a < 0, down=d < 0)
+    return Turn(transpose=True, across=c < 0, down=b < 0)
+
+
+def turn(plane: Any, how: Turn) -> Any:
+    """A tensor (..., h, w) made upright."""
+    if how.transpose:
+        plane = plane.transpose(-1, -2)
+    sides = [axis for axis, mirror in ((-1, how.across), (-2, how.down)) if mirror]
+    return (plane.flip(sides) if sides else plane).contiguous()
+
+
+def rate(stream: VideoStream, index: Index) -> tuple[Fraction, bool, bool]:
+    """Frames per second: (rate, whether it is variable, whether times are n / rate but for the container's rounding)."""
+    guesses = [Fraction(g) for g in (stream.guessed_rate, stream.base_rate, stream.average_rate) if g]
+    if index.ordinal or index.count < 2:
+        return (guesses[0] if guesses else Fraction(25)), False, True
+    pts = np.asarray(index.pts, dtype=np.int64) - index.pts[0]
+    steps = np.diff(pts)
+    if (steps == steps[0]).all():
+        return 1 / (int(steps[0]) * index.tick), False, False
+    for guess in guesses:
+        ticks = 1 / (guess * index.tick)
+        ideal = np.arange(len(pts)) * float(ticks)
+        # Rounding of each time to a tick, and of the first one, is not a variable rate.
+        if np.abs(pts - ideal).max() <= 1.01:
+            return guess, False, True
+    nominal = 1 / (int(np.median(steps)) * index.tick)
+    close = [g for g in guesses if abs(g / nominal - 1) < Fraction(1, 50)]
+    return (close[0] if close else nominal.limit_denominator(1001)), True, False
+
+
+def fields(
+    path: str, index: Index, how: unpack.Storage, tagged: FieldOrder, coded: FieldOrder, asked: str | None
+) -> tuple[FieldOrder, FieldOrder, list[str]]:
+    """The field order to use, what was measured, and what is to be said of it."""
+    measured = fieldorder.measure(_runs(path, index, how), 0 if how.floating else how.bits)
+    if asked is not None:
+        if asked not in ("progressive", "tff", "bff"):
+            raise SettingsError(f"field order '{asked}' is unknown; allowed: progressive, tff, bff")
+        order: FieldOrder = "progressive" if asked == "progressive" else "tff" if asked == "tff" else "bff"
+        return (
+            order,
+            measured,
+            [f"field order {asked} as asked for (the file says {tagged}, the pictures show {measured})"],
+        )
+    if tagged == "unknown" and coded != "progressive":
+        return _checked(coded, measured, "the pictures are flagged")
+    if tagged == "unknown":
+        if measured in ("tff", "bff"):
+            return measured, measured, [f"field order is not tagged: {measured} measured"]
+        return "progressive", measured, []
+    notes = []
+    if coded not in (tagged, "progressive"):
+        notes.append(f"the container says {tagged}, the pictures are flagged {coded}: {tagged} is used")
+    order, measured, more = _checked(tagged, measured, "the file says")
+    return order, measured, notes + more
+
+
+def _checked(order: FieldOrder, measured: FieldOrder, who: str) -> tuple[FieldOrder, FieldOrder, list[str]]:
+    if measured in ("unknown", order):
+        return order, measured, []
+    return (
+        order,
+        measured,
+        [f"{who} {order}, but the pictures measure {measured}: {order} is used; set the field order if it is wrong"],
+    )
+
+
+def _runs(path: str, index: Index, how: unpack.Storage) -> list[list[NDArray[np.generic]]]:
+    """Luma of a few successive frames after keyframes spread through the clip."""
+    runs = []
+    spread = sorted({index.keys[i * (len(index.keys) - 1) // _PLACES] for i in range(_PLACES)}) if index.keys else []
+    with opened(path) as container:
+        stream = picture(container, path)
+        for place, _ in spread if index.seekable and len(spread) > 1 else [(None, 0)]:
+            if place is not None:
+                container.seek(place, stream=stream)
+            runs.append(_run(container, stream, how))
+    return runs
+
+
+def _run(container: InputContainer, stream: VideoStream, how: unpack.Storage) -> list[NDArray[np.generic]]:
+    lumas: list[NDArray[np.generic]] = []
+    try:
+        for frame in container.decode(stream):
+            plane = unpack.planes(frame, how)[0]
+            lumas.append(plane.numpy())
+            if len(lumas) == _RUN:
+                break
+    except av.error.FFmpegError:
+        # Measuring is an extra: reading the frames themselves tells what is broken, and where.
+        return lumas
+    return lumas
+
+
+def streams(container: InputContainer, shown: VideoStream) -> tuple[StreamInfo, ...]:
+    """All tracks beside the picture."""
+    return tuple(_stream(stream) for stream in container.streams if stream.index != shown.index)
+
+
+def _stream(stream: Any) -> StreamInfo:
+    context = stream.codec_context
+    codec = context.name if context is not None else stream.metadata.get("data_type", "unknown")
+    detail = ""
+    if stream.type == "audio" and context is not None:
+        detail = f"{context.rate} Hz, {context.layout.name}, {context.format.name if context.format else 'unknown'}"
+    elif stream.type == "video" and context is not None:
+        detail = f"{context.width} x {context.height}"
+    elif "timecode" in stream.metadata:
+        detail = f"timecode {stream.metadata['timecode']}"
+    return StreamInfo(
+        index=stream.index,
+        kind=stream.type or "unknown",
+        codec=codec,
+        language=stream.metadata.get("language", "und"),
+        title=stream.metadata.get("title", ""),
+        detail=detail,
+        metadata=dict(stream.metadata),
+    )
+
+
+def chapters(container: InputContainer, start: Fraction) -> tuple[Chapter, ...]:
+    """Chapters in seconds from the first frame."""
+    found = []
+    for chapter in container.chapters():
+        base = Fraction(chapter["time_base"])
+        bounds = [max(chapter[end] * base - start, Fraction(0)) for end in ("start", "end")]
+        found.append(Chapter(bounds[0], bounds[1], chapter.get("metadata", {}).get("title", "")))
+    return tuple(found)
+
+
+def timecode(container: InputContainer, stream: VideoStream, first: First) -> str | None:
+    """Timecode of the first frame: of the picture, a timecode track, the container, or an MPEG-2 group of pictures."""
+    tracks = [stream, *(s for s in container.streams if s.index != stream.index)]
+    found = [track.metadata.get("timecode") for track in tracks] + [container.metadata.get("timecode"), first.timecode]
+    return next((text for text in found if text), None)
+
+
+def tagged_order(stream: VideoStream) -> FieldOrder:
+    """Field order as the container says."""
+    return _FIELDS.get(int(stream.codec_context.field_order), "unknown")

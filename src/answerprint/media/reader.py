@@ -1,0 +1,396 @@
+"""Footage in: a file or a sequence of pictures as frames, from any place, on exact time.
+
+    clip = reader.open("scene.mov")
+    for frame in clip.frames(100, 200): ...
+
+A frame is bit for bit the same whether it was reached by seeking or by decoding from the start.
+"""
+
+from __future__ import annotations
+
+import builtins
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, Protocol
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from torch import Tensor
+
+from answerprint.errors import MediaError
+from answerprint.frame import FieldOrder, Frame, Origin
+from answerprint.media import index as indexing
+from answerprint.media import pixels, probe, sequence, tags, unpack
+from answerprint.media.ahead import ahead
+from answerprint.media.container import check_readable, opened, picture
+from answerprint.media.index import Index, Times
+from answerprint.media.info import ClipInfo, clock
+
+_AHEAD = 3  # frames made before they are asked for
+_HELD = 32  # frames that a decoder may give early before one that is missing is given up
+
+
+class Source(Protocol):
+    """What a clip reads from; picklable, holds no open file."""
+
+    info: ClipInfo
+    times: Sequence[Fraction]
+
+    def read(self, start: int, stop: int, threads: int | None) -> Iterator[Frame]: ...
+
+
+class Clip:
+    """Footage that frames can be read from, in any process: it holds a path and what was found out, no open file."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def info(self) -> ClipInfo:
+        """All that is known of the clip."""
+        return self._source.info
+
+    @property
+    def times(self) -> Sequence[Fraction]:
+        """Presentation time of every frame in seconds from the first, exact."""
+        return self._source.times
+
+    def __len__(self) -> int:
+        return len(self._source.times)
+
+    def __repr__(self) -> str:
+        return f"Clip({self.info.path!r}, {len(self)} frames)"
+
+    def frames(self, start: int = 0, stop: int | None = None, *, threads: int | None = None) -> Iterator[Frame]:
+        """Frames [start, stop), clamped to the clip, decoded ahead in a background thread.
+
+        Args:
+            start: number of the first frame.
+            stop: number after the last frame; None for the end of the clip.
+            threads: threads of the decoder; None for as many as there are processors.
+
+        Raises:
+            MediaError: a frame cannot be decoded; the message names it.
+        """
+        stop = len(self) if stop is None else min(stop, len(self))
+        start = max(start, 0)
+        if start >= stop:
+            return iter(())
+        return ahead(self._source.read(start, stop, threads), _AHEAD)
+
+
+def open(  # the name that reads well as reader.open
+    path: str | Path,
+    *,
+    matrix: str | None = None,
+    range: str | None = None,
+    siting: str | None = None,
+    rate: Fraction | int | str | None = None,
+    field_order: str | None = None,
+    incomplete: Literal["error", "keep"] | None = None,
+    nonfinite: Literal["error", "zero"] = "error",
+) -> Clip:
+    """Opens a video file, a sequence of pictures or a single still.
+
+    Args:
+        path: a file; a pattern (`shot.%04d.exr`, `shot.####.dpx`); a folder that holds one sequence; a still.
+        matrix: Y'CbCr matrix to use instead of the file's ("bt709", "smpte170m", "bt2020nc", ...).
+        range: "limited" or "full" instead of the file's.
+        siting: chroma siting to use instead of the file's ("left", "center", "topleft", ...).
+        rate: frames per second of a sequence (24 where not given), or a constant rate to give a file instead of its own.
+        field_order: "progressive", "tff" or "bff" instead of the file's.
+        incomplete: what to do with a file that is cut off: refuse it, or keep what is there. None keeps MXF and transport
+            streams, which are made to be read while they grow, and refuses the others.
+        nonfinite: NaN and infinity in float pictures are an error, or become zero.
+
+    Raises:
+        NotMediaError: the path holds no footage.
+        MediaError: the footage is broken, cut off or unreadable; for sequences, pictures are missing or differ in size.
+        SettingsError: an override does not exist or does not fit the footage.
+    """
+    path = str(path)
+    given = None if rate is None else sequence.parse_rate(rate)
+    if sequence.is_sequence(path):
+        return Clip(
+            sequence.find(path, rate=given, field_order=field_order, matrix=matrix, range=range, nonfinite=nonfinite)
+        )
+    return Clip(_open_file(path, _Asked(matrix, range, siting, given, field_order, incomplete, nonfinite)))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the user overrides."""
+
+    matrix: str | None
+    range: str | None
+    siting: str | None
+    rate: Fraction | None
+    field_order: str | None
+    incomplete: str | None
+    nonfinite: str
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A video file: where its frames are and how they are stored."""
+
+    path: str
+    info: ClipInfo
+    index: Index
+    times: Sequence[Fraction]
+    storage: unpack.Storage
+    coded: tuple[int, int]
+    turn: probe.Turn
+    field_order_given: bool
+    nonfinite: str
+
+    def read(self, start: int, stop: int, threads: int | None) -> Iterator[Frame]:
+        """Frames [start, stop) in order."""
+        with opened(self.path) as container:
+            stream = picture(container, self.path, threads)
+            for number, decoded in _wanted(self, container, stream, start, stop):
+                yield self._frame(number, decoded)
+
+    def _frame(self, number: int, decoded: VideoFrame) -> Frame:
+        if (decoded.width, decoded.height) != self.coded:
+            raise MediaError(
+                f"{self.where(number)} is {decoded.width} x {decoded.height}, the clip began with "
+                f"{self.coded[0]} x {self.coded[1]}; cut the file there and work on each part"
+            )
+        if (
+            decoded.format.name != self.storage.native
+            and unpack.storage(decoded.format.name, self.path) != self.storage
+        ):
+            raise MediaError(
+                f"{self.where(number)} is stored as {decoded.format.name}, the clip began with {self.storage.native}; "
+                "cut the file there and work on each part"
+            )
+        order = self.order(decoded)
+        planes = unpack.planes(decoded, self.storage)
+        if self.storage.floating:
+            planes = sequence.finite(planes, self.where(number), self.nonfinite)
+        made = make_frame(planes, self.storage.layout, self.info, self.times[number], order)
+        return made if self.turn.nothing else _turned(made, self.turn)
+
+    def order(self, decoded: VideoFrame) -> FieldOrder:
+        """A progressive picture in interlaced footage (film in a broadcast) says so itself."""
+        order = self.info.field_order
+        flagged = self.info.tagged_field_order != "unknown"
+        if order in ("tff", "bff") and flagged and not self.field_order_given and not decoded.interlaced_frame:
+            return "progressive"
+        return order
+
+    def where(self, number: int) -> str:
+        """A frame in words."""
+        return f"{self.path}: frame {number} at {clock(self.times[number])}"
+
+
+def make_frame(planes: tuple[Tensor, ...], layout: str, info: ClipInfo, time: Fraction, order: FieldOrder) -> Frame:
+    """A frame from code values, with its origin."""
+    color = info.assumed
+    interlaced = order in ("tff", "bff") and "420" in layout
+    rgb = pixels.to_rgb(planes, layout, color, interlaced)
+    return Frame(
+        pixels=rgb,
+        time=time,
+        color=color,
+        alpha=pixels.alpha_of(planes, layout),
+        field_order=order,
+        origin=Origin(planes, layout, color, rgb, interlaced),
+    )
+
+
+def _turned(frame: Frame, turn: probe.Turn) -> Frame:
+    """An upright picture no longer lies as its code values do, so it has no origin."""
+    alpha = None if frame.alpha is None else probe.turn(frame.alpha, turn)
+    return replace(frame, pixels=probe.turn(frame.pixels, turn), alpha=alpha, origin=None)
+
+
+def _wanted(
+    source: FileSource, container: InputContainer, stream: VideoStream, start: int, stop: int
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Decoded frames [start, stop) in order, each with its number."""
+    decoder = _Decoder(source, container, stream, start)
+    expected = start
+    early: dict[int, VideoFrame] = {}
+    for number, decoded in decoder.frames():
+        if number < expected or number >= stop + _HELD:
+            if number < stop + _HELD:
+                continue
+            break
+        early[number] = decoded
+        while expected in early:
+            yield expected, early.pop(expected)
+            expected += 1
+        if expected >= stop:
+            return
+        if len(early) > _HELD:
+            break
+    why = f" ({decoder.failed})" if decoder.failed else ""
+    raise MediaError(f"{source.where(expected)} cannot be decoded{why}; the file is damaged there")
+
+
+class _Decoder:
+    """Decodes from the place before a frame, and tells frames apart by their times."""
+
+    def __init__(self, source: FileSource, container: InputContainer, stream: VideoStream, start: int) -> None:
+        self.failed = ""
+        self._index = source.index
+        self._stream = stream
+        self._packets = self._from(source, container, start)
+
+    def _from(self, source: FileSource, container: InputContainer, start: int) -> Iterator[Packet[VideoStream]]:
+        key = self._index.key_before(start)
+        while key is not None and key > 0:
+            place, pts = self._index.keys[key]
+            container.seek(place, stream=self._stream)
+            packets = container.demux(self._stream)
+            first = next(packets, None)
+            # Some containers land elsewhere than asked: the first packet tells.
+            if first is not None and first.is_keyframe and first.pts is not None and first.pts <= pts:
+                return _chain(first, packets)
+            key = key - 1
+        if key is not None:
+            container.seek(min(place for place, _ in self._index.keys), stream=self._stream)
+        return container.demux(self._stream)
+
+    def frames(self) -> Iterator[tuple[int, VideoFrame]]:
+        """Every decoded frame of the clip with its number."""
+        count = 0
+        for packet in self._packets:
+            try:
+                decoded = packet.decode()
+            except av.error.FFmpegError as error:
+                # Told with the number of the frame that then does not come.
+                self.failed = str(error.strerror or error)
+                continue
+            for frame in decoded:
+                number = count if self._index.ordinal else self._index.number(frame.pts)
+                count += 1
+                if number is not None:
+                    yield number, frame
+
+
+def _chain(first: Packet[VideoStream], rest: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+    yield first
+    yield from rest
+
+
+def _open_file(path: str, asked: _Asked) -> FileSource:
+    size = check_readable(path)
+    with opened(path) as container:
+        stream = picture(container, path)
+        context = stream.codec_context
+        says = (context.color_primaries, context.color_trc, context.colorspace, context.color_range)
+        tagged = probe.tagged_order(stream)
+        index = indexing.build(path, container, stream, size)
+    if index.count == 0:
+        raise MediaError(f"{path}: no frame of its picture can be decoded; the file is damaged or cut off")
+    with opened(path) as container:
+        stream = picture(container, path)
+        first = probe.first(path, container, stream, (int(says[0]), int(says[1]), int(says[2]), int(says[3])))
+        rate, variable, rounded = probe.rate(stream, index)
+        if asked.rate is not None:
+            rate, variable, rounded = asked.rate, False, True
+        times, duration = _times(index, rate, rounded)
+        notes = [*index.notes, *_incomplete(path, container, index, times, asked.incomplete)]
+        if rounded and not index.ordinal and asked.rate is None:
+            notes.append(f"the container rounds times; a constant {rate} fps fits them and is used")
+        if index.ordinal:
+            notes.append(f"the file has no usable frame times: a constant {rate} fps is used")
+        if asked.rate is not None:
+            notes.append(f"rate {rate} as asked for")
+        order, measured, said = probe.fields(path, index, first.storage, tagged, first.coded_order, asked.field_order)
+        notes += said
+        color, said = tags.resolve(
+            first.color,
+            height=first.height,
+            layout=first.storage.layout,
+            codec=stream.codec_context.codec.canonical_name,
+            matrix=asked.matrix,
+            range=asked.range,
+            siting=asked.siting,
+        )
+        notes += said
+        if not first.turn.nothing:
+            notes.append("the pictures are turned upright on reading, as the file asks")
+        start = (index.pts[0] if index.pts else 0) * index.tick
+        turned = first.turn.transpose
+        sar = Fraction(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1) or Fraction(1)
+        info = ClipInfo(
+            path=path,
+            kind="file",
+            container=container.format.name.split(",")[0],
+            codec=stream.codec_context.codec.canonical_name,
+            profile=stream.codec_context.profile or "",
+            width=first.height if turned else first.width,
+            height=first.width if turned else first.height,
+            layout=first.storage.layout,
+            stored=first.storage.stored,
+            bits=first.storage.bits,
+            floating=first.storage.floating,
+            rate=rate,
+            variable_rate=variable,
+            frames=index.count,
+            duration=duration,
+            start=start,
+            sar=1 / sar if turned else sar,
+            rotation=first.turn.degrees,
+            flipped=first.turn.mirrored,
+            field_order=order,
+            tagged_field_order=tagged
+            if tagged != "unknown" or first.coded_order == "progressive"
+            else first.coded_order,
+            measured_field_order=measured,
+            color=first.color,
+            assumed=color,
+            timecode=probe.timecode(container, stream, first),
+            streams=probe.streams(container, stream),
+            chapters=probe.chapters(container, start),
+            metadata=dict(container.metadata),
+            notes=tuple(notes),
+        )
+    return FileSource(
+        path=path,
+        info=info,
+        index=index,
+        times=times,
+        storage=first.storage,
+        coded=(first.width, first.height),
+        turn=first.turn,
+        field_order_given=asked.field_order is not None,
+        nonfinite=asked.nonfinite,
+    )
+
+
+def _times(index: Index, rate: Fraction, constant: bool) -> tuple[Times, Fraction]:
+    """Time of every frame, and the length of the clip."""
+    if constant:
+        return Times(array("q", builtins.range(index.count)), 1 / rate), index.count / rate
+    times = Times(index.pts, index.tick)
+    last = index.last * index.tick or 1 / rate
+    return times, times[-1] + last
+
+
+def _incomplete(
+    path: str, container: InputContainer, index: Index, times: Sequence[Fraction], asked: str | None
+) -> list[str]:
+    """What is to be said of a file that ends too early.
+
+    Raises:
+        MediaError: it is not to be kept.
+    """
+    if not index.cut:
+        return []
+    family = container.format.name.split(",")[0]
+    there = f"ends after frame {index.count - 1} at {clock(times[-1])}"
+    missing = f", {index.lost} frames that it names are missing" if index.lost else ""
+    if asked == "keep" or (asked is None and family in ("mxf", "mpegts", "mpeg")):
+        return [f"the file is cut off: it {there}{missing}"]
+    raise MediaError(f"{path}: is cut off: it {there}{missing}; copy the file again, or ask to keep what is there")
