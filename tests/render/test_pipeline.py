@@ -41,7 +41,9 @@ def double(frames: Iterator[Frame], params: Settings, findings: Any, device: tor
     for window in windows(frames, 1):
         yield window.center
         between = (window.center.pixels + window.frames[2].pixels) / 2
-        yield replace(window.center, pixels=between, time=window.center.time + 1 / (2 * RATE))
+        before, now, after = (frame.time for frame in window.frames)
+        step = after - now if after > now else now - before
+        yield replace(window.center, pixels=between, time=now + step / 2)
 
 
 def drop(frames: Iterator[Frame], params: Settings, findings: Any, device: torch.device) -> Iterator[Frame]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,20 +17,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.process import parent_process
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import torch
 
 from answerprint.errors import AnswerprintError, JobError
 from answerprint.frame import Frame
+from answerprint.media.ahead import ahead
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.media.writer import ChunkWriter
 from answerprint.render.ledger import Done
 from answerprint.render.pipeline import Step, render_chunk
 from answerprint.shots.boundary import ShotRange
-
-T = TypeVar("T")
 
 FRAMES_AHEAD = 3  # frames held between two threads: enough to overlap, few enough for memory at UHD
 
@@ -65,54 +62,6 @@ class ChunkTask:
         return render_chunk(self.clip, self.shot, self.steps, self.start, self.stop, torch.device(self.device))
 
 
-class _Failed:
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-class Ahead(Generic[T]):
-    """Runs an iterator in a thread of its own, a few items ahead of its reader; closing it ends the thread."""
-
-    def __init__(self, items: Iterator[T], depth: int = FRAMES_AHEAD) -> None:
-        self._items = items
-        self._queue: queue.Queue[T | _Failed | None] = queue.Queue(maxsize=depth)
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._fill, name="ahead", daemon=True)
-        self._thread.start()
-
-    def _fill(self) -> None:
-        try:
-            for item in self._items:
-                if not self._put(item):
-                    break
-            self._put(None)
-        except BaseException as error:  # handed over to the reader, whatever it is
-            self._put(_Failed(error))
-        finally:
-            close: Callable[[], None] | None = getattr(self._items, "close", None)
-            if close is not None:
-                close()
-
-    def _put(self, item: T | _Failed | None) -> bool:
-        while not self._closed.is_set():
-            try:
-                self._queue.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def __iter__(self) -> Iterator[T]:
-        while (item := self._queue.get()) is not None:
-            if isinstance(item, _Failed):
-                raise item.error
-            yield item
-
-    def close(self) -> None:
-        self._closed.set()
-        self._thread.join()
-
-
 def here(tasks: Sequence[ChunkTask], on_frame: Callable[[], None]) -> Iterator[Done]:
     """Renders chunks one after the other in this process.
 
@@ -128,8 +77,7 @@ def here(tasks: Sequence[ChunkTask], on_frame: Callable[[], None]) -> Iterator[D
                     yield task, frame
             yield task, None
 
-    with closing(Ahead(all_frames())) as ahead:
-        items = iter(ahead)
+    with closing(ahead(all_frames(), FRAMES_AHEAD)) as items:  # type: ignore[type-var]
         for task in tasks:
             yield _encode(task, items, on_frame)
 
