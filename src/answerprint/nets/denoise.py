@@ -63,7 +63,7 @@ class Stage(nn.Module):
             )  # the still network, exactly, until training finds a use for neighbors
 
     def forward(self, x: Tensor, before: Tensor | None = None, after: Tensor | None = None) -> Tensor:
-        """`before`, `after`: (B, shown, h, w) channels of the neighbor frames at this stage, zeros where there is none."""
+        """`before`, `after`: (B, shown, h, w) channels of the neighbor frames at this stage, zeros where none is."""
         if self.neighbors is not None and before is not None and after is not None:
             x = x + self.neighbors(torch.cat((before, after), dim=1))
         out: Tensor = self.blocks(x)

@@ -1,7 +1,7 @@
 """What time, cameras and coders do to footage, done on purpose: seeded degradations for training and for tests.
 
-Pictures are float32 (..., 3, H, W) in 0..1, display encoding. Whatever is random is drawn from the NumPy generator given,
-so the same state of it gives the same result. Noise is not clipped: a caller that wants code values clamps.
+Pictures are float32 (..., 3, H, W) in 0..1, display encoding. Whatever is random is drawn from the NumPy generator
+given, so the same state of it gives the same result. Noise is not clipped: a caller that wants code values clamps.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def train(
         params: its Params; those of a resumed run may differ in schedule and batch, not in the networks' dimensions.
         folders: data folders.
         run: holds checkpoint.safetensors, best.safetensors, log.csv, sheet.png, manifest.json, params.json.
-        begin_with: a checkpoint of another run whose averaged weights a new one begins with, where names and shapes fit.
+        begin_with: checkpoint of another run; a new one begins with its averaged weights where names and shapes fit.
         stop_after: stop, with a checkpoint, when this many steps are done in all.
         say: where a line for a person goes.
 
