@@ -1,12 +1,12 @@
-"""Planes of stored code values to R'G'B' floats and back: exact matrix, range and chroma siting, nothing clipped on the way in.
+"""Planes of stored code values to R'G'B' floats and back: exact matrix, range and chroma siting, nothing clipped.
 
-Quantization: ITU-R BT.601-7, BT.709-6, BT.2020-2, SMPTE ST 240 (limited range: black 16, white 235, chroma 16..240 times
-2^(n-8)); full range: 0..2^n-1. The luma weights Kr and Kb give the matrix: Cb = (B - Y) / (2 (1 - Kb)), Cr likewise.
+Quantization: ITU-R BT.601-7, BT.709-6, BT.2020-2, SMPTE ST 240 (limited range: black 16, white 235, chroma 16..240
+times 2^(n-8)); full range: 0..2^n-1. The luma weights Kr and Kb give the matrix: Cb = (B - Y) / (2 (1 - Kb)), Cr likewise.
 
 Chroma of 4:2:2, 4:2:0, 4:1:1 and 4:1:0 is interpolated linearly between its sites. What leads back is the dual of that
-interpolator (the LeGall 5/3 low pass for co-sited chroma; D. Le Gall and A. Tabatabai 1988, "Sub-band coding of digital
-images using symmetric short kernel filters"), so that down(up(chroma)) is the chroma itself: decoding and encoding alone
-changes no code value.
+interpolator (the LeGall 5/3 low pass for co-sited chroma; D. Le Gall and A. Tabatabai 1988, "Sub-band coding of
+digital images using symmetric short kernel filters"), so that down(up(chroma)) is the chroma itself: decoding and
+encoding alone changes no code value.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def to_rgb(
                 rgb[channel] = rgb[0]
         return result
     if color.matrix == "rgb":
-        # R'G'B' carried in a Y'CbCr format: G, B, R in this order (H.264 and HEVC matrix 0); every plane has luma's range.
+        # R'G'B' carried in a Y'CbCr format: G, B, R in this order (H.264 and HEVC matrix 0), all with luma's range.
         for channel, plane in zip((1, 2, 0), planes[:3], strict=True):
             _decode_plane(*_flat(plane), rgb[channel], *luma)
         return result
@@ -190,8 +190,8 @@ def from_rgb(
 def encode_planes(frame: Frame, layout: str, color: ColorTags, dither: bool) -> tuple[Tensor, ...]:
     """The planes of a frame for delivery; what nobody changed keeps the code values it was decoded from.
 
-    Luma of an unchanged pixel, and chroma to which no changed pixel contributes, are copied from the source where layout,
-    matrix, range and siting are the source's; elsewhere they are converted without dither.
+    Luma of an unchanged pixel, and chroma to which no changed pixel contributes, are copied from the source where
+    layout, matrix, range and siting are the source's; elsewhere they are converted without dither.
 
     Args:
         frame: what to write.
@@ -220,7 +220,7 @@ def time_seed(time: Fraction) -> int:
     return (time.numerator * 0x9E3779B1 ^ time.denominator * 0x85EBCA77) & 0xFFFFFFFF
 
 
-# --- what the numbers are ------------------------------------------------------------------------------------------------
+# --- what the numbers are --------------------------------------------------------------------------------------------
 
 _layout = layout  # `layout` is the name of an argument in most functions
 
@@ -298,14 +298,14 @@ def _flat(plane: Tensor) -> tuple[Array, int]:
     return plane.as_strided(((height - 1) * step + width,), (1,)).numpy(), step
 
 
-# --- chroma: up, and the dual that leads back -----------------------------------------------------------------------------
+# --- chroma: up, and the dual that leads back ------------------------------------------------------------------------
 
 
 def _dual(phase: float) -> list[float]:
     """Weights of luma positions 2j-2 .. 2j+2 that undo linear interpolation from chroma sited at 2j + phase.
 
-    With x[2j] = (1-a) c[j] + a c[j-1] and x[2j+1] = (1-b) c[j] + b c[j+1], the four weights that give c[j] back leave one
-    freedom, spent on the least gain of noise. Co-sited chroma (a = 0) allows the symmetric five of LeGall and Tabatabai.
+    With x[2j] = (1-a) c[j] + a c[j-1] and x[2j+1] = (1-b) c[j] + b c[j+1], the four weights that give c[j] back leave
+    one freedom, spent on the least gain of noise. Co-sited chroma (a = 0) allows the five of LeGall and Tabatabai.
     """
     a, b = phase / 2, (1 - phase) / 2
     if a == 0:
@@ -319,7 +319,7 @@ def _dual(phase: float) -> list[float]:
 
 
 def _up_once(size: int, phase: float) -> Any:
-    """Sparse (size, ceil(size / 2)): linear interpolation, the first and last chroma sample standing in beyond the edge."""
+    """Sparse (size, ceil(size / 2)): linear interpolation; the first and last chroma sample stand in beyond the edge."""
     half, a, b = -(-size // 2), phase / 2, (1 - phase) / 2
     full = sparse.lil_array((size, half))
     for x in range(size):
@@ -337,7 +337,8 @@ def _down_once(size: int, phase: float) -> Any:
     for j in range(half):
         if j and a and 2 * j + 1 == size:
             # The last chroma sample stands for one line only: solved from it and from the sample before.
-            full[[j], :] = full[[j - 1], :] * (-a / (1 - a))
+            for x in full.rows[j - 1]:
+                full[j, x] = full[j - 1, x] * (-a / (1 - a))
             full[j, size - 1] += 1 / (1 - a)
             continue
         for tap, weight in enumerate(_dual(phase)):
@@ -361,7 +362,7 @@ def _fields(table: Any, other: Any, rows: int, columns: int) -> Any:
 @functools.lru_cache(maxsize=64)
 def _up_matrix(size: int, shift: int, phase: float, interlaced: bool) -> Any:
     if interlaced:
-        # Chroma line k lies at luma line 2k + phase of the frame (ISO/IEC 13818-2, 6.1.1.8), counted here in lines of a field.
+        # Chroma line k lies at luma line 2k + phase of the frame (ISO/IEC 13818-2, 6.1.1.8); here in lines of a field.
         top, bottom = -(-size // 2), size // 2
         tables = _up_once(top, phase / 2), _up_once(bottom, (1 + phase) / 2)
         return _fields(*tables, size, tables[0].shape[1] + tables[1].shape[1])
@@ -407,7 +408,7 @@ def _down_table(size: int, shift: int, phase: float, interlaced: bool) -> tuple[
     return _taps(_down_matrix(size, shift, phase, interlaced and size > 1))
 
 
-# --- encoding -------------------------------------------------------------------------------------------------------------
+# --- encoding --------------------------------------------------------------------------------------------------------
 
 
 def _encode(
@@ -510,7 +511,7 @@ def _alpha_plane(frame: Frame, form: Layout, like: Tensor) -> Tensor:
     return (frame.alpha[0].nan_to_num(0.0) * top).round().clamp(0, top).to(torch.int32).to(form.dtype)
 
 
-# --- kernels: one pass, line by line; nogil so that decoding, work and encoding overlap ------------------------------------
+# --- kernels: one pass, line by line; nogil so that decoding, work and encoding overlap ------------------------------
 
 _compiled = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 
