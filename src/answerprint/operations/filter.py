@@ -15,8 +15,8 @@ what lies beyond by the distance it has from there.
 
 `equalize` measures one curve per shot, over frames spread through it (the findings: the curve can be edited), so
 nothing flickers. `clahe` looks at each frame by itself, as the method is: on moving pictures its local contrast can
-drift; a small `strength` keeps that low. Both work on luma and move R', G' and B' by the same amount, which keeps Cb and
-Cr; CLAHE works at 16 bits. `channels` chooses for the others whether R', G' and B' are filtered or luma alone.
+drift; a small `strength` keeps that low. Both work on luma and move R', G' and B' by the same amount, which keeps Cb
+and Cr; neither quantizes. `channels` chooses for the others whether R', G' and B' are filtered or luma alone.
 
 A matte limits every filter: where it is 0, pixels stay what they are.
 """
