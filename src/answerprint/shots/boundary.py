@@ -1,12 +1,13 @@
-"""Where one shot ends and the next begins: hard cuts, dissolves and fades, found in one pass over small copies of frames.
+"""Where one shot ends and the next begins: hard cuts, dissolves and fades, found in one pass over small copies.
 
 Hard cuts are PySceneDetect's AdaptiveDetector (a frame's change in hue, saturation and luma against that of its
 neighbors, so that a moving camera is no cut), fades its ThresholdDetector. It has no detector for dissolves: here a
-dissolve is a run of frames that are mixtures of its first and its last, in shares that rise steadily, where first and last
-are different pictures (the linear model of Hanjalic, "Shot-boundary detection: unraveled and resolved?", IEEE TCSVT 2002).
+dissolve is a run of frames that are mixtures of its first and its last, in shares that rise steadily, where first and
+last are different pictures (the linear model of production, Hanjalic, "Shot-boundary detection: unraveled and
+resolved?", IEEE TCSVT 2002).
 
 What is not found: cuts in the first or last two frames, shots of fewer than five frames (a flash looks the same),
-dissolves shorter than 6 or longer than about 50 frames, or between pictures that move a lot or look alike; wipes.
+dissolves of fewer than about 6 or more than about 40 frames, or between pictures that move a lot or look alike; wipes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from answerprint.errors import ShotError
@@ -156,8 +158,8 @@ class _Search:
             cut = self._waiting.pop(0)
             place = len(self._recent) - (self._count - cut)
             recent = list(self._recent)
-            before, after = recent[max(place - SHORTEST, 0) : place], recent[place : place + SHORTEST]
-            if not _is_flash(before, after) and not _is_motion(before, after):
+            old, new = recent[max(place - SHORTEST, 0) : place], recent[place : place + SHORTEST]
+            if not _is_flash(old, new) and not _is_motion(old, new):
                 self._cuts.append(cut)
 
     def boundaries(self) -> dict[int, Transition]:
@@ -198,9 +200,7 @@ def _is_motion(before: list[Picture], after: list[Picture]) -> bool:
 
     if float(np.corrcoef(_vector(before[-1]), _vector(after[0]))[0, 1]) < 0.8:
         return False
-    around = [
-        _distance(one, other) for run in (before[-3:], after[:3]) for one, other in zip(run, run[1:], strict=False)
-    ]
+    around = [_distance(one, other) for run in (before[-3:], after[:3]) for one, other in pairwise(run)]
     return bool(around) and _distance(before[-1], after[0]) < 4 * sum(around) / len(around)
 
 

@@ -91,9 +91,7 @@ class SourceRef(Settings):
 
     def timecode_at(self, frame: int) -> str:
         """Timecode of a frame number; counted from 00:00:00:00 where the clip has none."""
-        if self.timecode is None:
-            return timecode.from_frames(frame, self.rate, timecode.can_drop(self.rate))
-        return timecode.shift(self.timecode, frame, self.rate)
+        return timecode.shift(self.timecode or "00:00:00:00", frame, self.rate)
 
 
 @dataclass(frozen=True)
