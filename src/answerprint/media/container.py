@@ -12,7 +12,9 @@ from av.video.stream import VideoStream
 from answerprint.errors import MediaError, NotMediaError
 
 # Demuxers that take text or playlists for footage.
-_NOT_FOOTAGE = frozenset(["tty", "bin", "xbin", "adf", "idf", "concat", "hls", "ffmetadata", "srt", "ass", "webvtt", "lrc", "microdvd", "sbg", "dash", "sdp"])
+_NOT_FOOTAGE = frozenset(
+    "tty bin xbin adf idf concat hls ffmetadata srt ass webvtt lrc microdvd sbg dash sdp".split()  # noqa: SIM905
+)
 _BOXES = (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip")
 
 
@@ -47,7 +49,9 @@ def opened(path: str) -> InputContainer:
     check_readable(path)
     try:
         # Only this file may be read, whatever it says of others.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        container: InputContainer = av.open(
+            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
     except av.error.FFmpegError as error:
         raise _refusal(path, error) from None
     if container.format.name.split(",")[0] in _NOT_FOOTAGE:

@@ -6,6 +6,7 @@ with lines of the other; fields taken close in time comb less than fields taken 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 
@@ -34,7 +35,7 @@ def measure(runs: Iterable[list[NDArray[np.generic]]], bits: int) -> FieldOrder:
     votes: Counter[FieldOrder] = Counter()
     for run in runs:
         lines = [_columns(plane) * np.float32(scale) for plane in run]
-        votes.update(compare(a, b) for a, b in zip(lines, lines[1:], strict=False))
+        votes.update(compare(a, b) for a, b in itertools.pairwise(lines))
     del votes["unknown"]
     if not votes:
         return "unknown"
@@ -59,7 +60,7 @@ def compare(a: NDArray[np.float32], b: NDArray[np.float32]) -> FieldOrder:
 
 
 def _comb(top: NDArray[np.float32], bottom: NDArray[np.float32]) -> float:
-    """Mean second difference down the columns of the picture with the top field of one and the bottom field of the other."""
+    """Mean second difference down the columns of one picture's top field woven with another's bottom field."""
     rows = min(top.shape[0], bottom.shape[0]) // 2
     upper, lower = top[0 : 2 * rows : 2], bottom[1 : 2 * rows : 2]
     return float(np.abs(upper[:-1] - 2 * lower[:-1] + upper[1:]).mean())

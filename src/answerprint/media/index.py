@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +16,38 @@ from av.video.stream import VideoStream
 
 from answerprint.media.container import opened, picture
 
-# One packet is one picture in these; other codecs have packets that show nothing (VP8's hidden frames, DivX's packed ones).
-_ONE_TO_ONE = frozenset(
-    ["h264", "hevc", "av1", "vp9", "prores", "dnxhd", "ffv1", "mpeg1video", "mpeg2video", "dvvideo", "v210", "v308", "v408", "v410", "r210", "rawvideo", "mjpeg", "jpeg2000", "cfhd", "huffyuv", "ffvhuff", "utvideo", "qtrle", "png", "tiff", "magicyuv", "hap", "vvc", "prores_raw"]
+# One packet is one picture in these; others have packets that show nothing (VP8's hidden frames, DivX's packed ones).
+_INTRA = frozenset(
+    [
+        "prores",
+        "dnxhd",
+        "ffv1",
+        "dvvideo",
+        "v210",
+        "v308",
+        "v408",
+        "v410",
+        "r210",
+        "rawvideo",
+        "mjpeg",
+        "jpeg2000",
+        "cfhd",
+        "huffyuv",
+        "ffvhuff",
+        "utvideo",
+        "qtrle",
+        "png",
+        "tiff",
+        "magicyuv",
+        "hap",
+        "prores_raw",
+    ]
 )
+_ONE_TO_ONE = _INTRA | {"h264", "hevc", "av1", "vp9", "vvc", "mpeg1video", "mpeg2video"}
 _TRUSTED_PTS = frozenset(
     ("mov", "matroska", "mxf", "mpegts", "mpeg", "avi", "mpegvideo", "dv", "flv", "obu", "ivf", "nut")
 )
 _SEEKABLE = frozenset(("mov", "matroska", "mxf", "mpegts", "mpeg", "avi", "flv", "nut"))
-_INTRA = frozenset(
-    ["prores", "dnxhd", "ffv1", "dvvideo", "v210", "v308", "v408", "v410", "r210", "rawvideo", "mjpeg", "jpeg2000", "cfhd", "huffyuv", "utvideo", "png"]
-)
 
 
 class Times(Sequence[Fraction]):
@@ -148,8 +170,11 @@ def build(path: str, container: InputContainer, stream: VideoStream, size: int) 
     pts = sorted(found.pts)
     notes: list[str] = []
     ordinal = False
+    if sound and family in ("mpeg", "mpegts") and not _even(pts):
+        # Packets without a time of their own got one that may be out of order.
+        sound = False
     if not sound or not pts:
-        pts, ordinal, count = _by_decoding(path)
+        pts, ordinal, count = _by_decoding(path, notes)
     else:
         if not found.first_is_key or pts[0] < found.keys[0][1]:
             pts = _without_broken_head(path, pts, found.keys[0][1] if found.keys else pts[0], notes)
@@ -211,19 +236,34 @@ def _missing(stream: VideoStream, family: str, found: _Packets, size: int, said:
     return ended or bool(found.broke) or lost > 0, lost
 
 
-def _by_decoding(path: str) -> tuple[list[int], bool, int]:
+def _even(pts: list[int]) -> bool:
+    """Whether times are evenly spaced but for rounding."""
+    steps = [b - a for a, b in itertools.pairwise(pts)]
+    return not steps or max(steps) - min(steps) <= 0.1 * max(steps)
+
+
+def _by_decoding(path: str, notes: list[str]) -> tuple[list[int], bool, int]:
     """Times by decoding everything: (times, whether they are of no use, number of frames)."""
     pts: list[int | None] = []
+    damaged: list[int] = []
     with opened(path) as container:
         stream = picture(container, path)
         for packet in container.demux(stream):
             try:
-                pts.extend(frame.pts for frame in packet.decode())
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        damaged.append(len(pts))
+                    pts.append(frame.pts)
             except av.error.FFmpegError:
                 # A damaged packet shows nothing; the frames that come after it do.
                 continue
+    while damaged and damaged[-1] == len(pts) - 1:
+        # A last picture of which a part is missing was cut off with the file.
+        del damaged[-1], pts[-1]
+    if damaged:
+        notes.append(f"{len(damaged)} frames are damaged, the first is frame {damaged[0]}")
     known = [time for time in pts if time is not None]
-    ordered = all(a < b for a, b in zip(known, known[1:], strict=False))
+    ordered = all(a < b for a, b in itertools.pairwise(known))
     if len(known) == len(pts) and ordered:
         return known, False, len(known)
     return [], True, len(pts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -20,7 +21,7 @@ from answerprint.frame import ColorTags, FieldOrder
 from answerprint.media import fieldorder, tags, unpack
 from answerprint.media.container import opened, picture
 from answerprint.media.index import Index
-from answerprint.media.info import Chapter, StreamInfo
+from answerprint.media.info import Chapter, StreamInfo, clock
 
 _FIELDS: dict[int, FieldOrder] = {1: "progressive", 2: "tff", 3: "bff", 4: "bff", 5: "tff"}
 _CODED: dict[str, FieldOrder] = {"P": "progressive", "T": "tff", "B": "bff"}
@@ -129,7 +130,8 @@ def _told(frame: VideoFrame, stream: VideoStream) -> str:
 
 def _turn(frame: VideoFrame) -> Turn:
     """The turn that FFmpeg would apply: the display matrix maps stored to shown positions, 16.16 fixed point."""
-    matrices = [side for side in frame.side_data if side.type.name == "DISPLAYMATRIX"]
+    found: list[Any] = list(frame.side_data)
+    matrices = [side for side in found if side.type.name == "DISPLAYMATRIX"]
     if not matrices:
         return Turn()
     a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrices[0])[:36])
@@ -147,7 +149,7 @@ def turn(plane: Any, how: Turn) -> Any:
 
 
 def rate(stream: VideoStream, index: Index) -> tuple[Fraction, bool, bool]:
-    """Frames per second: (rate, whether it is variable, whether times are n / rate but for the container's rounding)."""
+    """Frames per second: (rate, whether it varies, whether times are n / rate but for the container's rounding)."""
     guesses = [Fraction(g) for g in (stream.guessed_rate, stream.base_rate, stream.average_rate) if g]
     if index.ordinal or index.count < 2:
         return (guesses[0] if guesses else Fraction(25)), False, True
@@ -164,6 +166,20 @@ def rate(stream: VideoStream, index: Index) -> tuple[Fraction, bool, bool]:
     nominal = 1 / (int(np.median(steps)) * index.tick)
     close = [g for g in guesses if abs(g / nominal - 1) < Fraction(1, 50)]
     return (close[0] if close else nominal.limit_denominator(1001)), True, False
+
+
+def gaps(index: Index, times: Sequence[Fraction]) -> list[str]:
+    """What is to be said of longer steps between frames."""
+    steps = np.diff(np.asarray(index.pts, dtype=np.int64))
+    long = np.flatnonzero(steps > 1.8 * np.median(steps))
+    if not len(long):
+        return []
+    first = int(long[0])
+    count = "1 step" if len(long) == 1 else f"{len(long)} steps"
+    return [
+        f"{count} between frames took twice the usual time or more, the first after frame {first} at "
+        f"{clock(times[first])}: frames were dropped by the camera or are missing"
+    ]
 
 
 def fields(
@@ -260,7 +276,7 @@ def chapters(container: InputContainer, start: Fraction) -> tuple[Chapter, ...]:
     """Chapters in seconds from the first frame."""
     found = []
     for chapter in container.chapters():
-        base = Fraction(chapter["time_base"])
+        base = Fraction(chapter["time_base"] or 1)
         bounds = [max(chapter[end] * base - start, Fraction(0)) for end in ("start", "end")]
         found.append(Chapter(bounds[0], bounds[1], chapter.get("metadata", {}).get("title", "")))
     return tuple(found)

@@ -9,6 +9,7 @@ A frame is bit for bit the same whether it was reached by seeking or by decoding
 from __future__ import annotations
 
 import builtins
+import itertools
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -39,8 +40,11 @@ _HELD = 32  # frames that a decoder may give early before one that is missing is
 class Source(Protocol):
     """What a clip reads from; picklable, holds no open file."""
 
-    info: ClipInfo
-    times: Sequence[Fraction]
+    @property
+    def info(self) -> ClipInfo: ...
+
+    @property
+    def times(self) -> Sequence[Fraction]: ...
 
     def read(self, start: int, stop: int, threads: int | None) -> Iterator[Frame]: ...
 
@@ -103,10 +107,10 @@ def open(  # the name that reads well as reader.open
         matrix: Y'CbCr matrix to use instead of the file's ("bt709", "smpte170m", "bt2020nc", ...).
         range: "limited" or "full" instead of the file's.
         siting: chroma siting to use instead of the file's ("left", "center", "topleft", ...).
-        rate: frames per second of a sequence (24 where not given), or a constant rate to give a file instead of its own.
+        rate: frames per second of a sequence (24 where not given), or a constant rate for a file instead of its own.
         field_order: "progressive", "tff" or "bff" instead of the file's.
-        incomplete: what to do with a file that is cut off: refuse it, or keep what is there. None keeps MXF and transport
-            streams, which are made to be read while they grow, and refuses the others.
+        incomplete: what to do with a file that is cut off or damaged: refuse it, or keep what is there. None keeps MXF and
+            transport streams, which are made to be read while they grow, and refuses the others.
         nonfinite: NaN and infinity in float pictures are an error, or become zero.
 
     Raises:
@@ -148,6 +152,7 @@ class FileSource:
     coded: tuple[int, int]
     turn: probe.Turn
     field_order_given: bool
+    keep_damaged: bool
     nonfinite: str
 
     def read(self, start: int, stop: int, threads: int | None) -> Iterator[Frame]:
@@ -158,6 +163,8 @@ class FileSource:
                 yield self._frame(number, decoded)
 
     def _frame(self, number: int, decoded: VideoFrame) -> Frame:
+        if decoded.is_corrupt and not self.keep_damaged:
+            raise MediaError(f"{self.where(number)} is damaged; copy the file again, or ask to keep what is there")
         if (decoded.width, decoded.height) != self.coded:
             raise MediaError(
                 f"{self.where(number)} is {decoded.width} x {decoded.height}, the clip began with "
@@ -216,20 +223,18 @@ def _wanted(
     source: FileSource, container: InputContainer, stream: VideoStream, start: int, stop: int
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Decoded frames [start, stop) in order, each with its number."""
-    decoder = _Decoder(source, container, stream, start)
+    decoder = _Decoder(source.index, container, stream, start)
     expected = start
     early: dict[int, VideoFrame] = {}
     for number, decoded in decoder.frames():
         if number < expected or number >= stop + _HELD:
-            if number < stop + _HELD:
-                continue
-            break
+            continue
         early[number] = decoded
         while expected in early:
             yield expected, early.pop(expected)
             expected += 1
-        if expected >= stop:
-            return
+            if expected == stop:
+                return
         if len(early) > _HELD:
             break
     why = f" ({decoder.failed})" if decoder.failed else ""
@@ -237,33 +242,50 @@ def _wanted(
 
 
 class _Decoder:
-    """Decodes from the place before a frame, and tells frames apart by their times."""
+    """Decodes from a place before a frame that gives that frame whole, and tells frames apart by their times."""
 
-    def __init__(self, source: FileSource, container: InputContainer, stream: VideoStream, start: int) -> None:
+    def __init__(self, index: Index, container: InputContainer, stream: VideoStream, start: int) -> None:
         self.failed = ""
-        self._index = source.index
+        self._index = index
+        self._container = container
         self._stream = stream
-        self._packets = self._from(source, container, start)
-
-    def _from(self, source: FileSource, container: InputContainer, start: int) -> Iterator[Packet[VideoStream]]:
-        key = self._index.key_before(start)
-        while key is not None and key > 0:
-            place, pts = self._index.keys[key]
-            container.seek(place, stream=self._stream)
-            packets = container.demux(self._stream)
-            first = next(packets, None)
-            # Some containers land elsewhere than asked: the first packet tells.
-            if first is not None and first.is_keyframe and first.pts is not None and first.pts <= pts:
-                return _chain(first, packets)
-            key = key - 1
-        if key is not None:
-            container.seek(min(place for place, _ in self._index.keys), stream=self._stream)
-        return container.demux(self._stream)
+        self._key = index.key_before(start)
 
     def frames(self) -> Iterator[tuple[int, VideoFrame]]:
-        """Every decoded frame of the clip with its number."""
+        """Decoded frames of the clip with their numbers, from the start frame or earlier."""
+        if self._key is not None:
+            found = self._seek(self._key)
+            if found is not None:
+                yield from found
+                return
+            # Back to the first packet: the smallest place that seeking knows.
+            self._container.seek(min(place for place, _ in self._index.keys), stream=self._stream)
+        yield from self._decoded(self._container.demux(self._stream))
+
+    def _seek(self, key: int) -> Iterator[tuple[int, VideoFrame]] | None:
+        """Frames from a keyframe on, None where this cannot be had whole.
+
+        Some containers land elsewhere than asked: the first packet tells. Some streams mark pictures as keys from which
+        decoding only recovers slowly (intra refresh): there the first frame shown is not the key.
+        """
+        place, wanted = self._index.keys[key]
+        self._container.seek(place, stream=self._stream)
+        packets = self._container.demux(self._stream)
+        first = next(packets, None)
+        if first is None or first.pts is None or not first.is_keyframe or first.pts > wanted:
+            return None
+        landed = self._index.number(first.pts)
+        frames = self._decoded(itertools.chain((first,), packets))
+        for number, frame in frames:
+            if landed is not None and number > landed:
+                return None
+            if number == landed:
+                return itertools.chain(((number, frame),), frames)
+        return None
+
+    def _decoded(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[tuple[int, VideoFrame]]:
         count = 0
-        for packet in self._packets:
+        for packet in packets:
             try:
                 decoded = packet.decode()
             except av.error.FFmpegError as error:
@@ -275,11 +297,6 @@ class _Decoder:
                 count += 1
                 if number is not None:
                     yield number, frame
-
-
-def _chain(first: Packet[VideoStream], rest: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
-    yield first
-    yield from rest
 
 
 def _open_file(path: str, asked: _Asked) -> FileSource:
@@ -300,6 +317,8 @@ def _open_file(path: str, asked: _Asked) -> FileSource:
             rate, variable, rounded = asked.rate, False, True
         times, duration = _times(index, rate, rounded)
         notes = [*index.notes, *_incomplete(path, container, index, times, asked.incomplete)]
+        if variable:
+            notes += probe.gaps(index, times)
         if rounded and not index.ordinal and asked.rate is None:
             notes.append(f"the container rounds times; a constant {rate} fps fits them and is used")
         if index.ordinal:
@@ -365,6 +384,7 @@ def _open_file(path: str, asked: _Asked) -> FileSource:
         coded=(first.width, first.height),
         turn=first.turn,
         field_order_given=asked.field_order is not None,
+        keep_damaged=_keeps(asked.incomplete, info.container),
         nonfinite=asked.nonfinite,
     )
 
@@ -391,6 +411,10 @@ def _incomplete(
     family = container.format.name.split(",")[0]
     there = f"ends after frame {index.count - 1} at {clock(times[-1])}"
     missing = f", {index.lost} frames that it names are missing" if index.lost else ""
-    if asked == "keep" or (asked is None and family in ("mxf", "mpegts", "mpeg")):
+    if _keeps(asked, family):
         return [f"the file is cut off: it {there}{missing}"]
     raise MediaError(f"{path}: is cut off: it {there}{missing}; copy the file again, or ask to keep what is there")
+
+
+def _keeps(asked: str | None, family: str) -> bool:
+    return asked == "keep" or (asked is None and family in ("mxf", "mpegts", "mpeg"))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import OpenImageIO as oiio
+import OpenImageIO as oiio  # noqa: N813 - its own documentation calls it so
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -172,7 +172,8 @@ def _pictures(path: str) -> tuple[str, list[Path], int]:
     missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
     if missing:
         raise MediaError(
-            f"{names}: {_count(missing)} missing: {_runs(missing)}; the sequence runs from {numbers[0]} to {numbers[-1]}"
+            f"{names}: {_count(missing)} missing: {_runs(missing)}; the sequence runs from "
+            f"{numbers[0]} to {numbers[-1]}"
         )
     return str(names), [names.path(number) for number in numbers], numbers[0]
 
@@ -528,7 +529,8 @@ def write_picture(
         layout: "gbrp", "gbrp10", "gbrp16", "gbrap16", "gbrpf32", "gray16", ...; .exr takes float, .dpx 8 to 16 bits,
             .tif all, .png 8 and 16 bits, .jpg 8 bits.
         half: 16-bit float samples (.exr); a Z channel stays 32-bit.
-        compression: OpenImageIO's name: "zip", "dwaa", "dwaa:45", "piz", "none" (.exr), "zip", "lzw" (.tif), "95" (.jpg quality).
+        compression: OpenImageIO's name: "zip", "dwaa", "dwaa:45", "piz", "none" (.exr), "zip", "lzw" (.tif); "95" is a
+            quality (.jpg).
         depth: Z channel, float32 (h, w) or (1, h, w) (.exr).
         rate: frames per second, kept by .exr and .dpx.
         timecode: of this picture, kept by .exr and .dpx.

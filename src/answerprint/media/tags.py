@@ -84,7 +84,8 @@ def tagged(
     names = [table.get(s) or table.get(f) or "unknown" for table, s, f in zip(tables, stream, frame, strict=True)]
     if full:
         names[3] = "full"
-    return ColorTags(*names, siting=siting if siting in SITINGS else "unknown")
+    primaries, transfer, matrix, range_ = names
+    return ColorTags(primaries, transfer, matrix, range_, siting if siting in SITINGS else "unknown")
 
 
 def resolve(
