@@ -6,9 +6,13 @@ given, so the same state of it gives the same result. Noise is not clipped: a ca
 
 from __future__ import annotations
 
+import io
+
+import av
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -79,3 +83,181 @@ def jpeg(picture: Tensor, quality: int, chroma_half: bool = True) -> Tensor:
         back = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
         out.append(torch.from_numpy(np.ascontiguousarray(back)).permute(2, 0, 1).float() / 255)
     return torch.stack(out).reshape(picture.shape)
+
+
+def gaussian_kernel(width: float, across: float | None = None, angle: float = 0.0, size: int = 21) -> Tensor:
+    """A normalized Gaussian (size, size): `width` pixels along `angle` (radians), `across` at right angles to it."""
+    axis = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    along = x * np.cos(angle) + y * np.sin(angle)
+    beside = y * np.cos(angle) - x * np.sin(angle)
+    kernel = torch.exp(-0.5 * ((along / width) ** 2 + (beside / (across or width)) ** 2))
+    return (kernel / kernel.sum()).float()
+
+
+def motion_kernel(length: float, angle: float, size: int = 21) -> Tensor:
+    """A normalized straight camera move of `length` pixels along `angle` (radians), (size, size)."""
+    kernel = torch.zeros(size, size)
+    center = (size - 1) / 2
+    for t in np.linspace(-0.5, 0.5, 8 * size):
+        x, y = center + t * length * np.cos(angle), center + t * length * np.sin(angle)
+        column, row = int(np.clip(np.floor(x), 0, size - 2)), int(np.clip(np.floor(y), 0, size - 2))
+        right, down = x - column, y - row
+        spread = torch.tensor([[(1 - down) * (1 - right), (1 - down) * right], [down * (1 - right), down * right]])
+        kernel[row : row + 2, column : column + 2] += spread.float()
+    return kernel / kernel.sum()
+
+
+def random_kernel(rng: np.random.Generator, size: int = 21) -> Tensor:
+    """A blur drawn at random: isotropic of width 0.2 to 4, anisotropic, or motion."""
+    kind = rng.integers(3)
+    if kind == 0:
+        return gaussian_kernel(rng.uniform(0.2, 4), size=size)
+    if kind == 1:
+        return gaussian_kernel(rng.uniform(0.6, 4), rng.uniform(0.2, 2), rng.uniform(0, np.pi), size)
+    return motion_kernel(rng.uniform(1, size - 6), rng.uniform(0, np.pi), size)
+
+
+def blur(picture: Tensor, kernel: Tensor) -> Tensor:
+    """The picture under an odd-sized kernel; its edge pixels are repeated outward."""
+    pad = kernel.shape[-1] // 2
+    flat = picture.reshape(-1, 1, *picture.shape[-2:])
+    flat = F.conv2d(F.pad(flat, (pad, pad, pad, pad), mode="replicate"), kernel.flip(0, 1)[None, None])
+    return flat.reshape(picture.shape)
+
+
+def resize(picture: Tensor, height: int, width: int, method: str = "bicubic") -> Tensor:
+    """The picture at another size, anti-aliased going down; `method` is "bicubic", "bilinear", "area" or "nearest"."""
+    flat = picture.reshape(-1, *picture.shape[-3:])
+    smooth = method in ("bicubic", "bilinear")
+    options = {"antialias": True, "align_corners": False} if smooth else {}
+    flat = F.interpolate(flat, size=(height, width), mode=method, **options)
+    return flat.reshape(*picture.shape[:-2], height, width)
+
+
+def coded(frames: Tensor, codec: str, quality: int, interlaced: bool = False) -> Tensor:
+    """A real round trip of a sequence through a video coder, 8-bit 4:2:0.
+
+    Args:
+        frames: (T, 3, H, W); odd sizes are padded for the coder.
+        codec: "h264" or "mpeg2".
+        quality: H.264 constant rate factor (0..51), or MPEG-2 quantizer scale (1..31); higher is worse.
+        interlaced: code the two fields apart (MPEG-2).
+    """
+    if codec not in ("h264", "mpeg2"):
+        raise ValueError(f"codec is '{codec}'; allowed: h264, mpeg2")
+    height, width = frames.shape[-2:]
+    even = F.pad(frames, (0, width % 2, 0, height % 2), mode="replicate")
+    codes = (even.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+    data = _encode(codes, codec, quality, interlaced)
+    with av.open(data) as container:
+        back = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    result = torch.from_numpy(np.stack(back)).permute(0, 3, 1, 2).float() / 255
+    return result[: len(frames), :, :height, :width].contiguous()
+
+
+def _encode(codes: NDArray[np.uint8], codec: str, quality: int, interlaced: bool) -> io.BytesIO:
+    data = io.BytesIO()
+    with av.open(data, "w", format="matroska") as container:
+        stream = container.add_stream("libx264" if codec == "h264" else "mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt = codes.shape[2], codes.shape[1], "yuv420p"
+        # One thread: the same bits on every machine.
+        stream.codec_context.thread_count = 1
+        if codec == "h264":
+            stream.options = {"crf": str(quality), "preset": "veryfast"}
+        else:
+            # A rate it never reaches: the quantizer stays at its lower bound.
+            fields = {"flags": "+ildct+ilme"} if interlaced else {}
+            stream.options = {"qmin": str(quality), "qmax": str(quality), "b": "100000000", **fields}
+        for code in codes:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(code, format="rgb24")))
+        container.mux(stream.encode(None))
+    data.seek(0)
+    return data
+
+
+def interlace(frames: Tensor, top_first: bool = True) -> Tensor:
+    """Frames of twice the rate, (2 T, 3, H, W), to T interlaced ones: lines of two moments woven into one picture."""
+    first, second = frames[0::2], frames[1::2]
+    first = first[: len(second)]
+    woven = (first if top_first else second).clone()
+    woven[..., 1::2, :] = (second if top_first else first)[..., 1::2, :]
+    return woven
+
+
+def quantize(picture: Tensor, bits: int) -> Tensor:
+    """Full-range code values of that many bits, without dither: what makes banding."""
+    steps = 2**bits - 1
+    return (picture.clamp(0, 1) * steps).round() / steps
+
+
+def darken(picture: Tensor, gamma: float, rng: np.random.Generator, gain: float = 1.0, peak: float = 200.0) -> Tensor:
+    """Little light: `gain * picture ** gamma` with photon noise of that peak (MBLLEN, Lv et al. 2018, section 4.1)."""
+    dark = gain * picture.clamp(0, 1) ** gamma
+    photons: Tensor = torch.from_numpy(rng.poisson((dark * peak).double().numpy()).astype(np.float32))
+    return photons / peak
+
+
+def gray(picture: Tensor) -> Tensor:
+    """Three equal channels: the luma of ITU-R BT.709."""
+    weights = torch.tensor([0.2126, 0.7152, 0.0722]).view(3, 1, 1)
+    return (picture * weights).sum(dim=-3, keepdim=True).expand_as(picture).contiguous()
+
+
+def scratches(frames: Tensor, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Vertical lines that stay some frames and tremble, dark or bright, on (T, 3, H, W); also where, (T, 1, H, W)."""
+    length, _, _, width = frames.shape
+    column = torch.arange(width, dtype=torch.float32)
+    out, where = frames.clone(), torch.zeros_like(frames[:, :1])
+    for _ in range(count):
+        place, thick = rng.uniform(0, width), rng.uniform(0.4, 1.4)
+        value, strength = float(rng.random() < 0.6), rng.uniform(0.4, 0.95)
+        begin = int(rng.integers(length))
+        for t in range(begin, min(begin + int(rng.integers(1, 12)), length)):
+            place += rng.normal(0, 0.4)
+            line = strength * torch.exp(-0.5 * ((column - place) / thick) ** 2)
+            out[t] = out[t] * (1 - line) + value * line
+            where[t] = torch.maximum(where[t], (line > 0.05).float().expand_as(where[t]))
+    return out, where
+
+
+def dust(frames: Tensor, count: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Specks that lie on one frame only, about `count` a frame, on (T, 3, H, W); also where, (T, 1, H, W)."""
+    out, where = frames.clone(), torch.zeros_like(frames[:, :1])
+    for t in range(len(frames)):
+        for _ in range(rng.poisson(count)):
+            speck = _blob(frames.shape[-2:], rng.uniform(0.6, 4.0), rng)
+            value = float(rng.random() < 0.5)
+            out[t] = out[t] * (1 - speck) + value * speck
+            where[t] = torch.maximum(where[t], (speck > 0.02).float())
+    return out, where
+
+
+def moving_mask(length: int, height: int, width: int, rng: np.random.Generator) -> Tensor:
+    """Something unwanted that walks through the picture: (length, 1, H, W) of 0 and 1; its first frame is not empty."""
+    radii = rng.uniform(0.06, 0.25, size=2) * min(height, width)
+    place = rng.uniform(0.2, 0.8, size=2) * (height, width)
+    speed = rng.uniform(-0.02, 0.02, size=2) * (height, width)
+    angle, turn = rng.uniform(0, np.pi), rng.uniform(-0.05, 0.05)
+    masks = []
+    for t in range(length):
+        y, x = place + t * speed
+        canvas = np.zeros((height, width), np.uint8)
+        axes = (max(int(radii[0]), 1), max(int(radii[1]), 1))
+        cv2.ellipse(canvas, (round(x), round(y)), axes, float(np.degrees(angle + t * turn)), 0, 360, 1, -1)
+        masks.append(torch.from_numpy(canvas.astype(np.float32)))
+    return torch.stack(masks)[:, None]
+
+
+def _blob(size: torch.Size, radius: float, rng: np.random.Generator) -> Tensor:
+    """A soft irregular speck (1, H, W) somewhere in the picture."""
+    height, width = size
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=torch.float32), torch.arange(width, dtype=torch.float32), indexing="ij"
+    )
+    dy, dx = y - rng.uniform(0, height), x - rng.uniform(0, width)
+    angle = torch.atan2(dy, dx)
+    edge = radius * (
+        1 + 0.3 * torch.sin(2 * angle + rng.uniform(0, 6)) + 0.2 * torch.sin(5 * angle + rng.uniform(0, 6))
+    )
+    return torch.sigmoid((edge - torch.hypot(dy, dx)) * 3)[None]

@@ -1,0 +1,191 @@
+"""Degradations do to a picture what they say, by numbers that follow from their definitions; a seed gives it again."""
+
+import numpy as np
+import pytest
+import torch
+
+from answerprint.train import degrade
+
+
+def rng(seed=5):
+    return np.random.default_rng(seed)
+
+
+FLAT = torch.full((3, 200, 200), 0.5)
+FILM = torch.linspace(0.2, 0.8, 120).expand(8, 3, 96, 120).contiguous()
+
+EVERY = {
+    "gaussian": lambda g: degrade.gaussian(FLAT, 0.1, g),
+    "poisson_gaussian": lambda g: degrade.poisson_gaussian(FLAT, 0.01, 0.02, g)[0],
+    "salt_and_pepper": lambda g: degrade.salt_and_pepper(FLAT, 0.05, g)[0],
+    "grain": lambda g: degrade.grain(FLAT, 0.1, 1.0, 0.3, g)[0],
+    "darken": lambda g: degrade.darken(FLAT, 2.0, g),
+    "scratches": lambda g: degrade.scratches(FILM, 4, g)[0],
+    "dust": lambda g: degrade.dust(FILM, 3, g)[0],
+    "moving_mask": lambda g: degrade.moving_mask(5, 60, 80, g),
+    "blur": lambda g: degrade.blur(
+        FLAT * torch.rand(200, generator=torch.Generator().manual_seed(1)), degrade.random_kernel(g)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_seed_gives_the_same_again_and_another_does_not(name):
+    assert torch.equal(EVERY[name](rng(1)), EVERY[name](rng(1)))
+    assert not torch.equal(EVERY[name](rng(1)), EVERY[name](rng(2)))
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.05, 0.3])
+def test_gaussian_has_mean_0_and_the_deviation_asked_for(sigma):
+    noise = degrade.gaussian(FLAT, sigma, rng()) - FLAT
+    assert abs(float(noise.mean())) < 4 * sigma / 346  # four standard errors of 120,000 values
+    assert float(noise.std()) == pytest.approx(sigma, rel=0.01)
+    assert abs(float((noise[:, :, 1:] * noise[:, :, :-1]).mean())) < 0.02 * sigma**2  # white
+
+
+@pytest.mark.parametrize("density", [0.01, 0.05])
+def test_salt_and_pepper_hits_the_share_asked_for_half_black_half_white(density):
+    noisy, hit = degrade.salt_and_pepper(FLAT, density, rng())
+    assert float(hit.float().mean()) == pytest.approx(density, rel=0.1)
+    assert float((noisy == 1).float().mean()) == pytest.approx(density / 2, rel=0.15)
+    assert float((noisy == 0).float().mean()) == pytest.approx(density / 2, rel=0.15)
+    assert torch.equal(noisy[:, ~hit[0]], FLAT[:, ~hit[0]])
+
+
+def test_sensor_noise_grows_with_the_light():
+    steps = torch.tensor([0.04, 0.64]).repeat_interleave(200).expand(3, 200, 400)
+    noisy, sigma = degrade.poisson_gaussian(steps, 0.01, 0.01, rng())
+    dark, bright = (noisy - steps)[..., :200].std(), (noisy - steps)[..., 200:].std()
+    assert float(dark) == pytest.approx((0.01 * 0.04 + 0.0001) ** 0.5, rel=0.02)
+    assert float(bright) == pytest.approx((0.01 * 0.64 + 0.0001) ** 0.5, rel=0.02)
+    assert float(sigma[0, 0, 0]) == pytest.approx(float(dark), rel=0.02)
+
+
+def test_grain_is_correlated_gray_where_told_and_strongest_in_the_mid_tones():
+    noisy, sigma = degrade.grain(FLAT, 0.1, 1.0, 0.0, rng())
+    noise = noisy - FLAT
+    assert torch.allclose(noise[0], noise[1])
+    assert float(noise[0].std()) == pytest.approx(0.1, rel=0.05)
+    beside = float((noise[0][:, 1:] * noise[0][:, :-1]).mean() / noise[0].var())
+    assert beside == pytest.approx(np.exp(-0.25), abs=0.05)  # two Gaussians of width 1, one pixel apart
+    assert float(degrade.grain(FLAT * 0, 0.1, 1.0, 0.0, rng())[1].max()) < 0.5 * float(sigma.min())
+    colored = degrade.grain(FLAT, 0.1, 1.0, 1.0, rng())[0]
+    assert abs(float(torch.corrcoef(colored.flatten(1))[0, 1])) < 0.05
+
+
+@pytest.mark.parametrize("width", [0.2, 1.0, 4.0])
+def test_gaussian_kernel_has_the_width_asked_for(width):
+    kernel = degrade.gaussian_kernel(width, size=41)
+    assert float(kernel.sum()) == pytest.approx(1)
+    spread = float((kernel.sum(0) * (torch.arange(41) - 20.0) ** 2).sum())
+    assert spread == pytest.approx(width**2 if width >= 1 else 0, rel=0.01, abs=1e-3)
+
+
+def test_anisotropic_kernel_lies_along_its_angle():
+    kernel = degrade.gaussian_kernel(3.0, 1.0, 0.0)
+    axis = (torch.arange(21) - 10.0) ** 2
+    assert float((kernel.sum(0) * axis).sum()) == pytest.approx(9, rel=0.05)  # x
+    assert float((kernel.sum(1) * axis).sum()) == pytest.approx(1, rel=0.05)  # y
+
+
+def test_motion_smears_along_the_move_only():
+    bar = torch.zeros(3, 41, 41)
+    bar[:, 20, 20] = 1
+    smeared = degrade.blur(bar, degrade.motion_kernel(9, 0.0))
+    assert float(smeared[0, 20].sum()) == pytest.approx(1, abs=1e-4)
+    assert float(smeared[0, 20, 16:25].min()) > 0.08 and float(smeared[0, 20, :15].max()) == 0
+
+
+def test_blur_keeps_flat_pictures_and_moves_nothing():
+    assert torch.allclose(degrade.blur(FLAT, degrade.random_kernel(rng(3))), FLAT, atol=1e-5)
+    point = torch.zeros(1, 21, 21)
+    point[0, 10, 10] = 1
+    kernel = torch.zeros(5, 5)
+    kernel[2, 4] = 1  # all weight two columns to the right: convolution moves the point right
+    assert int(degrade.blur(point, kernel)[0, 10].argmax()) == 12
+
+
+def test_resize_is_free_of_aliases():
+    stripes = (torch.arange(200) % 2).float().expand(3, 200, 200)
+    small = degrade.resize(stripes, 50, 50, "bicubic")
+    assert small.shape == (3, 50, 50) and float((small - 0.5).abs().max()) < 0.05
+    assert torch.allclose(degrade.resize(stripes, 50, 100, "area"), torch.full((3, 50, 100), 0.5))
+
+
+@pytest.mark.parametrize("size", [(64, 96), (63, 95)])
+@pytest.mark.parametrize(("codec", "good", "bad"), [("h264", 15, 40), ("mpeg2", 2, 31)])
+def test_video_coders_lose_more_at_a_worse_setting_and_keep_time_and_place(codec, good, bad, size):
+    noise = rng(2).random((1, 3, *size), dtype=np.float32)
+    texture = degrade.blur(torch.from_numpy(noise), degrade.gaussian_kernel(1.5)) * 2 - 0.5
+    frames = torch.cat([texture.roll(2 * t, dims=-1) for t in range(5)])
+    better, worse = degrade.coded(frames, codec, good), degrade.coded(frames, codec, bad)
+    assert better.shape == worse.shape == frames.shape
+    error = [(made - frames).square().mean().item() for made in (better, worse)]
+    assert error[1] > 3 * error[0]
+    # Luma, since chroma is halved: the good one is near, and nearer to its own frame than to the next.
+    luma = [made.mean(dim=1) for made in (better, frames)]
+    assert (luma[0] - luma[1]).abs().mean() < 0.5 * (luma[0][:-1] - luma[1][1:]).abs().mean()
+    assert torch.equal(better, degrade.coded(frames, codec, good))
+
+
+def test_fields_coded_apart():
+    frames = degrade.interlace(torch.cat([FILM.roll(3 * t, dims=-1)[:1] for t in range(8)]))
+    back = degrade.coded(frames, "mpeg2", 3, interlaced=True)
+    assert back.shape == frames.shape and float((back - frames).abs().mean()) < 0.02
+
+
+def test_an_unknown_coder_is_named():
+    with pytest.raises(ValueError, match="allowed: h264, mpeg2"):
+        degrade.coded(FILM, "vp9", 30)
+
+
+def test_interlacing_weaves_two_moments():
+    frames = torch.stack([torch.full((3, 6, 4), t / 10) for t in range(4)])
+    top, bottom = degrade.interlace(frames), degrade.interlace(frames, top_first=False)
+    assert top.shape == (2, 3, 6, 4)
+    assert top[1, 0, :, 0].tolist() == pytest.approx([0.2, 0.3] * 3)
+    assert bottom[1, 0, :, 0].tolist() == pytest.approx([0.3, 0.2] * 3)
+
+
+def test_quantizing_leaves_that_many_levels():
+    ramp = torch.linspace(0, 1, 5000).expand(3, 1, 5000)
+    assert len(degrade.quantize(ramp, 4).unique()) == 16
+    assert float((degrade.quantize(ramp, 8) - ramp).abs().max()) <= 0.5 / 255 + 1e-6
+
+
+def test_darkness_has_the_photon_noise_of_its_peak():
+    dark = degrade.darken(FLAT, 2.0, rng(), peak=200)
+    assert float(dark.mean()) == pytest.approx(0.25, rel=0.01)
+    assert float(dark.var()) == pytest.approx(0.25 / 200, rel=0.03)
+
+
+def test_graying_keeps_luma():
+    picture = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    made = degrade.gray(picture)
+    assert torch.equal(made[0], made[2])
+    assert torch.allclose(made[0], 0.2126 * picture[0] + 0.7152 * picture[1] + 0.0722 * picture[2])
+
+
+def test_scratches_are_vertical_and_dust_lies_on_one_frame():
+    scratched, where = degrade.scratches(FILM, 3, rng())
+    changed = (scratched - FILM).abs().amax(dim=1, keepdim=True) > 0.03
+    assert 0 < float(changed.float().mean()) < 0.3 and bool((where.bool() | ~changed).all())
+    assert bool((changed.any(dim=2) == changed.float().mean(dim=2).gt(0.9)).float().mean() > 0.97)  # whole columns
+    dusty, specks = degrade.dust(FILM, 4, rng())
+    hit = (dusty - FILM).abs().amax(dim=1, keepdim=True) > 0.03
+    assert bool((specks.bool() | ~hit).all()) and 0 < float(hit.float().mean()) < 0.1
+    assert not torch.equal(specks[0], specks[1])
+
+
+def test_a_moving_mask_moves_and_keeps_its_size():
+    masks = degrade.moving_mask(6, 90, 120, rng(4))
+    assert masks.shape == (6, 1, 90, 120) and set(masks.unique().tolist()) == {0.0, 1.0}
+    assert float(masks[0].sum()) > 20
+    assert not torch.equal(masks[0], masks[5])
+
+
+def test_jpeg_leaves_more_residue_at_lower_quality():
+    noise = torch.from_numpy(rng(2).random((1, 3, 64, 64), dtype=np.float32))
+    picture = degrade.blur(noise, degrade.gaussian_kernel(1.5))
+    errors = [float((degrade.jpeg(picture, quality) - picture).square().mean()) for quality in (95, 50, 10)]
+    assert errors[0] < errors[1] < errors[2] and errors[0] < 3e-4
