@@ -96,6 +96,17 @@ def shift(timecode: str, frames: int, rate: Fraction) -> str:
     return from_frames(to_frames(timecode, rate) + frames, rate, is_drop(timecode))
 
 
+def start(timecode: str | None, rate: Fraction) -> str:
+    """The timecode to count frames from: 00:00:00:00 where a clip has none, or one that its rate cannot have."""
+    if timecode is None:
+        return "00:00:00:00"
+    try:
+        to_frames(timecode, rate)
+    except SettingsError:
+        return "00:00:00:00"
+    return timecode
+
+
 def show_rate(rate: Fraction) -> str:
     """A rate as people write it: 25, 23.976, 29.97."""
     return f"{float(rate):.3f}".rstrip("0").rstrip(".")

@@ -91,7 +91,7 @@ class SourceRef(Settings):
 
     def timecode_at(self, frame: int) -> str:
         """Timecode of a frame number; counted from 00:00:00:00 where the clip has none."""
-        return timecode.shift(self.timecode or "00:00:00:00", frame, self.rate)
+        return timecode.shift(timecode.start(self.timecode, self.rate), frame, self.rate)
 
 
 @dataclass(frozen=True)
@@ -286,24 +286,21 @@ def _document(decisions: DecisionList, path: Path, contracts: Contracts) -> Iter
     source = decisions.source
     yield from _HEADER.format(clip=source.path.name, file=path.name).splitlines()
     yield ""
-    yield f"format = {FORMAT}"
-    yield from toml.entry("recipe", decisions.recipe, "the recipe that this was made by")
+    head: list[tuple[str, Any, str]] = [
+        ("format", FORMAT, "of this file"),
+        ("recipe", decisions.recipe, "that this was made by"),
+    ]
     if decisions.chunk is not None:
-        yield from toml.entry("chunk", decisions.chunk, "frames rendered in one piece")
+        head.append(("chunk", decisions.chunk, "frames rendered in one piece"))
+    yield from toml.entries(head)
     yield from ("", "[source]")
-    yield from _source(source, path.parent)
+    yield from _table(SourceRef, source.model_dump(), path.parent, ["source"], allowed=False)
     yield from ("", "[delivery]  # preset, and what is said on top of it")
-    for name, value in decisions.delivery.items():
-        yield from toml.entry(name, value)
+    yield from _free(decisions.delivery)
     yield from ("", "[versions]  # what this was made with")
-    for name, version in decisions.versions.items():
-        yield from toml.entry(name, version)
+    yield from _free(decisions.versions)
     for shot in decisions.shots:
         yield from _shot(shot, source, path.parent, contracts)
-
-
-def _source(source: SourceRef, folder: Path) -> Iterator[str]:
-    yield from _table(SourceRef, source.model_dump(), folder, ["source"], allowed=False)
 
 
 def _shot(shot: ShotDecision, source: SourceRef, folder: Path, contracts: Contracts) -> Iterator[str]:
@@ -312,29 +309,44 @@ def _shot(shot: ShotDecision, source: SourceRef, folder: Path, contracts: Contra
     title = f"{source.timecode_at(span.start)} to {source.timecode_at(span.stop)} (exclusive), {length}"
     yield from ("", "", f"# ── Shot {span.name} " + "─" * max(0, 60 - len(span.name)), f"# {title}")
     yield "[[shot]]"
-    yield from toml.entry("name", span.name)
-    yield from toml.entry("start", span.start, "its first frame, counted from 0")
-    yield from toml.entry("stop", span.stop, "the frame after its last")
-    yield from toml.entry("transition", span.transition, "how it begins: cut, dissolve or fade")
+    yield from toml.entries(
+        [
+            ("name", span.name, ""),
+            ("start", span.start, "its first frame, counted from 0"),
+            ("stop", span.stop, "the frame after its last"),
+            ("transition", span.transition, "how it begins: cut, dissolve or fade"),
+        ]
+    )
     for operation in shot.operations:
         contract = contract_of(contracts, operation.name, f"shot {span.name}")
         yield from _operation(operation, contract, span.name, folder)
 
 
 def _operation(operation: OperationDecision, contract: Contract, shot: str, folder: Path) -> Iterator[str]:
-    yield from ("", f"# {contract.summary}" if contract.summary else "#", "[[shot.operation]]")
-    yield from toml.entry("name", operation.name)
-    yield from toml.entry("enabled", operation.enabled)
-    yield from toml.entry("locked", operation.locked)
-    yield from toml.entry("analyzed", operation.analyzed or operation.mark, "to tell what was edited since; leave it")
     where = f"shot {shot}, {operation.name}"
     params = contract.params_type.of(operation.params, where)
-    yield "[shot.operation.params]"
-    yield from _table(contract.params_type, params.model_dump(), folder, ["shot", "operation", "params"])
+    findings = None
     if contract.findings_type is not None and operation.findings is not None:
         findings = contract.findings_type.of(operation.findings, where)
-        yield "[shot.operation.findings]"
-        yield from _table(contract.findings_type, findings.model_dump(), folder, ["shot", "operation", "findings"])
+    mark = operation.analyzed or OperationDecision.made(operation.name, params, findings).analyzed
+    yield from ("", f"# {_one_line(contract.summary)}".rstrip(), "[[shot.operation]]")
+    yield from toml.entries(
+        [
+            ("name", operation.name, ""),
+            ("enabled", operation.enabled, ""),
+            ("locked", operation.locked, ""),
+            ("analyzed", mark, "tells what was edited since; leave it"),
+        ]
+    )
+    yield from ("", "[shot.operation.params]")
+    yield from _table(contract.params_type, params.model_dump(), folder, ["shot", "operation", "params"])
+    if findings is not None:
+        yield from ("", "[shot.operation.findings]")
+        yield from _table(type(findings), findings.model_dump(), folder, ["shot", "operation", "findings"])
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _table(
@@ -342,31 +354,33 @@ def _table(
 ) -> Iterator[str]:
     """The lines of a table, each value with its help; tables inside it come last, as TOML wants it."""
     plain: dict[str, Any] = _any.dump_python(relative(dict(found), folder), mode="json")
-    later: list[tuple[Value, dict[str, Any]]] = []
+    rows: list[tuple[str, Any, str]] = []
+    inside: list[Value] = []
     for value in values(kind):
         written = plain[value.name]
-        comment = _comment(value, folder) if allowed else value.help
         if isinstance(written, dict):
-            later.append((value, written))
-        elif written is None and value.default is None and not value.required:
-            yield f"# {value.name} =  # {comment}" if comment else f"# {value.name} ="
-        else:
-            yield from toml.entry(value.name, "none" if written is None else written, comment)
-    for value, written in later:
-        if written:
-            yield f"[{'.'.join([*key, value.name])}]" + (f"  # {value.help}" if value.help else "")
+            inside.append(value)
+            continue
+        if written is None and (value.default is not None or value.required):
+            written = "none"  # TOML has no empty value; read_table knows the word
+        rows.append((value.name, written, _comment(value, folder) if allowed else value.help))
+    yield from toml.entries(rows)
+    for value in inside:
+        if plain[value.name]:
+            yield from (
+                "",
+                f"[{'.'.join([*key, value.name])}]" + (f"  # {_one_line(value.help)}" if value.help else ""),
+            )
             inner = _inner(value.type)
             if inner is not None:
                 yield from _table(inner, found[value.name], folder, [*key, value.name], allowed)
             else:
-                yield from _free(written)
+                yield from _free(plain[value.name])
 
 
 def _free(written: Mapping[str, Any]) -> Iterator[str]:
     """A table without a settings class: names to values."""
-    for name, value in written.items():
-        if value is not None:
-            yield from toml.entry(name, value)
+    yield from toml.entries((name, value, "") for name, value in written.items() if value is not None)
 
 
 _any: TypeAdapter[Any] = TypeAdapter(Any)
@@ -378,7 +392,7 @@ def _inner(annotation: Any) -> type[Settings] | None:
 
 def _comment(value: Value, folder: Path) -> str:
     """Help, allowed range and default of a value in a few words."""
-    parts = [value.help.rstrip(".")] if value.help else []
+    parts = [_one_line(value.help).rstrip(".")] if value.help else []
     allowed = value.allowed.replace("values separated by commas", "values").removeprefix("values")
     if allowed and allowed not in ("text", "path", "true or false"):
         parts.append(allowed.strip())
@@ -469,7 +483,11 @@ def read_table(
     meant = dict(given)
     for value in values(kind):
         # TOML has no empty value: "none" takes a default away from a value that may be empty.
-        if meant.get(value.name) == "none" and value.default is not None and _may_be_none(kind, value.name):
+        if (
+            meant.get(value.name) == "none"
+            and (value.default is not None or value.required)
+            and _may_be_none(kind, value.name)
+        ):
             meant[value.name] = None
     found: dict[str, Any] = absolute(document.table(kind, meant, *key).model_dump(), document.path.parent)
     return found

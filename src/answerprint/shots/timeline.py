@@ -21,7 +21,6 @@ from answerprint.media import timecode
 from answerprint.shots.boundary import ShotRange, Transition
 
 ENDINGS = (".edl", ".otio", ".csv")
-_NO_TIMECODE = "00:00:00:00"
 _TRANSITIONS: dict[str, Transition] = {"cut": "cut", "dissolve": "dissolve", "fade": "fade"}
 Note = Callable[[str], None]
 
@@ -116,7 +115,7 @@ def _ending(path: Path) -> str:
 
 
 def _start(clip: Footage) -> str:
-    return clip.info.timecode or _NO_TIMECODE
+    return timecode.start(clip.info.timecode, clip.info.rate)
 
 
 # Reading
@@ -215,7 +214,8 @@ def _otio_rate(clip: Footage) -> float:
 
 
 def _frames(time: Any, clip: Footage) -> int:
-    return round(time.rescaled_to(_otio_rate(clip)).value)
+    count: float = time.rescaled_to(_otio_rate(clip)).value
+    return round(count)
 
 
 def _record_start(path: Path, loaded: Any, track: Any, clip: Footage) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from answerprint.settings import Settings, explain
 
 Key = tuple[str | int, ...]
 WIDTH = 120
+_COLUMN = 44  # what is longer does not push the comments of a table to the right
 Table = TypeVar("Table", bound=Settings)
 
 _TOKEN = re.compile(
@@ -179,17 +180,32 @@ def _lines(text: str) -> dict[Key, int]:
     return lines
 
 
-def entry(name: str, value: Any, comment: str = "") -> list[str]:
-    """The lines of `name = value  # comment`; what is too long is wrapped, its comment put above it."""
-    key = _name(name)
-    line = f"{key} = {_inline(value)}"
-    note = f"# {comment}" if comment else ""
-    if len(line) + len(note) + 2 <= WIDTH:
-        return [f"{line}  {note}".rstrip()]
-    above = [note] if note else []
-    if isinstance(value, list) and len(line) > WIDTH:
-        return [*above, f"{key} = [", *_wrapped(value), "]"]
-    return [*above, line]
+def entries(rows: Iterable[tuple[str, Any, str]]) -> list[str]:
+    """The lines of `name = value  # comment`, the comments below each other.
+
+    What is too long is wrapped, its comment put above it. A value that is not set (None) is a comment as a whole, to be
+    filled in.
+    """
+    written = [
+        (name, value, _assigned(name, value), f"# {comment}" if comment else "") for name, value, comment in rows
+    ]
+    column = max((len(line) for _, _, line, _ in written if len(line) <= _COLUMN), default=0)
+    lines = []
+    for name, value, line, note in written:
+        beside = f"{line:<{column}}  {note}".rstrip()
+        if len(beside) <= WIDTH:
+            lines.append(beside)
+            continue
+        lines += [note] if note else []
+        if isinstance(value, list) and len(line) > WIDTH:
+            lines += [f"{_name(name)} = [", *_wrapped(value), "]"]
+        else:
+            lines.append(line)
+    return lines
+
+
+def _assigned(name: str, value: Any) -> str:
+    return f"# {_name(name)} =" if value is None else f"{_name(name)} = {_inline(value)}"
 
 
 def _wrapped(values: list[Any]) -> list[str]:
