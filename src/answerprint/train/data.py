@@ -134,7 +134,7 @@ def load(
         ratio: shares of training, validation and test clips.
         exclude: patterns of names to leave out.
         smallest: versions with a shorter side than this many pixels are left out.
-        longest: frames read of each video or sequence, spread over it in runs.
+        longest: frames read of each video or sequence, from its start.
 
     Raises:
         TrainingError: nothing usable, or no training clip is left.
@@ -144,19 +144,23 @@ def load(
     skipped: list[str] = []
     manifest: list[dict[str, str]] = []
     for source in find(folders, exclude):
-        frames = _read(source, longest)
+        frames, trouble = _read(source, longest)
+        skipped.extend(trouble)
         versions = [_scaled(frames, scale) for scale in scales] if frames else []
         versions = [version for version in versions if min(version.shape[1:3]) >= smallest]
         if not versions:
-            skipped.append(f"{source.name}: " + ("smaller than needed" if frames else "cannot be read"))
+            if frames:
+                height, width = frames[0].shape[:2]
+                skipped.append(f"{source.name}: {width}x{height} is too small for crops of {smallest} pixels")
             continue
         part = int(np.searchsorted(shares, int(source.digest[:8], 16) / 2**32, side="right"))
         parts[min(part, 2)].append(Clip(source, tuple(versions)))
         manifest.append(_entry(source, ("training", "validation", "test")[min(part, 2)]))
-    if not parts[0]:
+    if not any(parts):
         raise TrainingError(f"no training clip is left of {', '.join(map(str, folders))}: " + "; ".join(skipped[:5]))
     training, validation, test = (Library(tuple(part), tuple(skipped)) for part in parts)
-    # A handful of clips may leave a split empty; a run must still be able to look at something.
+    # A handful of clips may leave a split empty; a run must still be able to learn from and look at something.
+    training = training if training.clips else validation if validation.clips else test
     return Splits(training, validation if validation.clips else training, test if test.clips else training, manifest)
 
 
@@ -223,16 +227,21 @@ def _origins(folder: Path) -> dict[str, tuple[str, str]]:
     return {row["file"]: (row.get("repository") or "unknown", row.get("licence") or "unknown") for row in rows}
 
 
-def _read(source: Source, longest: int) -> list[Pixels]:
+def _read(source: Source, longest: int) -> tuple[list[Pixels], list[str]]:
+    """The frames of a clip, and what is wrong with it in words; a sequence ends before its first bad frame."""
     if source.files[0].suffix.lower() in VIDEOS:
-        return _read_video(source.files[0], longest)
+        frames = _read_video(source.files[0], longest)
+        return frames, [] if frames else [f"{source.name}: no video that can be read"]
     frames = []
     for path in source.files[:longest]:
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:
-            return []
+            return frames, [f"{path}: no picture that can be read"]
+        if frames and picture.shape != frames[0].shape:
+            sizes = [f"{shape[1]}x{shape[0]}" for shape in (frames[0].shape, picture.shape)]
+            return frames, [f"{path}: {sizes[1]} in a sequence of {sizes[0]}; the sequence is used up to here"]
         frames.append(np.asarray(picture[..., ::-1], dtype=np.uint8))
-    return frames if len({frame.shape for frame in frames}) == 1 else frames[:1]
+    return frames, []
 
 
 def _read_video(path: Path, longest: int) -> list[Pixels]:

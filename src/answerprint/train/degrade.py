@@ -195,7 +195,7 @@ def darken(picture: Tensor, gamma: float, rng: np.random.Generator, gain: float 
     """Little light: `gain * picture ** gamma` with photon noise of that peak (MBLLEN, Lv et al. 2018, section 4.1)."""
     dark = gain * picture.clamp(0, 1) ** gamma
     photons: Tensor = torch.from_numpy(rng.poisson((dark * peak).double().numpy()).astype(np.float32))
-    return photons / peak
+    return photons.div(peak)
 
 
 def gray(picture: Tensor) -> Tensor:

@@ -1,0 +1,148 @@
+"""Training data: layouts are known, clips are split whole, bad files are named and left out."""
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from answerprint.errors import TrainingError
+from answerprint.train import data
+
+SHARED = Path(__file__).parents[3] / "shared/data"
+
+
+def picture(path, seed=0, size=(120, 160)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC))
+    return path
+
+
+def names(folder, **more):
+    return [source.name for source in data.find([folder], **more)]
+
+
+def test_photographs_are_clips_of_one_frame_even_when_numbered_with_gaps(tmp_path):
+    for index in (0, 1, 5):
+        picture(tmp_path / f"photo_{index:03}.png", index)
+    assert names(tmp_path) == ["photo_000.png", "photo_001.png", "photo_005.png"]
+
+
+def test_septuplets_and_davis_and_videos_are_sequences(tmp_path):
+    for t in range(1, 8):
+        picture(tmp_path / f"vimeo/sequences/00001/0389/im{t}.png", t)
+    for t in range(3):
+        picture(tmp_path / f"davis/JPEGImages/480p/bear/{t:05}.jpg", 20 + t)
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for t in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((120, 160, 3), 40 * t, np.uint8), "rgb24")))
+        container.mux(stream.encode(None))
+    lengths = {source.name: len(source.files) for source in data.find([tmp_path])}
+    assert lengths == {"clip.mp4": 1, "davis/JPEGImages/480p/bear": 3, "vimeo/sequences/00001/0389": 7}
+    splits = data.load([tmp_path], ratio=(1, 0, 0), smallest=64)
+    frames = {clip.source.name: clip.versions[0].shape for clip in splits.training.clips}
+    assert frames["clip.mp4"] == (4, 120, 160, 3)
+    assert frames["vimeo/sequences/00001/0389"] == (7, 120, 160, 3)
+    video = next(clip for clip in splits.training.clips if clip.source.name == "clip.mp4")
+    assert abs(float(video.versions[0][3].mean()) - 120) < 3
+
+
+def test_a_clip_is_in_one_split_and_stays_there(tmp_path):
+    for index in range(60):
+        picture(tmp_path / f"photo_{index * 2}.png", index)
+    splits = data.load([tmp_path], ratio=(8, 1, 1), smallest=64)
+    parts = [{clip.source.name for clip in part.clips} for part in (splits.training, splits.validation, splits.test)]
+    assert sum(map(len, parts)) == len(set().union(*parts)) == 60
+    assert 38 <= len(parts[0]) <= 56 and parts[1] and parts[2]
+    moved = tmp_path / "again"
+    (tmp_path / "photo_0.png").rename(picture(moved / "other name.png"))  # the bytes decide, not the place
+    first = next(row["split"] for row in splits.manifest if row["clip"] == "photo_0.png")
+    assert [row["split"] for row in data.load([tmp_path], smallest=64).manifest if "other" in row["clip"]] == [first]
+
+
+def test_the_manifest_names_hash_source_and_licence(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "SOURCES.tsv").write_text("file\trepository\tlicence\na.png\tsome/where\tCC0\n")
+    (row,) = data.load([tmp_path], smallest=64).manifest
+    assert (row["source"], row["licence"]) == ("some/where", "CC0")
+    assert len(row["sha256"]) == 64
+
+
+def test_bad_files_are_named_and_the_rest_is_used(tmp_path):
+    picture(tmp_path / "good.png")
+    picture(tmp_path / "tiny.png", size=(20, 30))
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    for t in range(4):
+        picture(tmp_path / f"frames/{t}.png", t, size=(120, 160) if t < 3 else (100, 160))
+    splits = data.load([tmp_path], ratio=(1, 0, 0))
+    assert {clip.source.name for clip in splits.training.clips} == {"good.png", "frames"}
+    said = "\n".join(splits.training.skipped)
+    for words in (
+        "broken.jpg: no picture",
+        "broken.mp4: no video",
+        "tiny.png: 30x20 is too small",
+        "3.png: 160x100 in a",
+    ):
+        assert words in said
+
+
+def test_nothing_usable_is_refused(tmp_path):
+    with pytest.raises(TrainingError, match="no pictures, frame sequences or video"):
+        data.load([tmp_path])
+    with pytest.raises(TrainingError, match="no such data folder"):
+        data.load([tmp_path / "absent"])
+    picture(tmp_path / "tiny.png", size=(20, 30))
+    with pytest.raises(TrainingError, match=r"no training clip is left.*tiny\.png"):
+        data.load([tmp_path])
+
+
+def test_patterns_leave_files_out(tmp_path):
+    picture(tmp_path / "mate_1.png")
+    picture(tmp_path / "free_1.png", 1)
+    assert names(tmp_path, exclude=["mate_*"]) == ["free_1.png"]
+
+
+def test_crops_are_pieces_of_the_picture_turned_and_mirrored(tmp_path):
+    path = picture(tmp_path / "a.png")
+    splits = data.load([tmp_path], ratio=(1, 0, 0), smallest=64)
+    whole = cv2.imread(str(path))[..., ::-1].astype(np.float32)
+    seen = set()
+    for seed in range(12):
+        crop = splits.training.crop(np.random.default_rng(seed), 48)[0]
+        turned = [np.rot90(each, k) for each in (crop, crop[:, ::-1]) for k in range(4)]
+        errors = [
+            cv2.matchTemplate(whole, np.float32(each), cv2.TM_SQDIFF).min()
+            for each in map(np.ascontiguousarray, turned)
+        ]
+        assert min(errors) < 100  # a sum of squares over 48 x 48 codes, by FFT
+        seen.add(int(np.argmin(errors)))
+    assert len(seen) >= 4
+
+
+def test_a_still_becomes_a_sequence_by_gliding(tmp_path):
+    path = picture(tmp_path / "a.png")
+    splits = data.load([tmp_path], ratio=(1, 0, 0), smallest=64)
+    pieces = [splits.training.crop(np.random.default_rng(seed), 48, frames=5) for seed in range(8)]
+    assert all(piece.shape == (5, 48, 48, 3) for piece in pieces)
+    assert any(not np.array_equal(piece[0], piece[1]) for piece in pieces)
+    assert path.exists()
+
+
+def test_scales_hold_each_clip_at_several_sizes(tmp_path):
+    picture(tmp_path / "a.png", size=(240, 320))
+    (clip,) = data.load([tmp_path], scales=(1.0, 0.5, 0.25), smallest=96, ratio=(1, 0, 0)).training.clips
+    assert [version.shape[1:3] for version in clip.versions] == [(240, 320), (120, 160)]
+
+
+def test_real_photographs_and_clips_load():
+    folder = SHARED / "train/photos/skimage"
+    if not folder.exists():
+        pytest.skip(f"{folder} is not here")
+    splits = data.load([folder, SHARED / "vos/davis/dog/frames"], scales=(0.5,), ratio=(1, 0, 0), longest=4)
+    assert len(splits.training.clips) == 5
+    assert max(len(clip.versions[0]) for clip in splits.training.clips) == 4
