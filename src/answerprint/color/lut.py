@@ -4,8 +4,8 @@ Formats: Adobe/IRIDAS Cube LUT Specification 1.0 (2013), and DaVinci Resolve's f
 shaper in front of the 3D table). Interpolation: tetrahedral, as OpenColorIO's INTERP_TETRAHEDRAL and FFmpeg's `lut3d`.
 
 Inputs outside the domain are clamped to it, as in every grading system: with the usual domain of 0..1, a super-white is
-looked up as 1 and a sub-black as 0. A LUT that must keep them needs a wider domain (`bake(..., low, high)`) or a shaper.
-NaN becomes the lower end.
+looked up as 1 and a sub-black as 0. A LUT that must keep them needs a wider domain (`bake(..., low, high)`) or a
+shaper. NaN becomes the lower end.
 """
 
 from __future__ import annotations
