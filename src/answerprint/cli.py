@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,6 +64,8 @@ def shared_options() -> list[inspect.Parameter]:
         ),
         ("input_rate", str | None, "Frame rate of a picture sequence, or instead of the source's own: 24, 30000/1001."),
         ("input_field_order", str | None, "Field order of the source where its flag is wrong: progressive, tff, bff."),
+        ("input_incomplete", str | None, "What to do with a file that is cut off: error, keep (what is there)."),
+        ("input_nonfinite", str | None, "What to do with NaN and infinity in float pictures: error, zero."),
     ]
     return [_keyword(name, kind, None, help, group="Job") for name, kind, help in texts]
 
@@ -138,7 +141,7 @@ def _run_chain(input: str, output: Path, name: str, params: dict[str, Any], give
     options, as_json = _options(given), bool(given.get("json"))
     with shown(as_json) as watcher:
         decisions = jobs.analyze(input, [(name, params)], options, watcher)
-        if decisions.has_findings:
+        if any(decision.findings for shot in decisions.shots for decision in shot.operations):
             jobs.save(decisions, jobs.decisions_path(output), watcher)
         outcome = jobs.render(
             decisions, output, options, watcher, keep_chunks=False, wants_report=bool(given.get("report"))
@@ -283,7 +286,8 @@ def _schema(
     """Print the JSON schema of a decision list or a recipe."""
     from answerprint.shots import decisions, recipe
 
-    made = decisions.schema(operations.load) if what == "decisions" else recipe.schema(operations.load)
+    contracts = {name: operations.load(name) for name in operations.names()}
+    made = decisions.schema(contracts) if what == "decisions" else recipe.schema(contracts)
     print(json.dumps(made, indent=2))
 
 
@@ -328,7 +332,7 @@ def build(tokens: Sequence[str]) -> App:
 
     app = App(name="answerprint", help=HELP, version=__version__, help_format="plaintext")
     job = shared_options()
-    for name, command, renders in [
+    commands: list[tuple[str, Callable[..., None], bool]] = [
         ("info", _info, False),
         ("shots", _shots, False),
         ("analyze", _analyze, True),
@@ -339,7 +343,8 @@ def build(tokens: Sequence[str]) -> App:
         ("presets", _presets, False),
         ("bench", _bench, False),
         ("demo", _demo, False),
-    ]:
+    ]
+    for name, command, renders in commands:
         app.command(_with_options(command, job) if renders else command, name=name, group="The way of the data")
     asked = next((token for token in tokens if not token.startswith("-")), None)
     for name in operations.names():
@@ -380,5 +385,5 @@ def main(tokens: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output went away (`| head`); Python would complain once more on its way out.
-        sys.stdout = None  # type: ignore[assignment]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -11,6 +11,7 @@ An operation is a module in `operations/` whose docstring names its method and s
 
     def handles(params) -> int | None: ...            # optional, where HANDLES depends on the parameters
     def rate(params, findings) -> Fraction: ...       # optional: frames out per frame in (deinterlacing to fields: 2)
+    def cube(params, findings, size) -> Cube: ...     # optional: its color as a LUT, where that is all it is
 
 `run` is streaming and sees one shot, or one chunk of it with its handles: a `for` with a `yield` for per-frame work,
 `for window in windows(frames, HANDLES)` for neighbors, `spool(frames)` for the whole shot, local variables for memory.
@@ -35,6 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from answerprint.color.lut import Cube
 from answerprint.frame import Frame, Shot
 from answerprint.settings import Settings
 
@@ -82,6 +84,11 @@ class Operation:
         """What this operation finds in the shot; None where it looks at nothing."""
         own: Callable[[Shot, Settings, torch.device], Settings] | None = getattr(self.module, "analyze", None)
         return own(shot, params, device) if own is not None else None
+
+    def cube(self, params: Settings, findings: Settings | None, size: int = 33) -> Cube | None:
+        """The part of it that one LUT can hold, `size` points per axis; None where it is no matter of color alone."""
+        own: Callable[[Settings, Settings | None, int], Cube] | None = getattr(self.module, "cube", None)
+        return own(params, findings, size) if own is not None else None
 
     def run(
         self, frames: Iterator[Frame], params: Settings, findings: Settings | None, device: torch.device
@@ -198,7 +205,8 @@ def spool(frames: Iterator[Frame]) -> Spool:
 def fields(frame: Frame) -> tuple[Tensor, Tensor]:
     """The two fields of a frame in the order they were taken, each (3, H/2, W).
 
-    An odd height gives the top field one line more. A frame whose order is unknown or progressive is split top field first.
+    An odd height gives the top field one line more. A frame whose order is unknown or progressive is split top field
+    first.
     """
     top, bottom = frame.pixels[:, 0::2], frame.pixels[:, 1::2]
     return (bottom, top) if frame.field_order == "bff" else (top, bottom)

@@ -7,6 +7,7 @@ renders what is missing and nothing else; then the chunks are joined into the ou
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import platform
@@ -18,13 +19,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 
 from answerprint import operations
-from answerprint.errors import DeliveryError, JobError, SettingsError
+from answerprint.color import lut
+from answerprint.color.lut import Cube
+from answerprint.errors import ColorError, JobError, SettingsError
 from answerprint.media import presets, reader, timecode, writer
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
@@ -57,12 +60,21 @@ class Options(Settings):
     input_siting: str | None = Field(None, description="Chroma siting of the source.")
     input_rate: str | None = Field(None, description="Frame rate of the source.")
     input_field_order: str | None = Field(None, description="Field order of the source.")
+    input_incomplete: Literal["error", "keep"] | None = Field(
+        None, description="What to do with a file that is cut off."
+    )
+    input_nonfinite: Literal["error", "zero"] | None = Field(None, description="What NaN and infinity become.")
 
     @property
     def overrides(self) -> dict[str, str]:
         """What is said of the source when it is opened."""
-        said = {name: getattr(self, f"input_{name}") for name in ("matrix", "range", "siting", "rate", "field_order")}
+        said = {name.removeprefix("input_"): value for name, value in self if name.startswith("input_")}
         return {name: value for name, value in said.items() if value is not None}
+
+
+def open_source(path: str | Path, overrides: Mapping[str, Any]) -> Clip:
+    """The source of a job, opened as it was said."""
+    return reader.open(path, **overrides)
 
 
 @dataclass(frozen=True)
@@ -163,7 +175,7 @@ def analyze(
     """
     options, watcher = options or Options(), watcher or Silent()
     steps = [_step(name, params) for name, params in chain]
-    clip = reader.open(input, **options.overrides)
+    clip = open_source(input, options.overrides)
     for note in clip.info.notes:
         watcher.note(note)
     shots = _shots(clip, steps, options, watcher)
@@ -296,7 +308,7 @@ def _frame_number(clip: Clip, text: str | None, flag: str, default: int) -> int:
 
 
 def _source(input: str | Path, clip: Clip, options: Options) -> SourceRef:
-    return SourceRef.of(Path(input), len(clip), clip.info.rate, clip.info.timecode, options.overrides)
+    return SourceRef.describe(Path(input), len(clip), clip.info.rate, clip.info.timecode, options.overrides)
 
 
 def versions() -> dict[str, str]:
@@ -363,8 +375,8 @@ def render(
     options, watcher = options or Options(), watcher or Silent()
     begun = time.monotonic()
     made.source.verify()
-    _refuse_same(made.source.path, output)
-    clip = reader.open(made.source.path, **made.source.overrides)
+    writer.refuse_same(made.source.path, output)
+    clip = open_source(made.source.path, made.source.overrides)
     device = device_of(options.device)
     listed = _without_gaps(made, clip, options, watcher)
     delivery = _delivery(listed, clip, output, options.preset or made.delivery.get("preset"), device)
@@ -403,11 +415,6 @@ def render(
         notes=(*clip.info.notes, *notes),
         wants_report=wants_report,
     )
-
-
-def _refuse_same(source: Path, output: Path) -> None:
-    if source.absolute() == output.absolute() or (source.is_file() and output.exists() and source.samefile(output)):
-        raise DeliveryError(f"{output}: is the source itself; choose another output, the source is never written to")
 
 
 def _without_gaps(made: DecisionList, clip: Clip, options: Options, watcher: Watcher) -> list[ShotDecision]:
@@ -581,6 +588,24 @@ def resume(output: Path, workers: int | None = None, watcher: Watcher | None = N
         wants_report=bool(json.loads(str(noted["report"]))),
     )
     return made, outcome
+
+
+def cube(shot: ShotDecision, size: int = 33) -> Cube:
+    """The color of a shot as one LUT: what its operations do to a pixel by itself, in order.
+
+    Args:
+        shot: the shot's decisions.
+        size: points per side.
+
+    Raises:
+        ColorError: no operation of the shot is a matter of color alone.
+    """
+    cubes = [
+        made for step in chain_of(shot) if (made := step.operation.cube(step.params, step.findings, size)) is not None
+    ]
+    if not cubes:
+        raise ColorError(f"shot {shot.range.name}: none of its operations is a color transform that a LUT could hold")
+    return lut.bake(lambda pixels: functools.reduce(lambda result, one: one.apply(result), cubes, pixels), size)
 
 
 def load(path: Path) -> DecisionList:

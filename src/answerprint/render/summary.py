@@ -1,4 +1,4 @@
-"""The report of a render: before and after of every shot, the decisions in words, what it cost and what is not known."""
+"""The report of a render: before and after of each shot, the decisions in words, what it cost, what is not known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from answerprint.media import info, reader
 from answerprint.media.reader import Clip
 from answerprint.metrics import report
 from answerprint.metrics.report import OperationReport, Report, ShotPicture, ShotReport
-from answerprint.render.jobs import Outcome, beside
+from answerprint.render.jobs import Outcome, beside, open_source
 from answerprint.shots.decisions import DecisionList, ShotDecision
 
 PICTURES = 3  # stills per shot: near its beginning, in the middle, near its end
@@ -33,7 +33,7 @@ def write(made: DecisionList, outcome: Outcome) -> tuple[Path, Path]:
         The two files.
     """
     html, data = beside(outcome.output, ".report.html"), beside(outcome.output, ".report.json")
-    before = reader.open(made.source.path, **made.source.overrides)
+    before = open_source(made.source.path, made.source.overrides)
     after = reader.open(outcome.output)
     report.write(
         Report(
