@@ -261,7 +261,8 @@ def _by_decoding(path: str, notes: list[str]) -> tuple[list[int], bool, int]:
         # A last picture of which a part is missing was cut off with the file.
         del damaged[-1], pts[-1]
     if damaged:
-        notes.append(f"{len(damaged)} frames are damaged, the first is frame {damaged[0]}")
+        count = "1 frame is" if len(damaged) == 1 else f"{len(damaged)} frames are"
+        notes.append(f"{count} damaged, the first is frame {damaged[0]}")
     known = [time for time in pts if time is not None]
     ordered = all(a < b for a, b in itertools.pairwise(known))
     if len(known) == len(pts) and ordered:

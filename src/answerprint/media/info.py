@@ -198,7 +198,7 @@ def _rate(info: ClipInfo) -> str:
 
 def _fields(info: ClipInfo) -> str:
     text = _FIELD_ORDERS[info.field_order]
-    if info.measured_field_order not in ("unknown", info.tagged_field_order):
+    if info.measured_field_order not in ("unknown", info.field_order):
         text += f" (tagged {info.tagged_field_order}, measured {info.measured_field_order})"
     return text
 

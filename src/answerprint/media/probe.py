@@ -182,41 +182,56 @@ def gaps(index: Index, times: Sequence[Fraction]) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Fields:
+    """How lines were taken: as used, as the file says, as the pictures show; and what is to be said of it."""
+
+    order: FieldOrder
+    tagged: FieldOrder
+    measured: FieldOrder
+    notes: tuple[str, ...] = ()
+
+
 def fields(
-    path: str, index: Index, how: unpack.Storage, tagged: FieldOrder, coded: FieldOrder, asked: str | None
-) -> tuple[FieldOrder, FieldOrder, list[str]]:
-    """The field order to use, what was measured, and what is to be said of it."""
+    path: str, index: Index, how: unpack.Storage, container: FieldOrder, coded: FieldOrder, asked: str | None
+) -> Fields:
+    """The field order to use.
+
+    Args:
+        container: as the container says.
+        coded: as the first picture is flagged.
+        asked: as the user says, or None.
+
+    Raises:
+        SettingsError: what the user says is no field order.
+    """
     measured = fieldorder.measure(_runs(path, index, how), 0 if how.floating else how.bits)
+    tagged = coded if container == "unknown" and coded != "progressive" else container
     if asked is not None:
-        if asked not in ("progressive", "tff", "bff"):
-            raise SettingsError(f"field order '{asked}' is unknown; allowed: progressive, tff, bff")
-        order: FieldOrder = "progressive" if asked == "progressive" else "tff" if asked == "tff" else "bff"
-        return (
-            order,
-            measured,
-            [f"field order {asked} as asked for (the file says {tagged}, the pictures show {measured})"],
-        )
-    if tagged == "unknown" and coded != "progressive":
-        return _checked(coded, measured, "the pictures are flagged")
+        order = _asked_order(asked)
+        note = f"field order {order} as asked for (the file says {tagged}, the pictures show {measured})"
+        return Fields(order, tagged, measured, (note,))
     if tagged == "unknown":
         if measured in ("tff", "bff"):
-            return measured, measured, [f"field order is not tagged: {measured} measured"]
-        return "progressive", measured, []
+            return Fields(measured, tagged, measured, (f"field order is not tagged: {measured} measured",))
+        return Fields("progressive", tagged, measured)
     notes = []
     if coded not in (tagged, "progressive"):
         notes.append(f"the container says {tagged}, the pictures are flagged {coded}: {tagged} is used")
-    order, measured, more = _checked(tagged, measured, "the file says")
-    return order, measured, notes + more
+    if measured not in ("unknown", tagged):
+        notes.append(
+            f"the file says {tagged}, but the pictures measure {measured}: {tagged} is used; "
+            "set the field order if that is wrong"
+        )
+    return Fields(tagged, tagged, measured, tuple(notes))
 
 
-def _checked(order: FieldOrder, measured: FieldOrder, who: str) -> tuple[FieldOrder, FieldOrder, list[str]]:
-    if measured in ("unknown", order):
-        return order, measured, []
-    return (
-        order,
-        measured,
-        [f"{who} {order}, but the pictures measure {measured}: {order} is used; set the field order if it is wrong"],
-    )
+def _asked_order(asked: str) -> FieldOrder:
+    orders: tuple[FieldOrder, ...] = ("progressive", "tff", "bff")
+    for order in orders:
+        if asked == order:
+            return order
+    raise SettingsError(f"field order '{asked}' is unknown; allowed: {', '.join(orders)}")
 
 
 def _runs(path: str, index: Index, how: unpack.Storage) -> list[list[NDArray[np.generic]]]:

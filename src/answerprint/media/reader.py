@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from answerprint.errors import MediaError
-from answerprint.frame import FieldOrder, Frame, Origin
+from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
 from answerprint.media import index as indexing
 from answerprint.media import pixels, probe, sequence, tags, unpack
 from answerprint.media.ahead import ahead
@@ -109,8 +109,8 @@ def open(  # the name that reads well as reader.open
         siting: chroma siting to use instead of the file's ("left", "center", "topleft", ...).
         rate: frames per second of a sequence (24 where not given), or a constant rate for a file instead of its own.
         field_order: "progressive", "tff" or "bff" instead of the file's.
-        incomplete: what to do with a file that is cut off or damaged: refuse it, or keep what is there. None keeps MXF and
-            transport streams, which are made to be read while they grow, and refuses the others.
+        incomplete: what to do with a file that is cut off or damaged: refuse it, or keep what is there. None keeps
+            MXF and transport streams, which are made to be read while they grow, and refuses the others.
         nonfinite: NaN and infinity in float pictures are an error, or become zero.
 
     Raises:
@@ -300,34 +300,14 @@ class _Decoder:
 
 
 def _open_file(path: str, asked: _Asked) -> FileSource:
-    size = check_readable(path)
+    says, tagged, index = _indexed(path)
     with opened(path) as container:
         stream = picture(container, path)
-        context = stream.codec_context
-        says = (context.color_primaries, context.color_trc, context.colorspace, context.color_range)
-        tagged = probe.tagged_order(stream)
-        index = indexing.build(path, container, stream, size)
-    if index.count == 0:
-        raise MediaError(f"{path}: no frame of its picture can be decoded; the file is damaged or cut off")
-    with opened(path) as container:
-        stream = picture(container, path)
-        first = probe.first(path, container, stream, (int(says[0]), int(says[1]), int(says[2]), int(says[3])))
-        rate, variable, rounded = probe.rate(stream, index)
-        if asked.rate is not None:
-            rate, variable, rounded = asked.rate, False, True
-        times, duration = _times(index, rate, rounded)
-        notes = [*index.notes, *_incomplete(path, container, index, times, asked.incomplete)]
-        if variable:
-            notes += probe.gaps(index, times)
-        if rounded and not index.ordinal and asked.rate is None:
-            notes.append(f"the container rounds times; a constant {rate} fps fits them and is used")
-        if index.ordinal:
-            notes.append(f"the file has no usable frame times: a constant {rate} fps is used")
-        if asked.rate is not None:
-            notes.append(f"rate {rate} as asked for")
-        order, measured, said = probe.fields(path, index, first.storage, tagged, first.coded_order, asked.field_order)
-        notes += said
-        color, said = tags.resolve(
+        first = probe.first(path, container, stream, says)
+        timing = _timing(stream, index, asked.rate)
+        notes = [*index.notes, *_incomplete(path, container, index, timing.times, asked.incomplete), *timing.notes]
+        fields = probe.fields(path, index, first.storage, tagged, first.coded_order, asked.field_order)
+        color, color_notes = tags.resolve(
             first.color,
             height=first.height,
             layout=first.storage.layout,
@@ -336,50 +316,15 @@ def _open_file(path: str, asked: _Asked) -> FileSource:
             range=asked.range,
             siting=asked.siting,
         )
-        notes += said
+        notes += [*fields.notes, *color_notes]
         if not first.turn.nothing:
             notes.append("the pictures are turned upright on reading, as the file asks")
-        start = (index.pts[0] if index.pts else 0) * index.tick
-        turned = first.turn.transpose
-        sar = Fraction(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1) or Fraction(1)
-        info = ClipInfo(
-            path=path,
-            kind="file",
-            container=container.format.name.split(",")[0],
-            codec=stream.codec_context.codec.canonical_name,
-            profile=stream.codec_context.profile or "",
-            width=first.height if turned else first.width,
-            height=first.width if turned else first.height,
-            layout=first.storage.layout,
-            stored=first.storage.stored,
-            bits=first.storage.bits,
-            floating=first.storage.floating,
-            rate=rate,
-            variable_rate=variable,
-            frames=index.count,
-            duration=duration,
-            start=start,
-            sar=1 / sar if turned else sar,
-            rotation=first.turn.degrees,
-            flipped=first.turn.mirrored,
-            field_order=order,
-            tagged_field_order=tagged
-            if tagged != "unknown" or first.coded_order == "progressive"
-            else first.coded_order,
-            measured_field_order=measured,
-            color=first.color,
-            assumed=color,
-            timecode=probe.timecode(container, stream, first),
-            streams=probe.streams(container, stream),
-            chapters=probe.chapters(container, start),
-            metadata=dict(container.metadata),
-            notes=tuple(notes),
-        )
+        info = _info(path, container, stream, first, timing, fields, color, index, tuple(notes))
     return FileSource(
         path=path,
         info=info,
         index=index,
-        times=times,
+        times=timing.times,
         storage=first.storage,
         coded=(first.width, first.height),
         turn=first.turn,
@@ -389,13 +334,101 @@ def _open_file(path: str, asked: _Asked) -> FileSource:
     )
 
 
-def _times(index: Index, rate: Fraction, constant: bool) -> tuple[Times, Fraction]:
-    """Time of every frame, and the length of the clip."""
+def _indexed(path: str) -> tuple[tuple[int, int, int, int], FieldOrder, Index]:
+    """What the container alone says: color numbers, field order, and where the frames are.
+
+    Asked before anything is decoded, because decoders write what they find over what the container says.
+    """
+    size = check_readable(path)
+    with opened(path) as container:
+        stream = picture(container, path)
+        context = stream.codec_context
+        says = (
+            int(context.color_primaries),
+            int(context.color_trc),
+            int(context.colorspace),
+            int(context.color_range),
+        )
+        tagged = probe.tagged_order(stream)
+        index = indexing.build(path, container, stream, size)
+    if index.count == 0:
+        raise MediaError(f"{path}: no frame of its picture can be decoded; the file is damaged or cut off")
+    return says, tagged, index
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """When frames are shown."""
+
+    rate: Fraction
+    variable: bool
+    times: Times
+    duration: Fraction
+    notes: list[str]
+
+
+def _timing(stream: VideoStream, index: Index, asked: Fraction | None) -> _Timing:
+    rate, variable, constant = probe.rate(stream, index)
+    if asked is not None:
+        rate, variable, constant, notes = asked, False, True, [f"rate {asked} as asked for"]
+    elif index.ordinal:
+        notes = [f"the file has no usable frame times: a constant {rate} fps is used"]
+    elif constant:
+        notes = [f"the container rounds times; a constant {rate} fps fits them and is used"]
+    else:
+        notes = probe.gaps(index, Times(index.pts, index.tick)) if variable else []
     if constant:
-        return Times(array("q", builtins.range(index.count)), 1 / rate), index.count / rate
+        times = Times(array("q", builtins.range(index.count)), 1 / rate)
+        return _Timing(rate, variable, times, index.count / rate, notes)
     times = Times(index.pts, index.tick)
-    last = index.last * index.tick or 1 / rate
-    return times, times[-1] + last
+    return _Timing(rate, variable, times, times[-1] + (index.last * index.tick or 1 / rate), notes)
+
+
+def _info(
+    path: str,
+    container: InputContainer,
+    stream: VideoStream,
+    first: probe.First,
+    timing: _Timing,
+    fields: probe.Fields,
+    color: ColorTags,
+    index: Index,
+    notes: tuple[str, ...],
+) -> ClipInfo:
+    start = (index.pts[0] if index.pts else 0) * index.tick
+    turned = first.turn.transpose
+    sar = Fraction(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
+    return ClipInfo(
+        path=path,
+        kind="file",
+        container=container.format.name.split(",")[0],
+        codec=stream.codec_context.codec.canonical_name,
+        profile=stream.codec_context.profile or "",
+        width=first.height if turned else first.width,
+        height=first.width if turned else first.height,
+        layout=first.storage.layout,
+        stored=first.storage.stored,
+        bits=first.storage.bits,
+        floating=first.storage.floating,
+        rate=timing.rate,
+        variable_rate=timing.variable,
+        frames=index.count,
+        duration=timing.duration,
+        start=start,
+        sar=1 / sar if turned else sar,
+        rotation=first.turn.degrees,
+        flipped=first.turn.mirrored,
+        field_order=fields.order,
+        tagged_field_order=fields.tagged,
+        measured_field_order=fields.measured,
+        color=first.color,
+        assumed=color,
+        timecode=probe.timecode(container, stream, first),
+        streams=probe.streams(container, stream),
+        chapters=probe.chapters(container, start),
+        metadata=dict(container.metadata),
+        notes=notes,
+    )
 
 
 def _incomplete(
