@@ -33,7 +33,8 @@ from answerprint.settings import Settings
 FORMAT = "answerprint.report/1"
 LONG_SIDE = 960  # of the first picture of a shot; the others are shown smaller
 OTHER_SIDE = 640
-MAIN_BYTES, OTHER_BYTES = 44_000, 16_000  # a JPEG is compressed harder until it fits: a shot stays under 300 kB
+MAIN_BYTES, OTHER_BYTES = 44_000, 20_000  # a JPEG is compressed harder until it fits: a shot stays under 300 kB
+SCOPE = (320, 180)
 
 _DISPLAYABLE = {
     "unknown",
@@ -189,6 +190,7 @@ def write(report: Report, html: Path, json: Path) -> None:
         pictures = [_picture(picture, main=picture is _main(shot)) for picture in shot.pictures]
         plain.append(_plain_shot(shot, [levels for levels, _ in pictures]))
         views.append(_shot_view(shot, pictures))
+        del shot  # or its full pictures would be held while the next ones are made
     data = _plain_report(report, plain)
     put(Path(json), jsonlib.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     put(Path(html), page("report.html", **_report_view(report, views)))
@@ -233,11 +235,7 @@ def words(
     left = [row for row in rows(params) if row.value == row.default]
     sentences = [f"{_title(name)} was locked by a person: analysis did not touch it."] if locked else []
     sentences += [f"{_meaning(row)}: {say(row.value)}{_instead(row)}." for row in told]
-    sentences += (
-        [f"Found in this shot: {_lower(_meaning(row))}: {say(row.value)}." for row in rows(findings)]
-        if findings
-        else []
-    )
+    sentences += [f"Found: {_lower(_meaning(row))}: {say(row.value)}." for row in rows(findings)] if findings else []
     if left and told:
         sentences.append("Left at the default: " + ", ".join(f"{_spaced(r.name)} {say(r.value)}" for r in left) + ".")
     elif left:
@@ -402,7 +400,7 @@ class Levels:
     """The levels of a picture before anything is clipped, for the page and the JSON.
 
     Attributes:
-        lowest: smallest R', G' or B'; None where nothing is finite.
+        lowest: smallest R', G' or B' of the finite pixels; None where there are none.
         highest: largest.
         mean_luma: mean of Y' by the picture's matrix.
         below: share of pixels with a channel below 0 (a hair of tolerance for rounding).
@@ -414,7 +412,7 @@ class Levels:
     height: int
     lowest: float | None
     highest: float | None
-    mean_luma: float
+    mean_luma: float | None
     below: float
     above: float
     not_finite: float
@@ -422,20 +420,20 @@ class Levels:
 
 def levels(pixels: Tensor, color: ColorTags) -> Levels:
     """Measures pixels (3, H, W) as they are, before any clipping."""
-    values = pixels.detach().cpu().float()
-    finite = values.isfinite()
-    known = values[finite]
-    count = values.shape[-1] * values.shape[-2]
+    values = pixels.detach().cpu().float().numpy()
+    low, high = values.min(axis=0), values.max(axis=0)  # NaN goes through both
+    finite = np.isfinite(low) & np.isfinite(high)
+    known = bool(finite.any())
     hair = 1e-4  # far below one code value of 12 bits
     return Levels(
         width=values.shape[-1],
         height=values.shape[-2],
-        lowest=float(known.min()) if known.numel() else None,
-        highest=float(known.max()) if known.numel() else None,
-        mean_luma=float(scopes.luma(values, color).mean(dtype=np.float64)),
-        below=int(((values < -hair) & finite).any(0).sum()) / count,
-        above=int(((values > 1 + hair) & finite).any(0).sum()) / count,
-        not_finite=int((~finite).any(0).sum()) / count,
+        lowest=float(low[finite].min()) if known else None,
+        highest=float(high[finite].max()) if known else None,
+        mean_luma=float(scopes.luma(pixels, color)[finite].mean(dtype=np.float64)) if known else None,
+        below=float((low[finite] < -hair).sum()) / finite.size,
+        above=float((high[finite] > 1 + hair).sum()) / finite.size,
+        not_finite=float((~finite).mean()),
     )
 
 
@@ -450,12 +448,14 @@ def _picture(picture: ShotPicture, main: bool) -> tuple[dict[str, Any], dict[str
     view: dict[str, Any] = {"timecode": picture.timecode, "time": _clock(float(picture.time)), "main": main}
     after_sar = picture.sar_after if picture.sar_after is not None else picture.sar
     view["aspect"] = picture.after.shape[-1] * float(after_sar) / picture.after.shape[-2]
-    for side, pixels, color in (("before", picture.before, picture.color), ("after", picture.after, after_color)):
+    coded = _pair(picture.before, picture.after, *((LONG_SIDE, MAIN_BYTES) if main else (OTHER_SIDE, OTHER_BYTES)))
+    sides = (("before", coded[0], picture.before, picture.color), ("after", coded[1], picture.after, after_color))
+    for side, source, pixels, color in sides:
         measured = levels(pixels, color)
         plain[side] = {key: _plain(value) for key, value in vars(measured).items()}
         plain[side]["color"] = vars(color)
         view[side] = {
-            "src": _jpeg(pixels, *((LONG_SIDE, MAIN_BYTES) if main else (OTHER_SIDE, OTHER_BYTES))),
+            "src": source,
             "levels": measured,
             "caveat": caveat(color),
             "clipped": _clipped(measured),
@@ -478,45 +478,60 @@ def _clipped(measured: Levels) -> str:
     """Which share of the picture the page cannot show; "" where it shows all."""
     shares = ((measured.below, "below black"), (measured.above, "above white"), (measured.not_finite, "not finite"))
     parts = [f"{_percent(share)} {where}" for share, where in shares if share > 0]
-    return f"{', '.join(parts)}: clipped here, not in the file" if parts else ""
+    return f"{', '.join(parts)}, clipped in this picture" if parts else ""
 
 
-def _jpeg(pixels: Tensor, side: int, limit: int) -> str:
-    """A picture as a data URI of at most about `limit` bytes: quality gives way first, then size."""
-    import cv2
+def _pair(before: Tensor, after: Tensor, side: int, limit: int) -> tuple[str, str]:
+    """Two pictures as data URIs of about `limit` bytes each, coded alike so that the wipe compares only the work.
 
-    picture = _eight(pixels, side)
+    Quality gives way first, then size, down to two thirds.
+    """
+    shown = (_shown(before), _shown(after))
+    smallest = side * 2 // 3
     while True:
-        for quality in (93, 88, 82, 75, 68):
-            options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-            coded = cv2.imencode(".jpg", picture, options)[1]
-            if coded.nbytes <= limit:
-                return _uri("image/jpeg", coded.tobytes())
+        pictures = [_fit(picture, side) for picture in shown]
+        for quality in (93, 88, 82, 75, 68, 60, 52):
+            coded = [_jpeg(picture, quality) for picture in pictures]
+            if sum(map(len, coded)) <= 2 * limit:
+                return _uri("image/jpeg", coded[0]), _uri("image/jpeg", coded[1])
         # Grain and foliage: a smaller sharp picture tells more than a large smeared one.
-        if max(picture.shape) <= side // 2:
-            return _uri("image/jpeg", coded.tobytes())
-        picture = cv2.resize(picture, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+        side = round(min(side, max(max(picture.shape[:2]) for picture in pictures)) * 0.87)
+        if side < smallest:
+            return _uri("image/jpeg", coded[0]), _uri("image/jpeg", coded[1])
 
 
-def _eight(pixels: Tensor, side: int) -> Any:
-    """Pixels as 8-bit B, G, R with a long side of at most `side`, clipped to what a browser shows."""
+def _jpeg(picture: Any, quality: int) -> bytes:
     import cv2
 
-    planes = np.nan_to_num(pixels.detach().cpu().float().numpy(), nan=0.0, posinf=1.0, neginf=0.0)
-    picture = np.ascontiguousarray(np.clip(planes, 0, 1).transpose(1, 2, 0)[..., ::-1])
-    scale = side / max(picture.shape[:2])
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    data: bytes = cv2.imencode(".jpg", picture, options)[1].tobytes()
+    return data
+
+
+def _shown(pixels: Tensor) -> Any:
+    """Pixels as B, G, R of shape (H, W, 3), clipped to what a browser shows."""
+    planes = pixels.detach().cpu().float().numpy()
+    return np.clip(np.nan_to_num(planes[::-1].transpose(1, 2, 0), nan=0.0), 0, 1)
+
+
+def _fit(shown: Any, side: int) -> Any:
+    """A picture in 8 bits with a long side of at most `side`."""
+    import cv2
+
+    high, wide = shown.shape[:2]
+    scale = side / max(high, wide)
     if scale < 1:
-        size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return np.rint(picture * 255).astype(np.uint8)
+        size = (max(round(wide * scale), 1), max(round(high * scale), 1))
+        shown = cv2.resize(shown, size, interpolation=cv2.INTER_AREA)
+    return np.rint(shown * 255).astype(np.uint8)
 
 
 def _scopes(pixels: Tensor, color: ColorTags) -> dict[str, Any]:
     return {
-        "waveform": _lossless(scopes.waveform(pixels, color)),
-        "parade": _lossless(scopes.parade(pixels)),
+        "waveform": _lossless(scopes.waveform(pixels, color, *SCOPE)),
+        "parade": _lossless(scopes.parade(pixels, *SCOPE)),
         "vectorscope": _lossless(scopes.vectorscope(pixels, color)),
-        "histogram": _lossless(scopes.histogram(pixels)),
+        "histogram": _lossless(scopes.histogram(pixels, *SCOPE)),
         "targets": scopes.vector_targets(color, pixels.shape[-2]),
     }
 

@@ -52,7 +52,7 @@ def weights(color: ColorTags, height: int) -> tuple[float, float]:
 
 def luma(pixels: Tensor, color: ColorTags) -> Values:
     """Y' of pixels (3, H, W), shape (H, W), nominal 0 to 1."""
-    return _difference(_finite(pixels), color)[0]
+    return _luma(_finite(pixels), *weights(color, pixels.shape[-2]))
 
 
 def waveform(pixels: Tensor, color: ColorTags, width: int = 384, height: int = 216, graticule: bool = True) -> Image:
@@ -144,15 +144,19 @@ def histogram(pixels: Tensor, width: int = 384, height: int = 216, graticule: bo
 
 def _finite(pixels: Tensor) -> Values:
     """Pixels on the processor; NaN counts as black, infinities as far outside."""
-    values = pixels.detach().to("cpu").float().numpy()
-    finite: Values = np.nan_to_num(values, nan=0.0, posinf=1e4, neginf=-1e4)
-    return finite
+    values: Values = pixels.detach().cpu().float().numpy()
+    return values if np.isfinite(values).all() else np.nan_to_num(values, nan=0.0, posinf=1e4, neginf=-1e4)
+
+
+def _luma(planes: Values, kr: float, kb: float) -> Values:
+    y: Values = np.float32(kr) * planes[0] + np.float32(1 - kr - kb) * planes[1] + np.float32(kb) * planes[2]
+    return y
 
 
 def _difference(planes: Values, color: ColorTags, height: int | None = None) -> tuple[Values, Values, Values]:
     """Y', Cb, Cr of R'G'B' planes; Cb and Cr lie in -0.5..0.5 for R'G'B' in 0..1."""
     kr, kb = weights(color, planes.shape[-2] if height is None else height)
-    y = np.float32(kr) * planes[0] + np.float32(1 - kr - kb) * planes[1] + np.float32(kb) * planes[2]
+    y = _luma(planes, kr, kb)
     return y, (planes[2] - y) / np.float32(2 * (1 - kb)), (planes[0] - y) / np.float32(2 * (1 - kr))
 
 
