@@ -7,7 +7,7 @@ arithmetic, fused, for the CPU. A picture goes through memory once however many 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -63,12 +63,19 @@ _MANTISSA, _BIAS, _ONE_BITS = _I(0x007FFFFF), _I(127), _I(0x3F800000)
 _SHIFT = _I(23)
 _LOWEST, _HIGHEST = _F(-126.0), _F(127.0)
 
-_jit = numba.njit(nogil=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy", cache=True)
-_inline = numba.njit(
-    nogil=True,
-    fastmath={"contract", "nsz", "arcp"},
-    error_model="numpy",
-)
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _jit(function: _Function) -> _Function:
+    compiled: _Function = numba.njit(**_OPTIONS, cache=True)(function)
+    return compiled
+
+
+def _inline(function: _Function) -> _Function:
+    # A loop with a call in it is not vectorized.
+    compiled: _Function = numba.njit(**_OPTIONS, forceinline=True)(function)
+    return compiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +132,8 @@ def run(
     count = flat.shape[1]
 
     def part(bounds: tuple[int, int]) -> None:
-        _grade(flat, out, weights, *_arguments(program), *bounds)
+        arguments: tuple[Any, ...] = (flat, out, weights, *_arguments(program), *bounds)
+        _grade(*arguments)
 
     if pool is None:
         part((0, count))

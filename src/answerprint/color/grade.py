@@ -49,8 +49,9 @@ def white_balance(pixels: Tensor, temperature: Number, tint: Number = 0.0) -> Te
 
 def white_balance_gains(temperature: Tensor, tint: Tensor) -> Tensor:
     """Gains for red, green, blue, shape (..., 3); see `white_balance`."""
-    temperature, tint = torch.broadcast_tensors(temperature, tint)
-    gains = torch.stack([2.0 ** (temperature / 200), 2.0 ** (-tint / 100), 2.0 ** (-temperature / 200)], -1)
+    none = torch.zeros_like(temperature + tint)
+    stops = torch.stack([temperature / 200 + none, none - tint / 100, none - temperature / 200], -1)
+    gains: Tensor = 2.0**stops
     # A ratio of equal sums: exactly 1 where all gains are.
     luma = gains.new_tensor(LUMA_709)
     return gains * (luma.sum() / (gains * luma).sum(-1, keepdim=True))
@@ -132,7 +133,8 @@ def hue_matrix(degrees: Tensor) -> Tensor:
     turn = torch.stack(
         [torch.stack([zero, zero, zero], -1), torch.stack([zero, c, -s], -1), torch.stack([zero, s, c], -1)], -2
     )
-    return torch.eye(3, dtype=torch.float64, device=degrees.device) + torch.linalg.inv(forward) @ turn @ forward
+    backward: Tensor = torch.linalg.inv(forward)
+    return torch.eye(3, dtype=torch.float64, device=degrees.device) + backward @ turn @ forward
 
 
 def lift_gamma_gain(pixels: Tensor, lift: PerChannel = 0.0, gamma: PerChannel = 1.0, gain: PerChannel = 1.0) -> Tensor:

@@ -193,7 +193,8 @@ def rgb_to_xyz_matrix(primaries: str) -> Tensor:
         raise ColorError(f"primaries '{primaries}' are unknown; known: {', '.join(PRIMARIES)}")
     *colors, white = [torch.tensor([x / y, 1.0, (1 - x - y) / y], dtype=torch.float64) for x, y in PRIMARIES[primaries]]
     columns = torch.stack(colors, 1)
-    return columns * torch.linalg.solve(columns, white)
+    amounts: Tensor = torch.linalg.solve(columns, white)
+    return columns * amounts
 
 
 def rgb_to_xyz(light: Tensor, primaries: str = "bt709") -> Tensor:

@@ -1,10 +1,10 @@
 """Grade: exposure, white balance, ASC CDL, contrast, gamma, hue and a 3D LUT (ASC CDL v1.2; tetrahedral interpolation).
 
 The order is fixed: exposure, temperature and tint, the correction of a CDL file, slope-offset-power-saturation (one
-whole ASC CDL), contrast about its pivot, gamma, hue, the LUT last. Values below black and above white are kept, except by a
-LUT, which clamps to its own domain. With a matte (made by `cutout`) the grade acts where the matte is; elsewhere every
-value stays as it was, bit for bit. Parameters at their neutral value do nothing at all: with none set, the frame that
-comes out is the frame that went in.
+whole ASC CDL), contrast about its pivot, gamma, hue, the LUT last. Values below black and above white are kept, except
+by a LUT, which clamps to its own domain. With a matte (made by `cutout`) the grade acts where the matte is; elsewhere
+every value stays as it was, bit for bit. Parameters at their neutral value do nothing at all: with none set, the frame
+that comes out is the frame that went in.
 """
 
 from __future__ import annotations
