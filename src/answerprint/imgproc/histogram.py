@@ -53,8 +53,8 @@ def clahe(plane: Tensor, clip: float, tiles: int) -> Tensor:
     """Contrast-limited adaptive histogram equalization (Zuiderveld 1994), continuous in the values.
 
     Each tile has a histogram of 256 steps, clipped, the excess spread evenly; its cumulative curve, straight between
-    the steps, maps the value. A pixel takes the curves of the four tile centers around it by bilinear weights. Values are
-    never quantized, so no bit is lost (OpenCV's own at 16 bits has steps so fine that its clip limit means nothing).
+    the steps, maps the value. A pixel takes the curves of the four tile centers around it by bilinear weights. Values
+    are never quantized, so no bit is lost (OpenCV at 16 bits has steps so fine that its clip limit means nothing).
 
     Args:
         plane: (H, W), finite; 0..1 is equalized, what lies outside is carried along as in `apply_curve`.

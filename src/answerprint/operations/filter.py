@@ -30,9 +30,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from answerprint.color import spaces
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.imgproc import filters, histogram
-from answerprint.media.pixels import WEIGHTS
 from answerprint.settings import Settings
 
 HANDLES = 0
@@ -101,9 +101,9 @@ def luma(pixels: Tensor, color: ColorTags) -> Tensor:
 
     Storage as RGB has no matrix: there the primaries decide between BT.2020 and BT.709.
     """
-    by_primaries = WEIGHTS["bt2020nc" if color.primaries == "bt2020" else "bt709"]
-    red, blue = WEIGHTS.get(color.matrix, by_primaries)
-    return red * pixels[:1] + (1 - red - blue) * pixels[1:2] + blue * pixels[2:]
+    if color.matrix in ("rgb", "unknown", "ycgco"):
+        return spaces.luma(pixels, "bt2020nc" if color.primaries == "bt2020" else "bt709")
+    return spaces.luma(pixels, color.matrix)
 
 
 def _filtered(pixels: Tensor, color: ColorTags, params: Params, findings: Findings | None) -> Tensor:
