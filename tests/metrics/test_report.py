@@ -118,6 +118,13 @@ def test_pictures_arrive_as_they_were(tmp_path: Path) -> None:
     assert second[100, 100] == pytest.approx([102, 51, 26], abs=2)
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 5), (1, 900), (2000, 2)])
+def test_pictures_of_any_size_are_shown(tmp_path: Path, height: int, width: int) -> None:
+    page, data = made(tmp_path, shot(picture(gray(0.5, height, width), gray(0.5, height * 2, width * 2))))
+    assert images(page)[0][0, 0] == pytest.approx([128, 128, 128], abs=2)
+    assert data["shots"][0]["pictures"][0]["after"]["width"] == width * 2
+
+
 def test_the_wipe_has_the_shape_of_the_delivered_picture(tmp_path: Path) -> None:
     page, _ = made(
         tmp_path, shot(picture(gray(height=576, width=720), gray(height=576, width=720), sar=Fraction(64, 45)))

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -247,11 +248,9 @@ def versions() -> dict[str, str]:
     """What worked: Answerprint, Python, torch, PyAV, the FFmpeg libraries, the machine."""
     import av
 
-    from answerprint import __version__
-
     libraries = {name: ".".join(map(str, number)) for name, number in av.library_versions.items()}
     return {
-        "answerprint": __version__,
+        "answerprint": metadata.version("answerprint"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -567,9 +566,8 @@ def _templates() -> Any:
 
 def page(template: str, **values: Any) -> str:
     """A page from a template of this folder; all text is escaped."""
-    from answerprint import __version__
-
-    text: str = _templates().get_template(template).render(version=__version__, **values)
+    shown = _templates().get_template(template).render(version=metadata.version("answerprint"), **values)
+    text: str = shown
     return text
 
 
