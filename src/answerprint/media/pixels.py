@@ -1,7 +1,8 @@
 """Planes of stored code values to R'G'B' floats and back: exact matrix, range and chroma siting, nothing clipped.
 
 Quantization: ITU-R BT.601-7, BT.709-6, BT.2020-2, SMPTE ST 240 (limited range: black 16, white 235, chroma 16..240
-times 2^(n-8)); full range: 0..2^n-1. The luma weights Kr and Kb give the matrix: Cb = (B - Y) / (2 (1 - Kb)), Cr likewise.
+times 2^(n-8)); full range: 0..2^n-1. The luma weights Kr and Kb give the matrix: Cb = (B - Y) / (2 (1 - Kb)), Cr
+likewise.
 
 Chroma of 4:2:2, 4:2:0, 4:1:1 and 4:1:0 is interpolated linearly between its sites. What leads back is the dual of that
 interpolator (the LeGall 5/3 low pass for co-sited chroma; D. Le Gall and A. Tabatabai 1988, "Sub-band coding of
@@ -319,7 +320,7 @@ def _dual(phase: float) -> list[float]:
 
 
 def _up_once(size: int, phase: float) -> Any:
-    """Sparse (size, ceil(size / 2)): linear interpolation; the first and last chroma sample stand in beyond the edge."""
+    """Sparse (size, ceil(size / 2)): linear interpolation; the edge samples stand in for those beyond."""
     half, a, b = -(-size // 2), phase / 2, (1 - phase) / 2
     full = sparse.lil_array((size, half))
     for x in range(size):

@@ -295,7 +295,7 @@ def _color_for(preset: Preset, layout: str, source: str, tags: ColorTags) -> Col
 def _fine_base(info: ClipInfo) -> Fraction:
     """A time base that the usual ones (1/90000, 1/24000, 1/15360, 1/12800, 1/1000) are whole multiples of."""
     usual = 5_760_000
-    exact = math.lcm(usual, info.rate.numerator, info.duration.denominator, info.start.denominator)
+    exact = math.lcm(usual, info.duration.denominator, info.start.denominator)
     return Fraction(1, exact if exact < 2**31 else usual)
 
 

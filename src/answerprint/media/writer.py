@@ -25,7 +25,7 @@ from av.filter import Graph
 
 from answerprint.errors import AnswerprintError, DeliveryError
 from answerprint.frame import Frame
-from answerprint.media import pictures, pixels, tags, tracks
+from answerprint.media import matroska, pictures, pixels, tags, tracks
 from answerprint.media.presets import VIDEO_FORMATS, Delivery
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ class ChunkWriter:
         try:
             with _told(self.path):
                 self._encoder.close()
-                if self.path.is_dir():
-                    shutil.rmtree(self.path)
+                if self._part.is_dir() or self.path.is_dir():
+                    _remove(self.path)  # a folder does not replace anything by itself
                 self._part.replace(self.path)
         except BaseException:
             self.discard()
@@ -213,6 +213,8 @@ def join(
     try:
         with _told(out):
             notes = _mux(chunks, part, delivery, source, start, stop)
+            if delivery.ending == ".mkv" and delivery.sar != 1:
+                matroska.set_aspect(part, *_stored_size(chunks[0]), delivery.sar)
             _sync(part)
             part.replace(out)
             return notes
@@ -354,7 +356,8 @@ def _refuse_size(delivery: Delivery, frame: Frame) -> None:
     odd_width, odd_height = form.across and frame.width % 2, form.down and frame.height % 2
     if odd_width or odd_height:
         raise DeliveryError(
-            f"{frame.width} x {frame.height}: {delivery.preset} takes even sizes only; use ffv1, prores-4444 or pictures"
+            f"{frame.width} x {frame.height}: {delivery.preset} takes even sizes only; "
+            "use ffv1, prores-4444 or pictures"
         )
 
 
@@ -401,8 +404,10 @@ def _mux(
             av.open(str(part), "w", format=VIDEO_FORMATS[ending], container_options=_muxer_options(delivery))
         )
         video: Any = out.add_stream_from_template(first.streams.video[0], opaque=True)
+        if ending == ".mkv" and delivery.sar != 1:
+            video.metadata["title"] = matroska.PLACEHOLDER
         base = 1 / delivery.rate if ending in (".avi", ".mxf") else delivery.time_base
-        _describe(video, delivery, base)
+        _describe(video, delivery, base, first.streams.video[0].codec_context.codec_tag)
         notes = _unsaid(delivery)
         carried = tracks.Tracks(source, out, ending, start, stop, stack)
         notes += carried.notes
@@ -418,15 +423,23 @@ def _mux(
     return notes
 
 
-def _describe(video: Any, delivery: Delivery, base: Fraction) -> None:
+def _describe(video: Any, delivery: Delivery, base: Fraction, tag: str) -> None:
     video.time_base = base
     context = video.codec_context
+    if delivery.how.codec == "prores_ks":
+        context.codec_tag = tag  # all that tells Proxy from HQ
     context.framerate = delivery.rate
     context.sample_aspect_ratio = delivery.sar
     context.field_order = _FIELDS.get(delivery.field_order, 0)
     set_color(context, delivery)
     if delivery.how.codec == "libx265" and delivery.ending in (".mov", ".mp4"):
         context.codec_tag = "hvc1"  # QuickTime plays nothing else
+
+
+def _stored_size(chunk: Path) -> tuple[int, int]:
+    with av.open(str(chunk)) as container:
+        context = container.streams.video[0].codec_context
+        return context.width, context.height
 
 
 def _muxer_options(delivery: Delivery) -> dict[str, str]:
@@ -442,20 +455,18 @@ def _muxer_options(delivery: Delivery) -> dict[str, str]:
 
 def _unsaid(delivery: Delivery) -> list[str]:
     """What the container has no place for."""
-    notes, ending, codec = [], delivery.ending, delivery.how.codec
+    notes, ending = [], delivery.ending
     if ending == ".avi":
         notes.append(
-            f"color tags ({', '.join([delivery.primaries, delivery.transfer, delivery.matrix])}) are not carried: .avi has no place for them"
+            f"color tags ({delivery.primaries}, {delivery.transfer}, {delivery.matrix}) are not carried: "
+            ".avi has no place for them"
         )
     if delivery.variable_rate and ending == ".mkv":
         notes.append("frame times are rounded to a millisecond: .mkv counts in milliseconds")
     if delivery.variable_rate and ending in (".avi", ".mxf"):
         notes.append(f"frame times are rounded to the frame rate: {ending} has a constant rate")
-    lost = codec == "prores_ks" and ending == ".mkv" or ending == ".mxf" or ending == ".avi" and codec != "ffv1"
-    if delivery.sar != 1 and lost:
-        notes.append(
-            f"sample aspect ratio {delivery.sar} is not carried: {delivery.preset} in {ending} has no place for it"
-        )
+    if delivery.sar != 1 and ending in (".mxf", ".avi"):
+        notes.append(f"sample aspect ratio {delivery.sar} is not carried: {ending} as written here has no place for it")
     return notes
 
 
