@@ -162,7 +162,12 @@ class FileSource:
             for number, decoded in _wanted(self, container, stream, start, stop):
                 yield self._frame(number, decoded)
 
-    def _frame(self, number: int, decoded: VideoFrame) -> Frame:
+    def check(self, number: int, decoded: VideoFrame) -> None:
+        """Refuses a frame that is damaged or not like the first one.
+
+        Raises:
+            MediaError: it is; the message names the frame.
+        """
         if decoded.is_corrupt and not self.keep_damaged:
             raise MediaError(f"{self.where(number)} is damaged; copy the file again, or ask to keep what is there")
         if (decoded.width, decoded.height) != self.coded:
@@ -178,6 +183,8 @@ class FileSource:
                 f"{self.where(number)} is stored as {decoded.format.name}, the clip began with {self.storage.native}; "
                 "cut the file there and work on each part"
             )
+
+    def _frame(self, number: int, decoded: VideoFrame) -> Frame:
         order = self.order(decoded)
         planes = unpack.planes(decoded, self.storage)
         if self.storage.floating:
@@ -229,6 +236,7 @@ def _wanted(
     for number, decoded in decoder.frames():
         if number < expected or number >= stop + _HELD:
             continue
+        source.check(number, decoded)
         early[number] = decoded
         while expected in early:
             yield expected, early.pop(expected)

@@ -267,8 +267,9 @@ def finite(planes: tuple[Tensor, ...], where: str, policy: str) -> tuple[Tensor,
     if policy == "zero":
         return tuple(torch.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0) for plane in planes)
     row, column = (int(value) for value in bad.nonzero()[0])
+    pixels_hold = "1 pixel holds" if count == 1 else f"{count} pixels hold"
     raise MediaError(
-        f"{where}: {count} pixel{'s' * (count != 1)} hold NaN or infinity, the first at column {column}, row {row}; "
+        f"{where}: {pixels_hold} NaN or infinity, the first at column {column}, row {row}; "
         "repair the picture, or ask for zero in their place (nonfinite)"
     )
 
@@ -578,6 +579,9 @@ def _samples(
     wants = allowed[ending]
     if ((wants == "float") != form.floating and wants != "any") or (wants == "byte" and form.bits != 8):
         raise DeliveryError(f"{path}: {ending} cannot hold {layout}")
+    if ending == ".dpx" and form.alpha and form.bits not in (8, 16):
+        # OpenImageIO 3.2 loses the last columns of lines of four packed 10-bit channels.
+        raise DeliveryError(f"{path}: .dpx holds alpha with 8 or 16 bits, not as {layout}")
     if ending in (".jpg", ".jpeg"):
         planes = planes[: 1 if form.family == "gray" else 3]
     stacked = np.stack([plane.numpy() for plane in planes], axis=-1)

@@ -81,7 +81,7 @@ def storage(pix_fmt: str, path: str) -> Storage:
     Raises:
         MediaError: the format holds no picture that can be shown as R'G'B' (Bayer mosaics, XYZ, hardware surfaces).
     """
-    stored = re.sub(r"(?<=\d)(le|be)$", "", pix_fmt)
+    stored = re.sub(r"(le|be)$", "", pix_fmt)
     full = stored.startswith("yuvj")
     stored = stored.replace("yuvj", "yuv")
     layout = stored if _PLANAR.fullmatch(stored) else _TWINS.get(stored)
