@@ -500,8 +500,8 @@ def _reordered(
 ) -> Iterator[tuple[Any, int, int, int]]:
     """Packets of a codec that sends frames before those they are shown after.
 
-    The n-th packet is decoded at the time that the frame `delay` places before it in the order of showing has: that never
-    is later than its own showing, and rises for any spacing of the frames.
+    The n-th packet is decoded at the time that the frame `delay` places before it in the order of showing has: that
+    never is later than its own showing, and rises for any spacing of the frames.
     """
     sent = [shown for chunk in chunks for shown, _ in _demuxed(chunk, base, start, intra=False)]
     order = sorted(sent)
