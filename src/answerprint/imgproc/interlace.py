@@ -23,6 +23,10 @@ Cadence = Literal["none", "3:2", "2:2"]
 
 # Reach of the search for edges: 2 * REACH pixels sideways from the line above to the line below.
 REACH = 4
+_MARGIN = REACH + 2
+# A slant is believed where the lines differ by this much over five pixels, and it leaves less than this part of it.
+_CONTRAST = np.float32(0.5)
+_CLEAR = np.float32(0.4)
 
 # Weights of bwdif (FFmpeg's `vf_bwdif`, after the BBC's Weston 3-field filter, patent GB 2163316, 1986), of 2**13: low
 # frequencies from this field, high ones from the fields beside it, and the plain vertical filter of this field alone.
@@ -31,6 +35,8 @@ _HIGH = (np.float32(5570 / 32768), np.float32(3801 / 32768), np.float32(1016 / 3
 _PLAIN = (np.float32(5077 / 8192), np.float32(981 / 8192))
 _HALF = np.float32(0.5)
 _ZERO = np.float32(0.0)
+_ONE = np.float32(1.0)
+_TINY = np.float32(1e-9)
 
 
 @dataclass(frozen=True)
@@ -78,28 +84,36 @@ def fill(picture: Tensor, parity: int, around: Around | None = None, noise: floa
     height = picture.shape[1]
     if height < 2:
         return picture
-    arrays = [_array(out)]
-    if around is None:
-        arrays += [arrays[0]] * 4
-    else:
-        arrays += [_array(part) for part in (around.before, around.after, around.earlier, around.later)]
+    # Without neighbors in time the picture stands in for them, unread.
+    parts = [out] * 4 if around is None else [around.before, around.after, around.earlier, around.later]
+    arrays = [_array(part) for part in parts]
+    bright = _array(_padded(out))
     missing = range(1 - parity, height, 2)
+    limit = np.float32(3 * noise)
+
+    def work(rows: tuple[int, int]) -> None:
+        _fill_rows(_array(out), *arrays, bright, *rows, around is None, limit)
+
+    # Rows are independent: the split changes the speed, never a value.
     workers = max(1, min(torch.get_num_threads(), len(missing) // 32))
     bounds = [missing[0] + 2 * (len(missing) * i // workers) for i in range(workers)] + [height]
-    bands = list(itertools.pairwise(bounds))
-    limit = np.float32(3 * noise)
     if workers == 1:
-        _fill_rows(*arrays, *bands[0], around is not None, limit)
-        return out.to(picture.device)
-    # Rows are independent: the split changes the speed, never a value.
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda band: _fill_rows(*arrays, *band, around is not None, limit), bands))
+        work((bounds[0], bounds[1]))
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, itertools.pairwise(bounds)))
     return out.to(picture.device)
 
 
 def _array(picture: Tensor) -> NDArray[np.float32]:
     result: NDArray[np.float32] = picture.detach().cpu().contiguous().numpy()
     return result
+
+
+def _padded(picture: Tensor) -> Tensor:
+    """Brightness with its border repeated sideways, so that searches need no care there; to (H, W + 2 _MARGIN)."""
+    plane = luma(picture) if picture.shape[0] == 3 else picture.mean(0)
+    return torch.nn.functional.pad(plane[None], (_MARGIN, _MARGIN), mode="replicate")[0]
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -114,91 +128,128 @@ def _mirror(row: int, height: int) -> int:
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _edges(above: Any, below: Any, shift: Any, cost: Any, wide: Any) -> None:
-    """For every pixel between two lines the sideways shift along which they agree best.
+    """For every pixel between two padded lines the sideways shift along which they agree best.
 
-    Cost is the difference over three pixels and all channels; a slant must beat the vertical clearly, and more so the
-    longer it is.
+    0 unless the lines differ and a slant agrees far better: textures have false directions, contours true ones.
     """
-    channels, width = above.shape
+    width = shift.size
     for x in range(width):
         shift[x] = 0
     for step in range(2 * REACH + 1):
-        # 0, -1, 1, -2, 2, ...: the shortest first.
-        k = (step + 1) // 2 * (1 if step % 2 == 0 else -1)
+        # 0, 1, -1, 2, -2, ...: the shortest first.
+        k = 0 if step == 0 else (step + 1) // 2 * (1 if step % 2 else -1)
+        first, second = above[REACH + k :], below[REACH - k :]
+        for x in range(width + 4):
+            wide[x] = abs(first[x] - second[x])
         for x in range(width):
-            left = min(max(x + k, 0), width - 1)
-            right = min(max(x - k, 0), width - 1)
-            total = _ZERO
-            for c in range(channels):
-                total += abs(above[c, left] - below[c, right])
-            wide[x] = total
-        for x in range(width):
-            total = wide[max(x - 1, 0)] + wide[x] + wide[min(x + 1, width - 1)]
-            if k == 0:
-                cost[x] = total
-            elif total < cost[x]:
-                cost[x] = total
-                shift[x] = k
+            total = wide[x] + wide[x + 1] + wide[x + 2] + wide[x + 3] + wide[x + 4]
+            better = total < cost[x]
+            if step == 0:
+                cost[x] = total * _CLEAR if total > _CONTRAST else _ZERO
+            else:
+                shift[x] = k if better else shift[x]
+                cost[x] = total if better else cost[x]
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _in_space(up: Any, down: Any, up3: Any, down3: Any, shift: Any, made: Any) -> None:
+    """A line from the two above and the two below it, along `shift`."""
+    width = made.size
+    last = width - 1
+    for x in range(width):
+        made[x] = _PLAIN[0] * (up[x] + down[x]) - _PLAIN[1] * (up3[x] + down3[x])
+    for x in range(width):
+        k = shift[x]
+        if k != 0:
+            left, right = min(max(x - k, 0), last), min(max(x + k, 0), last)
+            left3, right3 = min(max(x - 3 * k, 0), last), min(max(x + 3 * k, 0), last)
+            slanted = _PLAIN[0] * (up[right] + down[left]) - _PLAIN[1] * (up3[right3] + down3[left3])
+            # A true edge passes between the lines; anything outside them is a false direction.
+            made[x] = min(max(slanted, min(up[x], down[x])), max(up[x], down[x]))
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _difference(line: Any, line2: Any, other: Any, other2: Any, worst: Any) -> None:
+    """Raises `worst` to the mean difference of two pairs of lines."""
+    for x in range(worst.size):
+        worst[x] = max(worst[x], (abs(other[x] - line[x]) + abs(other2[x] - line2[x])) * _HALF)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _bounds(up: Any, down: Any, over: Any, under: Any, both: Any, limit: Any, bound: Any) -> None:
+    """Turns the largest difference in time into how far a pixel may be from the mean of its neighbors in time."""
+    scale = _ONE / max(limit, _TINY)
+    for x in range(bound.size):
+        left = max(bound[x] - limit, _ZERO)
+        p, q = over[x] * _HALF - up[x], under[x] * _HALF - down[x]
+        r, s = both[x] * _HALF - up[x], both[x] * _HALF - down[x]
+        wider = max(min(min(s, r), max(p, q)), -max(max(s, r), min(p, q)))
+        # What space says widens the bound only as far as the change in time stands clear of the noise.
+        bound[x] = max(left, wider * min(_ONE, left * scale))
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _fill_rows(
-    out: Any, before: Any, after: Any, earlier: Any, later: Any, start: int, stop: int, temporal: bool, limit: Any
+    out: Any,
+    before: Any,
+    after: Any,
+    earlier: Any,
+    later: Any,
+    bright: Any,
+    start: int,
+    stop: int,
+    space: bool,
+    limit: Any,
 ) -> None:
-    """Makes rows start, start + 2, ... of `out` from its other rows, see `fill`."""
+    """Makes rows start, start + 2, ... of `out` from its other rows, see `fill`; `bright` is `out` padded.
+
+    Short loops over few lines each, for compilers give up on loops over twenty.
+    """
     channels, height, width = out.shape
     shift = np.zeros(width, np.int32)
-    cost = np.zeros(width, np.float32)
-    wide = np.zeros(width, np.float32)
+    cost, wide = np.zeros(width, np.float32), np.zeros(width + 4, np.float32)
+    made, fine = np.zeros(width, np.float32), np.zeros(width, np.float32)
+    both, change, bound = np.zeros(width, np.float32), np.zeros(width, np.float32), np.zeros(width, np.float32)
+    over, under = np.zeros(width, np.float32), np.zeros(width, np.float32)
     for y in range(start, stop, 2):
         a, b = _mirror(y - 1, height), _mirror(y + 1, height)
         a3, b3 = _mirror(y - 3, height), _mirror(y + 3, height)
         a2, b2 = _mirror(y - 2, height), _mirror(y + 2, height)
         a4, b4 = _mirror(y - 4, height), _mirror(y + 4, height)
-        _edges(out[:, a], out[:, b], shift, cost, wide)
+        _edges(bright[a], bright[b], shift, cost, wide)
         for c in range(channels):
+            up, down, up3, down3, row = out[c, a], out[c, b], out[c, a3], out[c, b3], out[c, y]
+            _in_space(up, down, up3, down3, shift, made)
+            if space:
+                row[:] = made
+                continue
+            was, will = before[c, y], after[c, y]
             for x in range(width):
-                up, down = out[c, a, x], out[c, b, x]
-                k = shift[x]
-                if k != 0:
-                    slanted = (
-                        out[c, a, min(max(x + k, 0), width - 1)] + out[c, b, min(max(x - k, 0), width - 1)]
-                    ) * _HALF
-                plain = _PLAIN[0] * (up + down) - _PLAIN[1] * (out[c, a3, x] + out[c, b3, x])
-                if not temporal:
-                    out[c, y, x] = slanted if k != 0 else plain
-                    continue
-                middle = (before[c, y, x] + after[c, y, x]) * _HALF
-                change = abs(before[c, y, x] - after[c, y, x])
-                past = (abs(earlier[c, a, x] - up) + abs(earlier[c, b, x] - down)) * _HALF
-                future = (abs(later[c, a, x] - up) + abs(later[c, b, x] - down)) * _HALF
-                bound = max(max(change * _HALF, past), future) - limit
-                if bound <= _ZERO:
-                    out[c, y, x] = middle
-                    continue
-                over = before[c, a2, x] + after[c, a2, x]
-                under = before[c, b2, x] + after[c, b2, x]
-                p, q = over * _HALF - up, under * _HALF - down
-                r, s = middle - up, middle - down
-                highest = max(max(s, r), min(p, q))
-                lowest = min(min(s, r), max(p, q))
-                # What space says may widen the bound only as far as the change in time stands clear of the noise.
-                wider = max(lowest, -highest)
-                bound = max(bound, wider if bound >= limit else wider * bound / limit)
-                if abs(up - down) > change:
-                    far = before[c, a4, x] + after[c, a4, x] + before[c, b4, x] + after[c, b4, x]
-                    value = (
-                        _HIGH[0] * (before[c, y, x] + after[c, y, x])
-                        - _HIGH[1] * (over + under)
-                        + _HIGH[2] * far
-                        + _LOW[0] * (up + down)
-                        - _LOW[1] * (out[c, a3, x] + out[c, b3, x])
-                    )
-                elif k != 0:
-                    value = slanted
-                else:
-                    value = plain
-                out[c, y, x] = min(max(value, middle - bound), middle + bound)
+                both[x] = was[x] + will[x]
+            for x in range(width):
+                change[x] = abs(was[x] - will[x])
+            for x in range(width):
+                bound[x] = change[x] * _HALF
+            _difference(up, down, earlier[c, a], earlier[c, b], bound)
+            _difference(up, down, later[c, a], later[c, b], bound)
+            was, will = before[c, a2], after[c, a2]
+            for x in range(width):
+                over[x] = was[x] + will[x]
+            was, will = before[c, b2], after[c, b2]
+            for x in range(width):
+                under[x] = was[x] + will[x]
+            _bounds(up, down, over, under, both, limit, bound)
+            was, will, was_4, will_4 = before[c, a4], after[c, a4], before[c, b4], after[c, b4]
+            for x in range(width):
+                fine[x] = _HIGH[2] * (was[x] + will[x] + was_4[x] + will_4[x])
+            for x in range(width):
+                fine[x] += _HIGH[0] * both[x] - _HIGH[1] * (over[x] + under[x])
+            for x in range(width):
+                fine[x] += _LOW[0] * (up[x] + down[x]) - _LOW[1] * (up3[x] + down3[x])
+            for x in range(width):
+                made[x] = fine[x] if abs(up[x] - down[x]) > change[x] else made[x]
+            for x in range(width):
+                row[x] = min(max(made[x], both[x] * _HALF - bound[x]), both[x] * _HALF + bound[x])
 
 
 # Measuring ------------------------------------------------------------------------------------------------------------
