@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
 import torch
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 from torch import Tensor
 
 from answerprint.errors import MediaError
@@ -24,7 +26,6 @@ _PLANAR_TWIN = {
     **dict.fromkeys(("rgba", "bgra", "argb", "abgr"), "gbrap"),
     **dict.fromkeys(("rgb48", "bgr48"), "gbrp16"),
     **dict.fromkeys(("rgba64", "bgra64"), "gbrap16"),
-    **dict.fromkeys(("x2rgb10", "x2bgr10"), "gbrp10"),
     **dict.fromkeys(("rgbf32", "gbrpf16"), "gbrpf32"),
     **dict.fromkeys(("rgbaf32", "rgbaf16", "gbrapf16"), "gbrapf32"),
     **dict.fromkeys(("nv12", "nv21"), "yuv420p"),
@@ -35,10 +36,12 @@ _PLANAR_TWIN = {
     "uyyvyy411": "yuv411p",
     "nv20": "yuv422p10",
     "y210": "yuv422p10",
-    "y212": "yuv422p12",
-    "y216": "yuv422p16",
     "v30x": "yuv444p10",
     "xv30": "yuv444p10",
+    "x2rgb10": "gbrp10",
+    "x2bgr10": "gbrp10",
+    "y212": "yuv422p12",
+    "y216": "yuv422p16",
     "yuv444p10msb": "yuv444p10",
     "xv36": "yuv444p12",
     "yuv444p12msb": "yuv444p12",
@@ -122,7 +125,8 @@ def planes(frame: VideoFrame, how: Storage) -> tuple[Tensor, ...]:
 def _reformat(frame: VideoFrame, how: Storage) -> VideoFrame:
     """The planar twin: the same code values in another order, so nothing may depend on the color tags."""
     target = how.layout if how.bits == 8 or how.layout in ("gbrp", "gbrap", "gray") else how.layout + "le"
-    return frame.reformat(format=target)
+    # In more than one thread swscale 8 now and then leaves the first samples of a slice wrong.
+    return frame.reformat(format=target, threads=1)
 
 
 def _view(plane: av.video.plane.VideoPlane, how: Storage) -> Tensor:
@@ -130,9 +134,7 @@ def _view(plane: av.video.plane.VideoPlane, how: Storage) -> Tensor:
     return torch.from_numpy(_lines(plane, np.dtype(kind), plane.width))
 
 
-def _lines(
-    plane: av.video.plane.VideoPlane, kind: np.dtype[np.generic], width: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+def _lines(plane: av.video.plane.VideoPlane, kind: np.dtype[Any], width: int) -> NDArray[Any]:
     stride = abs(plane.line_size)
     if stride % kind.itemsize:
         raise MediaError(f"a decoder gave lines of {stride} bytes for samples of {kind.itemsize}: the file is damaged")
