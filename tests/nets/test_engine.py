@@ -1,0 +1,112 @@
+"""The engine: no seam, any size, fast back ends near float32."""
+
+import importlib.util
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from answerprint.nets import engine
+from answerprint.nets.denoise import Config, Denoiser, Streamed
+
+CPU = torch.device("cpu")
+
+
+def trained_like(widths=(16, 24, 32)):
+    """Weights that do something of the size a trained denoiser does."""
+    torch.manual_seed(3)
+    net = Denoiser(Config(widths=widths, blocks=(1, 1, 2)))
+    with torch.no_grad():
+        net.head.weight.mul_(4)
+    return net.eval()
+
+
+def planes(height, width):
+    noisy = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
+    return noisy, torch.full_like(noisy, 0.1), torch.zeros(1, 1, height, width)
+
+
+def decibels(a, b):
+    return -10 * math.log10(float((a - b).double().square().mean()) + 1e-30)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (17, 31), (64, 48)])
+def test_any_size_comes_back_as_it_was(size):
+    run = engine.ready(trained_like(), CPU, "fp32")
+    made = engine.tiled(run, planes(*size))
+    assert made.shape == (1, 3, *size) and bool(torch.isfinite(made).all())
+
+
+def test_a_picture_in_tiles_has_no_seam():
+    run = engine.ready(trained_like(), CPU, "fp32")
+    inputs = planes(200, 264)
+    whole, tiles = run(*inputs), engine.tiled(run, inputs, tile=128, overlap=64)
+    changed = (whole - inputs[0]).abs().mean()
+    assert float(changed) > 0.005  # the network does something
+    assert decibels(whole, tiles) > 70
+    # No line of the difference stands out: a seam would be a row or column of much larger error.
+    error = (whole - tiles).abs()[0].mean(0)
+    assert float(error.mean(0).max()) < 0.02 * float(changed) and float(error.mean(1).max()) < 0.02 * float(changed)
+
+
+def test_tiles_cover_everything_and_fade_into_each_other():
+    total = torch.zeros(300, 410)
+    tiles = engine.grid(300, 410, 128, 32)
+    assert {(tile.height, tile.width) for tile in tiles} == {(128, 128)}
+    for tile in tiles:
+        tile.cut(total).add_(engine.feather(tile, 300, 410, 32))
+    assert float(total.min()) > 0.3
+    steps = engine.feather(tiles[0], 300, 410, 32)[5].diff().abs()
+    assert float(steps.max()) < 0.1 and float(engine.feather(tiles[0], 300, 410, 32)[0, 0]) == 1
+
+
+def test_memory_does_not_grow_with_the_picture():
+    seen = []
+
+    def run(picture):
+        seen.append(picture.shape[-2] * picture.shape[-1])
+        return picture
+
+    picture = torch.rand(1, 3, 700, 900)
+    assert torch.allclose(engine.tiled(run, [picture], tile=256, overlap=32), picture, atol=1e-5)
+    assert max(seen) <= 256 * 256
+
+
+@pytest.mark.parametrize("backend", ["bf16", "openvino"])
+def test_fast_back_ends_are_within_70_db_of_float32(backend):
+    if backend == "openvino" and not importlib.util.find_spec("openvino"):
+        pytest.skip("openvino is not installed")
+    net, inputs = trained_like(), planes(64, 96)
+    exact = engine.ready(net, CPU, "fp32")(*inputs)
+    fast = engine.ready(net, CPU, backend)(*inputs)
+    assert fast.dtype == torch.float32
+    assert decibels(exact, fast) > 70
+    assert decibels(exact, inputs[0]) < 45  # it did take something away
+
+
+@pytest.mark.parametrize("backend", ["bf16", "openvino"])
+def test_streaming_runs_on_the_fast_back_ends_too(backend):
+    if backend == "openvino" and not importlib.util.find_spec("openvino"):
+        pytest.skip("openvino is not installed")
+    torch.manual_seed(3)
+    net = Denoiser(Config(widths=(8, 12, 16), blocks=(1, 1, 1), temporal=True)).eval()
+    for stage in net.stages:
+        torch.nn.init.normal_(stage.neighbors.weight, std=0.05)
+    frames = [planes(32, 48) for _ in range(3)]
+    exact = list(Streamed(net, CPU, "fp32").frames(iter(frames)))
+    fast = list(Streamed(net, CPU, backend).frames(iter(frames)))
+    assert min(decibels(a, b) for a, b in zip(exact, fast, strict=True)) > 65
+
+
+def test_the_back_end_is_one_that_runs_here():
+    backend = engine.choose(CPU)
+    made = engine.ready(torch.nn.Conv2d(3, 3, 3, padding=1), CPU, backend)(torch.rand(1, 3, 16, 16))
+    assert made.shape == (1, 3, 16, 16)
+
+
+def test_padding_mirrors_and_repeats_where_there_is_too_little():
+    (mirrored,) = engine.padded([torch.arange(6.0).view(1, 1, 1, 6).expand(1, 1, 6, 6)], 8)
+    assert mirrored[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 4, 3]
+    (repeated,) = engine.padded([torch.ones(1, 1, 1, 1)], 8)
+    assert torch.equal(repeated, F.pad(torch.ones(1, 1, 1, 1), (0, 7, 0, 7), mode="replicate"))
