@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
@@ -281,3 +282,24 @@ def test_said_order_wins_and_film_without_fields_is_refused() -> None:
     assert deinterlace.rate(Params(), None) == 1
     assert deinterlace.rate(Params(rate="field"), None) == 2
     assert deinterlace.rate(Params(telecine="remove"), None) == Fraction(4, 5)
+
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "video" / "interlaced"
+
+
+@pytest.mark.parametrize(
+    "name, order", [("flowers_480i_mpeg2.mp4", "tff"), ("presenter_480i_mpeg2.mp4", "progressive")]
+)
+def test_real_footage_flagged_interlaced(name: str, order: str) -> None:
+    """Flowers are video; the presenter is progressive under an interlaced flag."""
+    reader = pytest.importorskip("answerprint.media.reader")
+    if not (REAL / name).exists():
+        pytest.skip(f"{REAL / name} is not here")
+    clip = reader.open(REAL / name)
+    frames = list(clip.frames(0, 4))
+    result = deinterlace.analyze(shot_of(frames, clip.info.rate), Params(), CPU)
+    assert result.field_order == order
+    for before, after in zip(frames, render(frames, result), strict=True):
+        beside = [interlace.luma(frame.pixels) for frame in frames if frame is not before]
+        assert not interlace.combed(interlace.luma(after.pixels), beside, result.noise)
+        assert (after.pixels is before.pixels) == (order == "progressive")

@@ -41,7 +41,7 @@ from answerprint.settings import Settings
 HANDLES = 4
 
 # Analysis looks at this many runs of this many frames, spread through the shot.
-_RUNS, _RUN = 4, 13
+_RUNS, _RUN = 3, 11
 
 _PLANES = ("pixels", "alpha", "matte", "depth")
 
@@ -102,12 +102,13 @@ def rate(params: Params, findings: Findings | None) -> Fraction:  # noqa: ARG001
 
 
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # noqa: ARG001
-    """Measures field order, combs, cadence and noise in up to four runs of frames."""
+    """Measures field order, combs, cadence and noise in up to three runs of frames."""
     runs = [[(_number(frame, shot.rate), frame) for frame in run] for run in _runs(shot)]
     tagged = runs[0][0][1].field_order if runs and runs[0] else "unknown"
     lumas = [{number: interlace.luma(frame.pixels) for number, frame in run} for run in runs]
     couples = [(run[n], run[n + 1]) for run in lumas for n in run if n + 1 in run]
-    noise = min(sorted(interlace.noise_level(a, b) for a, b in couples)[len(couples) // 2], 0.02) if couples else 0.0
+    levels = sorted(interlace.noise_level(a, b) for a, b in couples[::4])
+    noise = min(levels[len(levels) // 2], 0.02) if levels else 0.0
     pairs = [interlace.pairing(a, b, noise) for a, b in couples]
     measured = interlace.field_order(pairs)
     order, sure = _order(params, measured, tagged)
