@@ -123,7 +123,8 @@ def run(
         float32 (3, H, W), a new tensor.
     """
     source = pixels.detach().contiguous()
-    result = torch.empty_like(source)
+    # NumPy asks for large pages, torch does not: a new UHD picture would cost 25,000 page faults.
+    result = torch.from_numpy(np.empty(source.shape, np.float32))
     flat, out = source.numpy().reshape(3, -1), result.numpy().reshape(3, -1)
     if isinstance(weight, Tensor):
         weights = weight.detach().to("cpu", torch.float32).contiguous().numpy().reshape(-1)
@@ -259,8 +260,9 @@ def _places(buf: Array, n: int, size: int, low: Array, scale: Array, index: NDAr
     fraction first, along that of the smallest last (Kasson, Nin, Plouffe and Hafner 1995).
     """
     top, last = _F(size - 1), _I(size - 2)
+    # Every sum is cast back: numba would go on in 64 bits, where a vector holds half as many.
     step_r, step_g, step_b = _I(1), _I(size), _I(size * size)
-    whole = step_r + step_g + step_b
+    whole = _I(step_r + step_g + step_b)
     low_r, low_g, low_b, per_r, per_g, per_b = low[0], low[1], low[2], scale[0], scale[1], scale[2]
     red, green, blue = buf[0], buf[1], buf[2]
     first, second, third = index[0], index[1], index[2]
@@ -279,7 +281,7 @@ def _places(buf: Array, n: int, size: int, low: Array, scale: Array, index: NDAr
         ig = ig if ig < last else last
         ib = ib if ib < last else last
         r, g, b = r - _F(ir), g - _F(ig), b - _F(ib)
-        base = ir * step_r + ig * step_g + ib * step_b
+        base = _I(_I(ir + _I(ig * step_g)) + _I(ib * step_b))
         greater, lesser = (r if r > g else g), (g if r > g else r)
         step_greater, step_lesser = (step_r if r > g else step_g), (step_g if r > g else step_r)
         big, step_big = (greater if greater > b else b), (step_greater if greater > b else step_b)
@@ -287,7 +289,7 @@ def _places(buf: Array, n: int, size: int, low: Array, scale: Array, index: NDAr
         rest = b if greater > b else greater
         middle = lesser if lesser > rest else rest
         w0[j], w1[j], w2[j], w3[j] = _ONE - big, big - middle, middle - small, small
-        first[j], second[j], third[j] = base, base + step_big, base + whole - step_small
+        first[j], second[j], third[j] = base, _I(base + step_big), _I(base + _I(whole - step_small))
 
 
 @_jit

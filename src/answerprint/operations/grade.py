@@ -23,6 +23,7 @@ from torch import Tensor
 
 from answerprint.color import cdl as cdl_file
 from answerprint.color import fused, grade, lut
+from answerprint.errors import ColorError
 from answerprint.frame import Frame
 from answerprint.settings import Settings
 
@@ -93,17 +94,17 @@ class Chain:
 def run(frames: Iterator[Frame], params: Params, findings: None, device: torch.device) -> Iterator[Frame]:
     """Grades every frame; frames pass untouched where nothing is asked for."""
     del findings
-    chain = _chain(params)
-    if chain.empty or params.strength == 0:
+    steps = chain(params)
+    if steps.empty or params.strength == 0:
         yield from frames
         return
-    program = chain.program()
+    program = steps.program()
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for frame in frames:
             if device.type == "cpu":
                 pixels = fused.run(program, frame.pixels.cpu(), _weight(frame, params), pool)
             else:
-                pixels = _on_device(chain, frame, params, device)
+                pixels = _on_device(steps, frame, params, device)
             yield frame.with_pixels(pixels)
 
 
@@ -114,36 +115,76 @@ def cube(params: Params, findings: None, size: int = 33) -> lut.Cube:
         ColorError: the size is out of range, or a file that the parameters name cannot be used.
     """
     del findings
-    chain = _chain(params)
+    steps = chain(params)
 
     def transform(pixels: Tensor) -> Tensor:
-        return fused.run(chain.program(), pixels, params.strength)
+        return fused.run(steps.program(), pixels, params.strength)
 
     return lut.bake(transform, size, title="answerprint grade")
+
+
+def correction(params: Params, findings: None) -> tuple[cdl_file.Correction, list[str]]:
+    """What one ASC CDL can hold of the grade, and the names of the parameters that it cannot.
+
+    Exposure, temperature and tint go into the slope, and so does contrast where no power stands before it.
+    """
+    del findings
+    own = cdl_file.Correction(params.slope, params.offset, params.power, params.saturation)
+    left = []
+    if params.cdl is not None:
+        filed = cdl_file.choose(params.cdl, params.cdl_id)
+        left = [] if own == cdl_file.Correction() else ["cdl"]
+        own = replace(filed, id="", description="") if not left else own
+    gains = np.array(_gains(params))
+    slope, offset = np.array(own.slope) * gains, np.array(own.offset)
+    if params.contrast != 1 and own.power == (1, 1, 1):
+        # Saturation moves nothing that is the same in all channels, so contrast may change places with it.
+        slope, offset = slope * params.contrast, offset * params.contrast + params.pivot * (1 - params.contrast)
+    elif params.contrast != 1:
+        left.append("contrast")
+    neutral = Params()
+    names = ("gamma", "hue", "lut", "strength")
+    left += [name for name in names if getattr(params, name) != getattr(neutral, name)]
+    return replace(own, slope=_triple(slope), offset=_triple(offset)), left
+
+
+def _triple(values: NDArray[np.float64]) -> Triple:
+    red, green, blue = values.tolist()
+    return red, green, blue
+
+
+def _gains(params: Params) -> list[float]:
+    """Exposure, temperature and tint: one gain per channel."""
+    numbers = torch.tensor([params.temperature, params.tint], dtype=torch.float64)
+    gains = grade.white_balance_gains(numbers[0], numbers[1]) * 2.0 ** (params.exposure / 2)
+    return [float(gain) for gain in gains]
 
 
 def _weight(frame: Frame, params: Params) -> Tensor | float:
     return params.strength if frame.matte is None else frame.matte * params.strength
 
 
-def _on_device(chain: Chain, frame: Frame, params: Params, device: torch.device) -> Tensor:
+def _on_device(steps: Chain, frame: Frame, params: Params, device: torch.device) -> Tensor:
     source = frame.pixels.to(device)
     with torch.no_grad():
-        graded = chain.apply(source)
+        graded = steps.apply(source)
     weight = torch.as_tensor(_weight(frame, params)).to(source)
     mixed = source + (graded - source) * weight
     mixed = torch.where(weight == 1, graded, torch.where(weight == 0, source, mixed))
     return mixed.to(frame.pixels.device)
 
 
-def _chain(params: Params) -> Chain:
-    """The steps that are not neutral, in their order, neighboring affine steps made one."""
+def chain(params: Params) -> Chain:
+    """The steps that are not neutral, in their order, neighboring affine steps made one.
+
+    Raises:
+        ColorError: a LUT or CDL file cannot be used.
+    """
+    if params.cdl_id is not None and params.cdl is None:
+        raise ColorError(f"cdl_id '{params.cdl_id}' names a correction, but no cdl file is given")
     steps: list[tuple[str, Matrix]] = []
-    if params.exposure != 0:
-        steps.append(_scale([2.0 ** (params.exposure / 2)] * 3))
-    if params.temperature != 0 or params.tint != 0:
-        numbers = torch.tensor([params.temperature, params.tint], dtype=torch.float64)
-        steps.append(_scale(grade.white_balance_gains(numbers[0], numbers[1]).tolist()))
+    if params.exposure != 0 or params.temperature != 0 or params.tint != 0:
+        steps.append(_scale(_gains(params)))
     if params.cdl is not None:
         steps += _correction(cdl_file.choose(params.cdl, params.cdl_id))
     steps += _correction(cdl_file.Correction(params.slope, params.offset, params.power, params.saturation))
