@@ -107,6 +107,15 @@ def _write(
     if not (output.open(str(path), spec) and output.write_image(samples) and output.close()):
         reason = (output.geterror() or "no reason given").splitlines()[0]
         raise DeliveryError(f"{path}: the picture cannot be written: {reason}")
+    if codec == "dpx":
+        _forget_name(path)
+
+
+def _forget_name(path: Path) -> None:
+    """Takes the name of the temporary file out of a DPX header (SMPTE ST 268: 100 bytes from byte 36)."""
+    with path.open("r+b") as file:
+        file.seek(36)
+        file.write(bytes(100))
 
 
 def frame_number(time: Fraction, rate: Fraction) -> int:

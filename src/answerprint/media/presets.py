@@ -79,7 +79,7 @@ def _x26(name: str, codec: str, summary: str, layout: str, crf: str) -> Preset:
         options["x265-params"] = f"log-level=error:open-gop=0:frame-threads=2:pools={_FIXED_THREADS}"
     endings = (".mp4", ".mov", ".mkv")
     interlaced = codec == "libx264"
-    return Preset(name, summary, endings, codec, layout, None, options, False, "mov", True, _FIXED_THREADS, interlaced)
+    return Preset(name, summary, endings, codec, layout, None, options, False, "nut", True, _FIXED_THREADS, interlaced)
 
 
 def _pictures(name: str, codec: str, summary: str, endings: tuple[str, ...], layout: str, **options: str) -> Preset:

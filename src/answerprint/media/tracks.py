@@ -28,6 +28,12 @@ _COPIED = {
 _NEW = {".mp4": "aac"}  # everything else: pcm_s24le, which no sound loses anything by
 # Kinds of PCM that nobody else reads, or that a container does not take, become this.
 _PCM = {"s16": "pcm_s16le", "s32": "pcm_s24le", "flt": "pcm_f32le", "dbl": "pcm_f64le", "u8": "pcm_u8"}
+# QuickTime and Matroska know languages by the bibliographic code of ISO 639-2, MP4 by the terminological one.
+_BIBLIOGRAPHIC = {
+    "bod": "tib", "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "fra": "fre",
+    "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac", "mri": "mao", "msa": "may", "mya": "bur", "nld": "dut",
+    "ron": "rum", "slk": "slo", "sqi": "alb", "zho": "chi",
+}  # fmt: skip
 _OWN_TAGS = {
     "major_brand", "minor_version", "compatible_brands", "creation_time", "encoder", "timecode", "duration",
     "handler_name", "vendor_id", "operational_pattern_ul", "modification_date", "uid", "generation_uid",
@@ -138,7 +144,7 @@ class Tracks:
             if not pcm or codec == "aac":
                 why = f"{ending} does not take {name}"
                 self.notes.append(f"sound track {stream.index} was encoded anew as {codec}: {why}")
-        _tag(new, stream)
+        _tag(new, stream, ending)
 
     def _add_subtitles(self, stream: Any, out: Any, ending: str) -> None:
         try:
@@ -149,7 +155,7 @@ class Tracks:
             name = stream.codec_context.name if stream.codec_context else "unknown kind"
             self.notes.append(f"subtitle track {stream.index} ({name}) is not carried: {ending} does not take it")
             return
-        _tag(new, stream)
+        _tag(new, stream, ending)
         self._routes[stream.index] = _Copy(new, self._zero, self._length, preroll=False)
 
     def _chapters(self, source: Clip, out: Any, ending: str) -> None:
@@ -184,11 +190,12 @@ class _Copy:
         tick = packet.time_base
         begin = packet.pts * tick - self._zero
         end = begin + (packet.duration or 0) * tick
-        if self._length is not None:
-            # A packet that reaches into the range is kept where the container can hide what lies before it.
-            early = end <= 0 if self._preroll else begin < 0
-            if early or begin >= self._length:
-                return
+        # A packet that reaches into the range is kept where the container can hide what lies before it; elsewhere it
+        # would move the pictures to a later start.
+        if begin < 0 and not self._preroll:
+            return
+        if self._length is not None and (end <= 0 or begin >= self._length):
+            return
         shift = round(self._zero / tick)
         packet.pts -= shift
         packet.dts = packet.pts if packet.dts is None else packet.dts - shift
@@ -262,6 +269,9 @@ def _is_timecode(stream: Any) -> bool:
     return "timecode" in stream.metadata or stream.name in ("tmcd", None, "bin_data")
 
 
-def _tag(new: Any, old: Any) -> None:
-    new.metadata.update({k: v for k, v in old.metadata.items() if k in ("language", "title", "handler_name")})
+def _tag(new: Any, old: Any, ending: str) -> None:
+    kept = {k: v for k, v in old.metadata.items() if k in ("language", "title", "handler_name")}
+    if "language" in kept and ending in (".mov", ".mkv"):
+        kept["language"] = _BIBLIOGRAPHIC.get(kept["language"], kept["language"])
+    new.metadata.update(kept)
     new.disposition = old.disposition

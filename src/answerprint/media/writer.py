@@ -44,11 +44,13 @@ class ChunkWriter:
     Args:
         path: the chunk to make.
         delivery: how.
+        called: what messages name instead of the path.
     """
 
-    def __init__(self, path: Path | str, delivery: Delivery) -> None:
+    def __init__(self, path: Path | str, delivery: Delivery, called: Path | None = None) -> None:
         self.path = Path(path)
         self.delivery = delivery
+        self._called = called or self.path
         self._part = self.path.with_name(f".{self.path.name}.part")
         self._encoder: _VideoEncoder | _PictureEncoder | None = None
 
@@ -58,7 +60,7 @@ class ChunkWriter:
         Raises:
             DeliveryError: disk full, folder not writable, a size that the codec cannot take or that changed.
         """
-        with _told(self.path):
+        with _told(self._called):
             if self._encoder is None and self.delivery.how.pictures:
                 self._encoder = _PictureEncoder(self._part, self.delivery)
             elif self._encoder is None:
@@ -70,7 +72,7 @@ class ChunkWriter:
         if self._encoder is None:
             return
         try:
-            with _told(self.path):
+            with _told(self._called):
                 self._encoder.close()
                 if self._part.is_dir() or self.path.is_dir():
                     _remove(self.path)  # a folder does not replace anything by itself
@@ -118,7 +120,7 @@ class Writer:
         if source is not None:
             refuse_same(Path(source.info.path), self.out)
         self._chunk = self.out.with_name(f".{self.out.name.replace('%', '_')}.{os.getpid()}.chunk")
-        self._writer = ChunkWriter(self._chunk, delivery)
+        self._writer = ChunkWriter(self._chunk, delivery, self.out)
         self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=3)
         self._error: BaseException | None = None
         self._first: Fraction | None = None
@@ -147,8 +149,7 @@ class Writer:
                 raise self._error
             if self._first is None:
                 raise DeliveryError(f"{self.out}: there are no frames to write")
-            with _told(self.out):
-                self._writer.close()
+            self._writer.close()
             stop = self._last + 1 / self.delivery.rate
             self.notes = join([self._chunk], self.out, self.delivery, self.source, self._first, stop)
         finally:
@@ -248,7 +249,9 @@ class _VideoEncoder:
             str(path), "w", format=preset.chunk, container_options=options | {"fflags": "+bitexact"}
         )
         self._container.metadata["comment"] = str(first.time)
-        self._stream: Any = self._container.add_stream(preset.codec, rate=delivery.rate, options=_options(delivery))
+        self._stream: Any = self._container.add_stream(
+            preset.codec, rate=delivery.rate, options=_options(delivery, first)
+        )
         self._stream.width, self._stream.height = first.width, first.height
         self._stored = _PACKED.get(delivery.layout, delivery.layout) if preset.codec == "ffv1" else delivery.layout
         self._native = _native(self._stored)
@@ -315,7 +318,7 @@ class _PictureEncoder:
     def __init__(self, path: Path, delivery: Delivery) -> None:
         self._folder, self._delivery = path, delivery
         _remove(path)
-        path.mkdir(parents=True)
+        path.mkdir()
 
     def write(self, frame: Frame) -> None:
         delivery = self._delivery
@@ -341,10 +344,13 @@ def set_color(context: Any, delivery: Delivery) -> tuple[int, int, int, int]:
     return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
-def _options(delivery: Delivery) -> dict[str, str]:
-    options = dict(delivery.how.options)
-    if delivery.layout.startswith("yuv") and not delivery.layout.startswith(("yuv444", "yuva444")):
+def _options(delivery: Delivery, first: Frame) -> dict[str, str]:
+    options, form = dict(delivery.how.options), pixels.layout(delivery.layout)
+    if form.across or form.down:
         options["chroma_sample_location"] = delivery.siting
+    odd = (form.across or form.down) and (first.width % 2 or first.height % 2)
+    if delivery.how.codec == "ffv1" and (odd or min(first.width, first.height) < 16):
+        options["slices"] = "1"  # FFV1 cannot cut such pictures
     return options
 
 
@@ -353,6 +359,10 @@ def _refuse_size(delivery: Delivery, frame: Frame) -> None:
     codec, form = delivery.how.codec, pixels.layout(delivery.layout)
     if codec == "ffv1":
         return
+    if codec == "dnxhd" and (frame.width < 256 or frame.height < 120):
+        raise DeliveryError(
+            f"{frame.width} x {frame.height}: DNxHR takes pictures from 256 x 120 on; use ffv1 or prores"
+        )
     odd_width, odd_height = form.across and frame.width % 2, form.down and frame.height % 2
     if odd_width or odd_height:
         raise DeliveryError(
@@ -399,7 +409,7 @@ def _mux(
 ) -> list[str]:
     ending = delivery.ending
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(av.open(str(chunks[0])))
+        first = stack.enter_context(_opened(chunks[0]))
         out = stack.enter_context(
             av.open(str(part), "w", format=VIDEO_FORMATS[ending], container_options=_muxer_options(delivery))
         )
@@ -519,7 +529,7 @@ def _reordered(
 
 def _demuxed(chunk: Path, base: Fraction, start: Fraction, intra: bool) -> Iterator[tuple[int, Any]]:
     """The packets of a chunk as they are stored, each with its time in the output in ticks of `base`."""
-    with av.open(str(chunk)) as container:
+    with _opened(chunk) as container:
         stream = container.streams.video[0]
         tick = stream.time_base or base
         first = Fraction(container.metadata["comment"]) - start
@@ -531,6 +541,13 @@ def _demuxed(chunk: Path, base: Fraction, start: Fraction, intra: bool) -> Itera
         for packet in packets:
             zero = packet.pts if zero is None else zero
             yield round(((packet.pts - zero) * tick + first) / base), packet
+
+
+def _opened(chunk: Path) -> Any:
+    try:
+        return av.open(str(chunk))
+    except (OSError, av.error.FFmpegError) as error:
+        raise DeliveryError(f"{chunk}: this chunk cannot be read; delete it and run the job again") from error
 
 
 def _join_pictures(
