@@ -167,6 +167,23 @@ def test_times_are_what_the_decoder_gives() -> None:
             assert abs(told - (is_ - shown[0])) <= stream.time_base, path
 
 
+def test_the_table_of_an_intra_file_says_what_its_packets_say(tmp_path: Path) -> None:
+    pts = [0, 1, 2, 5, 6, 10]
+    for path in (
+        make(tmp_path / "a.mov", "prores_ks", "yuv422p10", 6, rate=Fraction(25), pts=pts),
+        make(tmp_path / "b.mov", "v210", "yuv422p10", 6, rate=Fraction(25), pts=pts),
+        make(tmp_path / "c.mov", "prores_ks", "yuv422p10", 6, rate=Fraction(25), pts=[n + 7 for n in pts]),
+    ):
+        with av.open(str(path)) as container:
+            packets = [packet for packet in container.demux(video=0) if packet.size]
+            times = [packet.pts * packet.time_base for packet in packets]
+            last = packets[-1].duration * packets[-1].time_base
+        clip = reader.open(path)
+        assert list(clip.times) == [time - times[0] for time in times]
+        assert clip.info.duration == times[-1] - times[0] + last
+        assert [frame.time for frame in clip.frames()] == list(clip.times)
+
+
 def test_variable_frame_times_are_exact(tmp_path: Path) -> None:
     pts = [0, 1, 2, 5, 6, 10, 11, 12]
     clip = reader.open(make(tmp_path / "a.mp4", "libx264", "yuv420p", 8, rate=Fraction(25), pts=pts))

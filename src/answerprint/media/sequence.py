@@ -1,13 +1,12 @@
-"""Sequences of pictures and single stills, in and out, through OpenImageIO.
+"""Sequences of pictures and single stills in, through OpenImageIO.
 
 A sequence is named by a pattern (`shot.%04d.exr`, `shot.####.dpx`), by the folder that holds it, or by one picture,
-which is a sequence of one. Pictures are written under a temporary name and moved into place when whole.
+which is a sequence of one.
 """
 
 from __future__ import annotations
 
 import builtins
-import os
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from answerprint.errors import DeliveryError, MediaError, NotMediaError, SettingsError
+from answerprint.errors import MediaError, NotMediaError, SettingsError
 from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
 from answerprint.media import pixels
 from answerprint.media.container import check_readable
@@ -238,6 +237,8 @@ class SequenceSource:
         planes, depth = picture.planes, picture.depth
         if "f32" in picture.layout:
             planes = finite(planes, path, self.nonfinite)
+        if associated(path) and pixels.layout(picture.layout).alpha:
+            planes = straight(planes)
         rgb = pixels.to_rgb(planes, picture.layout, info.assumed)
         return Frame(
             pixels=rgb,
@@ -248,6 +249,18 @@ class SequenceSource:
             field_order=info.field_order,
             origin=Origin(planes, picture.layout, info.assumed, rgb),
         )
+
+
+def associated(path: str | Path) -> bool:
+    """Whether a kind of picture stores color multiplied by alpha: OpenEXR does."""
+    return Path(path).suffix.lower() == ".exr"
+
+
+def straight(planes: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Color divided by alpha, the last plane; light without alpha (a glow) stays as it is."""
+    alpha = planes[-1]
+    by = torch.where(alpha > 0, alpha, torch.ones_like(alpha))
+    return (*(plane / by for plane in planes[:-1]), alpha)
 
 
 def finite(planes: tuple[Tensor, ...], where: str, policy: str) -> tuple[Tensor, ...]:
@@ -309,7 +322,7 @@ def find(
     if range is not None:
         notes.append(f"range {range} as asked for")
     if paths[0].suffix.lower() == ".exr" and len(picture.planes) in (2, 4):
-        notes.append("color is kept as stored: OpenEXR multiplies it by alpha")
+        notes.append("color is divided by alpha on reading: OpenEXR stores it multiplied")
     info = ClipInfo(
         path=shown,
         kind="sequence",
@@ -506,133 +519,20 @@ def _metadata(spec: Any) -> dict[str, str]:
     }
 
 
-# -------------------------------------------------------------------------------------------------------------- writing
-
-
-def write_picture(
-    path: str | Path,
-    planes: tuple[Tensor, ...],
-    layout: str,
-    *,
-    half: bool = False,
-    compression: str | None = None,
-    depth: Tensor | None = None,
-    rate: Fraction | None = None,
-    timecode: str | None = None,
-    sar: Fraction = Fraction(1),
-    transfer: str = "unknown",
-) -> None:
-    """Writes one picture under a temporary name and moves it into place.
+def stamp(spec: Any, ending: str, rate: Fraction | None, timecode: str | None) -> None:
+    """Puts rate and timecode into the header of a picture to be written, as OpenEXR and DPX have them.
 
     Args:
-        path: the ending says the kind: .exr .dpx .tif .tiff .png .jpg .jpeg.
-        planes: R, G, B (or gray), then alpha where `layout` has one; code values (h, w), uint8, uint16 or float32.
-        layout: "gbrp", "gbrp10", "gbrp16", "gbrap16", "gbrpf32", "gray16", ...; .exr takes float, .dpx 8 to 16 bits,
-            .tif all, .png 8 and 16 bits, .jpg 8 bits.
-        half: 16-bit float samples (.exr); a Z channel stays 32-bit.
-        compression: OpenImageIO's name: "zip", "dwaa", "dwaa:45", "piz", "none" (.exr), "zip", "lzw" (.tif); "95" is a
-            quality (.jpg).
-        depth: Z channel, float32 (h, w) or (1, h, w) (.exr).
-        rate: frames per second, kept by .exr and .dpx.
-        timecode: of this picture, kept by .exr and .dpx.
-        sar: sample aspect ratio.
-        transfer: FFmpeg's name; kept by .dpx where it has a word for it.
-
-    Raises:
-        DeliveryError: the ending or layout is not one that can be written, or the place cannot be written.
+        spec: an OpenImageIO ImageSpec, changed.
+        ending: ".exr" or ".dpx"; other pictures have no place for them.
+        rate: frames per second.
+        timecode: of this picture; DPX has no drop-frame sign.
     """
-    path = Path(path)
-    data, kind, bits = _samples(path, planes, layout, depth)
-    spec = _output_spec(data, kind, bits, half, depth is not None, "a" in layout.replace("gray", ""))
-    _describe(spec, path.suffix.lower(), compression, rate, timecode, sar, transfer)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        _write(partial, spec, data)
-        partial.replace(path)
-    except OSError as error:
-        if isinstance(error, DeliveryError):
-            raise DeliveryError(f"{path}: {error}") from None
-        raise DeliveryError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _samples(
-    path: Path, planes: tuple[Tensor, ...], layout: str, depth: Tensor | None
-) -> tuple[NDArray[Any], str, int]:
-    """(interleaved samples (h, w, channels) as OpenImageIO takes them, their type, bits per sample as stored)."""
-    ending = path.suffix.lower()
-    allowed = {
-        ".exr": "float",
-        ".dpx": "int",
-        ".tif": "any",
-        ".tiff": "any",
-        ".png": "int",
-        ".jpg": "byte",
-        ".jpeg": "byte",
-    }
-    if ending not in allowed:
-        raise DeliveryError(f"{path}: pictures are written as {', '.join(allowed)}, not as '{ending}'")
-    form = pixels.layout(layout)
-    if form.family == "yuv":
-        raise DeliveryError(f"{path}: pictures are written as R'G'B', not as {layout}")
-    wants = allowed[ending]
-    if ((wants == "float") != form.floating and wants != "any") or (wants == "byte" and form.bits != 8):
-        raise DeliveryError(f"{path}: {ending} cannot hold {layout}")
-    if ending == ".dpx" and form.alpha and form.bits not in (8, 16):
-        # OpenImageIO 3.2 loses the last columns of lines of four packed 10-bit channels.
-        raise DeliveryError(f"{path}: .dpx holds alpha with 8 or 16 bits, not as {layout}")
-    if ending in (".jpg", ".jpeg"):
-        planes = planes[: 1 if form.family == "gray" else 3]
-    stacked = np.stack([plane.numpy() for plane in planes], axis=-1)
-    if form.floating:
-        if depth is not None:
-            stacked = np.concatenate([stacked, depth.reshape(*stacked.shape[:2], 1).numpy()], axis=-1)
-        return stacked, "float", 32
-    if form.bits in (8, 16):
-        return stacked, "uint8" if form.bits == 8 else "uint16", form.bits
-    if ending == ".png":
-        raise DeliveryError(f"{path}: .png holds 8 or 16 bits, not {layout}")
-    # Fewer bits lie in the upper bits of 16, filled below with a copy, so that white is white.
-    return (stacked << (16 - form.bits)) | (stacked >> (2 * form.bits - 16)), "uint16", form.bits
-
-
-def _output_spec(data: NDArray[Any], kind: str, bits: int, half: bool, depth: bool, alpha: bool) -> Any:
-    height, width, channels = data.shape
-    spec = oiio.ImageSpec(width, height, channels, "half" if half and kind == "float" else kind)
-    color = channels - alpha - depth
-    names = (["Y"] if color == 1 else ["R", "G", "B"]) + ["A"] * alpha + ["Z"] * depth
-    spec.channelnames = tuple(names)
-    spec.alpha_channel = names.index("A") if alpha else -1
-    if depth:
-        spec.z_channel = channels - 1
-        if half:
-            spec.channelformats = ("half",) * (channels - 1) + ("float",)
-    spec.attribute("oiio:UnassociatedAlpha", 1)
-    if kind == "uint16" and bits != 16:
-        spec.attribute("oiio:BitsPerSample", bits)
-    return spec
-
-
-def _describe(
-    spec: Any,
-    ending: str,
-    compression: str | None,
-    rate: Fraction | None,
-    timecode: str | None,
-    sar: Fraction,
-    transfer: str,
-) -> None:
-    if compression is not None:
-        spec.attribute("compression", f"jpeg:{compression}" if ending in (".jpg", ".jpeg") else compression)
-    spec.attribute("PixelAspectRatio", float(sar))
     if ending == ".dpx":
-        words = {"linear": "Linear", "bt709": "ITU-R 709-4", "smpte170m": "ITU-R 601-5 525"}
-        spec.attribute("dpx:Transfer", words.get(transfer, "User defined"))
         if rate is not None:
             spec.attribute("dpx:FrameRate", float(rate))
         if timecode is not None:
-            spec.attribute("dpx:TimeCode", timecode.replace(";", ":"))
+            spec.attribute("dpx:TimeCode", re.sub("[;.,]", ":", timecode))
     if ending == ".exr":
         if rate is not None:
             spec.attribute("FramesPerSecond", oiio.TypeDesc("rational"), (rate.numerator, rate.denominator))
@@ -644,14 +544,3 @@ def _packed(timecode: str) -> int:
     hours, minutes, seconds, frames = re.split("[:;.,]", timecode)
     drop = 0x40 if re.search("[;.,]", timecode) else 0
     return int(hours, 16) << 24 | int(minutes, 16) << 16 | int(seconds, 16) << 8 | int(frames, 16) | drop
-
-
-def _write(path: Path, spec: Any, data: NDArray[Any]) -> None:
-    output = oiio.ImageOutput.create(str(path))
-    if output is None:
-        raise DeliveryError(f"cannot be written: {_reason(oiio.geterror())}")
-    done = output.open(str(path), spec) and output.write_image(np.ascontiguousarray(data))
-    failed = output.geterror()
-    done = output.close() and done
-    if not done:
-        raise DeliveryError(f"cannot be written: {_reason(failed or output.geterror())}")
