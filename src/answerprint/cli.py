@@ -375,7 +375,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
     """Runs a command; what a person did wrong is one line on stderr and exit code 2."""
     tokens = list(sys.argv[1:] if tokens is None else tokens)
     try:
-        build(tokens)(tokens, exit_on_error=False, print_error=False)
+        build(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except (AnswerprintError, CycloptsError) as error:
         text = " ".join(str(error).split())
         print(f"answerprint: {text}", file=sys.stderr)

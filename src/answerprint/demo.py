@@ -1,8 +1,8 @@
 """The demo clip: a moving camera over freely usable pictures, two shots with a cut, 10-bit, with sound and timecode.
 
-The pictures come with scikit-image (`pip install 'answerprint[demo]'`): the rocket is SpaceX's public-domain (CC0)
-photograph of the DSCOVR launch, the cat Chelsea is Stefan van der Walt's (CC0), and the coffee whose color becomes the
-look is Rachel Michetti's (CC0).
+The pictures come with scikit-image (`pip install 'answerprint[demo]'`): Eileen Collins is NASA's photograph (public
+domain), the cat Chelsea is Stefan van der Walt's (CC0), and the coffee whose color becomes the look is Rachel
+Michetti's (CC0).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ preset = "prores-hq"
 name = "match"
 reference = "reference.png"
 method = "combined"
+strength = 0.7
 
 [[operation]]
 name = "grade"
@@ -107,7 +108,7 @@ def _write(container: Any) -> None:
     video.time_base = Fraction(1, RATE)
     video.metadata["timecode"] = "01:00:00:00"
     sound = container.add_stream("pcm_s24le", rate=SOUND_RATE, layout="stereo")
-    pictures = [("rocket.jpg", (0.50, 0.45), (0.50, 0.62)), ("chelsea.png", (0.38, 0.5), (0.6, 0.45))]
+    pictures = [("astronaut.png", (0.45, 0.30), (0.45, 0.42)), ("chelsea.png", (0.38, 0.5), (0.6, 0.45))]
     number = 0
     for name, begin, end in pictures:
         for pixels in _moving_camera(_pictures() / name, begin, end):
