@@ -5,13 +5,14 @@ from __future__ import annotations
 import bisect
 import itertools
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import overload
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from answerprint.media.container import opened, picture
@@ -142,7 +143,7 @@ class _Packets:
     broke: str = ""
 
 
-def build(path: str, container: InputContainer, stream: VideoStream, size: int) -> Index:
+def build(path: str, container: InputContainer, stream: VideoStream, size: int, salvage: bool = False) -> Index:
     """Reads the packets of an opened file from its start.
 
     Args:
@@ -150,6 +151,7 @@ def build(path: str, container: InputContainer, stream: VideoStream, size: int) 
         container: just opened, nothing read yet.
         stream: the picture.
         size: bytes of the file.
+        salvage: everything is decoded, and only frames that can be had are counted.
     """
     family = container.format.name.split(",")[0]
     codec = stream.codec_context.codec.canonical_name
@@ -164,7 +166,8 @@ def build(path: str, container: InputContainer, stream: VideoStream, size: int) 
     cut, lost = _missing(stream, family, found, size, [text for _, _, text in said])
     tick = Fraction(stream.time_base or 1)
     sound = (
-        codec in _ONE_TO_ONE
+        not salvage
+        and codec in _ONE_TO_ONE
         and family in _TRUSTED_PTS
         and not (found.missing or found.corrupt)
         and len(set(found.pts)) == len(found.pts)
@@ -261,6 +264,16 @@ def _missing(stream: VideoStream, family: str, found: _Packets, size: int, said:
     return ended or bool(found.broke) or lost > 0, lost
 
 
+def whole_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Packets up to the place where the container itself is broken; what is missing after it is told by its frames."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            yield next(packets)
+        except (StopIteration, av.error.FFmpegError):
+            return
+
+
 def _even(pts: list[int]) -> bool:
     """Whether times are evenly spaced but for rounding."""
     steps = [b - a for a, b in itertools.pairwise(pts)]
@@ -273,7 +286,7 @@ def _by_decoding(path: str, notes: list[str]) -> tuple[list[int], bool, int]:
     damaged: list[int] = []
     with opened(path) as container:
         stream = picture(container, path)
-        for packet in container.demux(stream):
+        for packet in whole_packets(container, stream):
             try:
                 for frame in packet.decode():
                     if frame.is_corrupt:
@@ -300,7 +313,7 @@ def _without_broken_head(path: str, pts: list[int], key: int, notes: list[str]) 
     shown: set[int] = set()
     with opened(path) as container:
         stream = picture(container, path)
-        for packet in container.demux(stream):
+        for packet in whole_packets(container, stream):
             try:
                 shown.update(frame.pts for frame in packet.decode() if frame.pts is not None)
             except av.error.FFmpegError:

@@ -268,7 +268,7 @@ class _Decoder:
                 return
             # Back to the first packet: the smallest place that seeking knows.
             self._container.seek(min(place for place, _ in self._index.keys), stream=self._stream)
-        yield from self._decoded(self._container.demux(self._stream))
+        yield from self._decoded(indexing.whole_packets(self._container, self._stream))
 
     def _seek(self, key: int) -> Iterator[tuple[int, VideoFrame]] | None:
         """Frames from a keyframe on, None where this cannot be had whole.
@@ -278,7 +278,7 @@ class _Decoder:
         """
         place, wanted = self._index.keys[key]
         self._container.seek(place, stream=self._stream)
-        packets = self._container.demux(self._stream)
+        packets = indexing.whole_packets(self._container, self._stream)
         first = next(packets, None)
         if first is None or first.pts is None or not first.is_keyframe or first.pts > wanted:
             return None
@@ -308,7 +308,7 @@ class _Decoder:
 
 
 def _open_file(path: str, asked: _Asked) -> FileSource:
-    says, tagged, index = _indexed(path)
+    says, tagged, index = _indexed(path, asked.incomplete == "keep")
     with opened(path) as container:
         stream = picture(container, path)
         first = probe.first(path, container, stream, says)
@@ -342,7 +342,7 @@ def _open_file(path: str, asked: _Asked) -> FileSource:
     )
 
 
-def _indexed(path: str) -> tuple[tuple[int, int, int, int], FieldOrder, Index]:
+def _indexed(path: str, salvage: bool) -> tuple[tuple[int, int, int, int], FieldOrder, Index]:
     """What the container alone says: color numbers, field order, and where the frames are.
 
     Asked before anything is decoded, because decoders write what they find over what the container says.
@@ -358,7 +358,7 @@ def _indexed(path: str) -> tuple[tuple[int, int, int, int], FieldOrder, Index]:
             int(context.color_range),
         )
         tagged = probe.tagged_order(stream)
-        index = indexing.build(path, container, stream, size)
+        index = indexing.build(path, container, stream, size, salvage)
     if index.count == 0:
         raise MediaError(f"{path}: no frame of its picture can be decoded; the file is damaged or cut off")
     return says, tagged, index
