@@ -11,7 +11,7 @@ An operation is a module in `operations/` whose docstring names its method and s
 
     def handles(params) -> int | None: ...            # optional, where HANDLES depends on the parameters
     def rate(params, findings) -> Fraction: ...       # optional: frames out per frame in (deinterlacing to fields: 2)
-    def cube(params, findings, size=33) -> Cube: ...  # optional: the global part as a 3D LUT (color/lut.py), to be saved
+    def cube(params, findings, size=33) -> Cube: ...  # optional: the global part, to be saved as a LUT
     def cube(params, findings, size) -> Cube: ...     # optional: its color as a LUT, where that is all it is
 
 `run` is streaming and sees one shot, or one chunk of it with its handles: a `for` with a `yield` for per-frame work,

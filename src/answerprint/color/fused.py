@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 import torch
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -87,7 +90,7 @@ class Program:
         numbers: float32 (steps, 12): a 3 x 4 matrix row by row, or 3 exponents.
         curves: float32 (n, 3), a table per channel applied after the steps; n = 0 for none.
         curves_low, curves_scale: float32 (3,), input of the first entry, entries per unit of input.
-        table: float32 (n^3, 3), red fastest, applied last; n = 0 for none.
+        table: float32 (n^3, 4), red fastest, a column of padding, applied last; n = 0 for none.
         size, low, scale: of `table`, as above.
     """
 
@@ -96,7 +99,7 @@ class Program:
     curves: Array = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     curves_low: Array = field(default_factory=lambda: np.zeros(3, np.float32))
     curves_scale: Array = field(default_factory=lambda: np.ones(3, np.float32))
-    table: Array = field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    table: Array = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     size: int = 0
     low: Array = field(default_factory=lambda: np.zeros(3, np.float32))
     scale: Array = field(default_factory=lambda: np.ones(3, np.float32))
@@ -139,9 +142,10 @@ def run(
     if pool is None:
         part((0, count))
     else:
-        # More parts than threads: on a shared machine one thread may be slower than the others.
+        # More parts than threads: on a shared machine one thread may be slower than the others. Whole blocks: the last
+        # bits of a pixel depend on its place in a block, and must not depend on how many threads there are.
         parts = 8 * torch.get_num_threads()
-        edges = [count * i // parts for i in range(parts + 1)]
+        edges = [count * i // parts // _BLOCK * _BLOCK for i in range(parts)] + [count]
         list(pool.map(part, pairwise(edges)))
     return result
 
@@ -253,7 +257,17 @@ def _curves_step(buf: Array, n: int, table: Array, low: Array, scale: Array) -> 
 
 
 @_jit
-def _places(buf: Array, n: int, size: int, low: Array, scale: Array, index: NDArray[np.int32], weights: Array) -> None:
+def _places(
+    red: Array,
+    green: Array,
+    blue: Array,
+    n: int,
+    size: int,
+    low: Array,
+    scale: Array,
+    index: NDArray[np.int32],
+    weights: Array,
+) -> None:
     """Which three of the four corners, and the weights of all four: branchless, so that it is vectorized.
 
     The fractions in falling order tell the tetrahedron: from the lower corner one walks along the axis of the largest
@@ -264,7 +278,6 @@ def _places(buf: Array, n: int, size: int, low: Array, scale: Array, index: NDAr
     step_r, step_g, step_b = _I(1), _I(size), _I(size * size)
     whole = _I(step_r + step_g + step_b)
     low_r, low_g, low_b, per_r, per_g, per_b = low[0], low[1], low[2], scale[0], scale[1], scale[2]
-    red, green, blue = buf[0], buf[1], buf[2]
     first, second, third = index[0], index[1], index[2]
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
     for j in range(n):
@@ -292,21 +305,88 @@ def _places(buf: Array, n: int, size: int, low: Array, scale: Array, index: NDAr
         first[j], second[j], third[j] = base, _I(base + step_big), _I(base + _I(whole - step_small))
 
 
+def _four_pixels(
+    typing: Any, table: Any, index: Any, weights: Any, red: Any, green: Any, blue: Any, j: Any, last: Any
+) -> Any:
+    """Interpolates pixels j to j + 3 in vector registers; numba's own vectorizer does not find this.
+
+    `table` is (n^3, 4), `index` (3, block), `weights` (4, block); `last` is from the first corner of a cell to the
+    opposite one. A corner's color is one load of four numbers; at the end four pixels are transposed into the planes.
+    """
+    del typing
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        table, index, weights, *planes = (
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args[:6], arguments[:6], strict=True)
+        )
+        word, place = ir.IntType(32), ir.IntType(64)
+        numbers, floats = ir.VectorType(word, 4), ir.VectorType(ir.FloatType(), 4)
+        start = builder.mul(arguments[6], place(4))
+
+        def at(base: Any, offset: Any, kind: Any) -> Any:
+            byte = builder.gep(builder.bitcast(base, ir.IntType(8).as_pointer()), [offset])
+            return builder.bitcast(byte, kind.as_pointer())
+
+        def row(array: Any, number: int, kind: Any) -> Any:
+            stride = cgutils.unpack_tuple(builder, array.strides, 2)[0]
+            return builder.load(at(array.data, builder.add(builder.mul(stride, place(number)), start), kind), align=4)
+
+        def pick(first: Any, second: Any, lanes: list[int]) -> Any:
+            return builder.shuffle_vector(first, second, ir.Constant(numbers, lanes))
+
+        corners = [row(index, i, numbers) for i in range(3)]
+        last = builder.insert_element(ir.Constant(numbers, ir.Undefined), arguments[7], word(0))
+        corners.append(builder.add(corners[0], pick(last, last, [0] * 4)))
+        shares = [row(weights, i, floats) for i in range(4)]
+        colors = []
+        for pixel in range(4):
+            color = None
+            for corner, share in zip(corners, shares, strict=True):
+                entry = builder.zext(builder.extract_element(corner, word(pixel)), place)
+                value = builder.load(at(table.data, builder.shl(entry, place(4)), floats), align=4)
+                part = builder.fmul(value, pick(share, share, [pixel] * 4), flags=("contract",))
+                color = part if color is None else builder.fadd(color, part, flags=("contract",))
+            colors.append(color)
+        red_green = [pick(colors[i], colors[i + 1], [0, 4, 1, 5]) for i in (0, 2)]
+        blue_rest = [pick(colors[i], colors[i + 1], [2, 6, 3, 7]) for i in (0, 2)]
+        results = [
+            pick(red_green[0], red_green[1], [0, 1, 4, 5]),
+            pick(red_green[0], red_green[1], [2, 3, 6, 7]),
+            pick(blue_rest[0], blue_rest[1], [0, 1, 4, 5]),
+        ]
+        for plane, result in zip(planes, results, strict=True):
+            builder.store(result, at(plane.data, start, floats), align=4)
+        return context.get_dummy_value()
+
+    return numba.types.void(table, index, weights, red, green, blue, j, last), generate
+
+
+_interpolate_four: Any = intrinsic(_four_pixels)
+
+
 @_jit
-def _lut_step(buf: Array, n: int, table: Array, size: int, index: NDArray[np.int32], weights: Array) -> None:
-    whole = _I(1 + size + size * size)
-    red, green, blue = buf[0], buf[1], buf[2]
-    first, second, third = index[0], index[1], index[2]
-    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
-    for j in range(n):
+def _lut_step(
+    red: Array,
+    green: Array,
+    blue: Array,
+    n: int,
+    table: Array,
+    size: int,
+    index: NDArray[np.int32],
+    weights: Array,
+) -> None:
+    last = _I(1 + size + size * size)
+    fours = n - n % 4
+    for j in range(0, fours, 4):
+        _interpolate_four(table, index, weights, red, green, blue, j, last)
+    for j in range(fours, n):
         # Unsigned: numba would otherwise look whether an index counts from the end.
-        i, k, m = _U(first[j]), _U(second[j]), _U(third[j])
-        o = _U(first[j] + whole)
-        a, b, c, d = w0[j], w1[j], w2[j], w3[j]
-        r = table[i, 0] * a + table[k, 0] * b + table[m, 0] * c + table[o, 0] * d
-        g = table[i, 1] * a + table[k, 1] * b + table[m, 1] * c + table[o, 1] * d
-        z = table[i, 2] * a + table[k, 2] * b + table[m, 2] * c + table[o, 2] * d
-        red[j], green[j], blue[j] = r, g, z
+        i, k, m, o = _U(index[0, j]), _U(index[1, j]), _U(index[2, j]), _U(index[0, j] + last)
+        a, b, c, d = weights[0, j], weights[1, j], weights[2, j], weights[3, j]
+        red[j] = table[i, 0] * a + table[k, 0] * b + table[m, 0] * c + table[o, 0] * d
+        green[j] = table[i, 1] * a + table[k, 1] * b + table[m, 1] * c + table[o, 1] * d
+        blue[j] = table[i, 2] * a + table[k, 2] * b + table[m, 2] * c + table[o, 2] * d
 
 
 @_jit
@@ -342,22 +422,32 @@ def _grade(
     index = np.empty((3, _BLOCK), np.int32)
     weights = np.empty((4, _BLOCK), np.float32)
     plain = weight.shape[0] == 1 and weight[0] == _ONE
+    only_table = size > 0 and kinds.shape[0] == 0 and curves.shape[0] == 0
     for begin in range(start, stop, _BLOCK):
         n = min(_BLOCK, stop - begin)
-        for c in range(3):
-            buf[c, :n] = source[c, begin : begin + n]
-        for s in range(kinds.shape[0]):
-            if kinds[s] == AFFINE:
-                _affine_step(buf, n, numbers[s])
-            else:
-                _power_step(buf, n, numbers[s], kinds[s] == MIRRORED_POWER)
-        if curves.shape[0] > 0:
-            _curves_step(buf, n, curves, curves_low, curves_scale)
-        if size > 0:
-            _places(buf, n, size, low, scale, index, weights)
-            _lut_step(buf, n, table, size, index, weights)
-        if plain:
-            for c in range(3):
-                out[c, begin : begin + n] = buf[c, :n]
+        end = begin + n
+        if only_table:
+            r, g, b = source[0, begin:end], source[1, begin:end], source[2, begin:end]
+            _places(r, g, b, n, size, low, scale, index, weights)
         else:
+            for c in range(3):
+                buf[c, :n] = source[c, begin:end]
+            for s in range(kinds.shape[0]):
+                if kinds[s] == AFFINE:
+                    _affine_step(buf, n, numbers[s])
+                else:
+                    _power_step(buf, n, numbers[s], kinds[s] == MIRRORED_POWER)
+            if curves.shape[0] > 0:
+                _curves_step(buf, n, curves, curves_low, curves_scale)
+            if size > 0:
+                _places(buf[0], buf[1], buf[2], n, size, low, scale, index, weights)
+        if size > 0 and plain:
+            r, g, b = out[0, begin:end], out[1, begin:end], out[2, begin:end]
+            _lut_step(r, g, b, n, table, size, index, weights)
+        elif size > 0:
+            _lut_step(buf[0], buf[1], buf[2], n, table, size, index, weights)
+        if not plain:
             _mix(source, buf, out, weight, begin, n)
+        elif size == 0:
+            for c in range(3):
+                out[c, begin:end] = buf[c, :n]

@@ -111,7 +111,7 @@ class Cube:
         front = self.shaper.program() if self.shaper is not None else fused.Program()
         return replace(
             front,
-            table=_plain(self.table.reshape(-1, 3)),
+            table=np.pad(_plain(self.table.reshape(-1, 3)), ((0, 0), (0, 1))),
             size=self.size,
             low=_float32(self.low),
             scale=_scale(self.low, self.high, self.size),
