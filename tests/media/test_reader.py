@@ -456,7 +456,7 @@ def test_libraries_say_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     with pytest.raises(MediaError, match=r"a\.mp4: frame \d+ at 00:00:00\.\d+ (is damaged|cannot be decoded)"):
         list(reader.open(path).frames())
     salvaged = reader.open(path, incomplete="keep")
-    assert 10 <= len(salvaged)
+    assert len(salvaged) >= 10
     assert len(salvaged) < 30 or any("damaged, the first is frame" in note for note in salvaged.info.notes)
     assert [frame.time for frame in salvaged.frames()] == list(salvaged.times)
     printed = capfd.readouterr()
