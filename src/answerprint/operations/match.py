@@ -209,7 +209,7 @@ _PIECE = 32768
 
 
 def _in_pieces(convert: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
-    """A pointwise function of (3, H, W), piece by piece: the picture at once is slower on a CPU (1080p: about twice)."""
+    """A pointwise function of (3, H, W), piece by piece: at once it takes about twice as long on a CPU (1080p)."""
     if pixels.device.type != "cpu" or pixels.numel() <= _PIECE:
         return convert(pixels)
     pieces = torch.split(pixels.reshape(3, 1, -1), _PIECE // 3, 2)
