@@ -265,9 +265,9 @@ def _read_reference(path: Path, count: int) -> tuple[list[Frame], str]:
         shot = Shot("reference", len(clip), clip.info.rate, clip.frames)
         frames = shot.sample(count)
     except NotMediaError as error:
-        raise NotMediaError(f"reference {path} is not a picture or a clip ({error}); give a still or a clip") from error
+        raise NotMediaError(f"reference {error}; give a still or a clip") from error
     except MediaError as error:
-        raise MediaError(f"reference {path} cannot be read: {error}") from error
+        raise MediaError(f"reference {error}") from error
     if not any(bool(_usable(frame).any()) for frame in frames):
         raise SettingsError(f"reference {path} holds no visible pixel; give a picture with colors to match")
     return frames, _fingerprint(path, frames)
