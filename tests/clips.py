@@ -214,7 +214,7 @@ def write(
     stream.width, stream.height, stream.pix_fmt = width, height, _native(layout)
     context = stream.codec_context
     context.time_base, context.sample_aspect_ratio = base, sar
-    context.field_order = {"progressive": 1, "tff": 4, "bff": 5}[field_order]
+    context.field_order = {"progressive": 1, "tff": 2, "bff": 3}[field_order]
     numbers = PRIMARIES[primaries], TRANSFERS[transfer], MATRICES[matrix], RANGES[range]
     context.color_primaries, context.color_trc, context.colorspace, context.color_range = numbers
     if field_order != "progressive" and codec in ("prores_ks", "libx264", "mpeg2video"):

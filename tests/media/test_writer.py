@@ -278,6 +278,15 @@ def test_fields_are_coded_as_fields(tmp_path: Path, order: str, preset: str) -> 
         assert all(frame.interlaced_frame for frame in container.decode(video=0))
 
 
+@pytest.mark.parametrize("siting", ["topleft", "center", "left"])
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4"])
+def test_chroma_stays_where_it_lies(tmp_path: Path, siting: str, name: str) -> None:
+    made = write(tmp_path / "in.mp4", codec="libx264", layout="yuv420p", siting=siting, frames=3)
+    assert reader.open(made.path).info.color.siting == siting
+    deliver(made.path, tmp_path / name)
+    assert reader.open(tmp_path / name).info.color.siting == siting
+
+
 def test_alpha_is_delivered_and_opaque_where_there_is_none(tmp_path: Path) -> None:
     made = write(tmp_path / "in.mkv", layout="yuva444p10", picture=flat(500, 512, 512, 341), frames=2)
     deliver(made.path, tmp_path / "out.mov", "prores-4444")

@@ -31,7 +31,8 @@ from answerprint.media.presets import VIDEO_FORMATS, Delivery
 if TYPE_CHECKING:
     from answerprint.media.reader import Clip
 
-_FIELDS = {"progressive": 1, "tff": 4, "bff": 5}  # AV_FIELD_PROGRESSIVE, _TB, _BT
+# AV_FIELD_PROGRESSIVE, _TT, _BB: read alike by everyone, which the "swapped" _TB and _BT are not.
+_FIELDS = {"progressive": 1, "tff": 2, "bff": 3}
 _PACKED = {"gbrp": "bgr0", "gbrap": "bgra"}  # FFV1 has 8-bit R'G'B' only so
 
 
@@ -250,21 +251,11 @@ class _VideoEncoder:
         )
         self._container.metadata["comment"] = str(first.time)
         self._stream: Any = self._container.add_stream(
-            preset.codec, rate=delivery.rate, options=_options(delivery, first)
+            preset.codec, rate=delivery.rate, options=_options(delivery, first.width, first.height)
         )
-        self._stream.width, self._stream.height = first.width, first.height
-        self._stored = _PACKED.get(delivery.layout, delivery.layout) if preset.codec == "ffv1" else delivery.layout
-        self._native = _native(self._stored)
-        self._stream.pix_fmt = self._native
-        context = self._stream.codec_context
-        context.time_base = base
-        context.sample_aspect_ratio = delivery.sar
-        context.field_order = _FIELDS.get(delivery.field_order, 0)
-        context.thread_count = preset.threads
-        self._numbers = set_color(context, delivery)
+        self._numbers = _configure(self._stream, delivery, first.width, first.height)
+        self._stored = _stored_layout(delivery)
         self._fields = preset.fields and delivery.field_order in ("tff", "bff")
-        if self._fields:
-            context.flags |= av.codec.context.Flags.interlaced_dct | av.codec.context.Flags.interlaced_me
         self._graph: Graph | None = None
 
     def write(self, frame: Frame) -> None:
@@ -293,7 +284,7 @@ class _VideoEncoder:
         for plane, codes in zip(picture.planes, planes, strict=True):
             _fill(plane, codes.numpy())
         if self._stored != delivery.layout:
-            picture = picture.reformat(format=self._native)
+            picture = picture.reformat(format=_native(self._stored))
         picture.pts = round((frame.time - self._first) / delivery.time_base)
         picture.time_base = delivery.time_base
         picture.color_primaries, picture.color_trc, picture.colorspace, picture.color_range = self._numbers
@@ -344,12 +335,29 @@ def set_color(context: Any, delivery: Delivery) -> tuple[int, int, int, int]:
     return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
-def _options(delivery: Delivery, first: Frame) -> dict[str, str]:
+def _configure(stream: Any, delivery: Delivery, width: int, height: int) -> tuple[int, int, int, int]:
+    """Tells an encoder all of a delivery; gives the numbers of its color, which ProRes wants on frames too."""
+    preset, context = delivery.how, stream.codec_context
+    stream.width, stream.height, stream.pix_fmt = width, height, _native(_stored_layout(delivery))
+    context.time_base = delivery.time_base
+    context.sample_aspect_ratio = delivery.sar
+    context.field_order = _FIELDS.get(delivery.field_order, 0)
+    context.thread_count = preset.threads
+    if preset.fields and delivery.field_order in ("tff", "bff"):
+        context.flags |= av.codec.context.Flags.interlaced_dct | av.codec.context.Flags.interlaced_me
+    return set_color(context, delivery)
+
+
+def _stored_layout(delivery: Delivery) -> str:
+    return _PACKED.get(delivery.layout, delivery.layout) if delivery.how.codec == "ffv1" else delivery.layout
+
+
+def _options(delivery: Delivery, width: int, height: int) -> dict[str, str]:
     options, form = dict(delivery.how.options), pixels.layout(delivery.layout)
     if form.across or form.down:
         options["chroma_sample_location"] = delivery.siting
-    odd = (form.across or form.down) and (first.width % 2 or first.height % 2)
-    if delivery.how.codec == "ffv1" and (odd or min(first.width, first.height) < 16):
+    odd = (form.across or form.down) and (width % 2 or height % 2)
+    if delivery.how.codec == "ffv1" and (odd or min(width, height) < 16):
         options["slices"] = "1"  # FFV1 cannot cut such pictures
     return options
 
@@ -413,11 +421,11 @@ def _mux(
         out = stack.enter_context(
             av.open(str(part), "w", format=VIDEO_FORMATS[ending], container_options=_muxer_options(delivery))
         )
-        video: Any = out.add_stream_from_template(first.streams.video[0], opaque=True)
+        video = _video_stream(out, first.streams.video[0], delivery)
         if ending == ".mkv" and delivery.sar != 1:
             video.metadata["title"] = matroska.PLACEHOLDER
         base = 1 / delivery.rate if ending in (".avi", ".mxf") else delivery.time_base
-        _describe(video, delivery, base, first.streams.video[0].codec_context.codec_tag)
+        video.time_base = base
         notes = _unsaid(delivery)
         carried = tracks.Tracks(source, out, ending, start, stop, stack)
         notes += carried.notes
@@ -433,17 +441,25 @@ def _mux(
     return notes
 
 
-def _describe(video: Any, delivery: Delivery, base: Fraction, tag: str) -> None:
-    video.time_base = base
+def _video_stream(out: Any, chunk: Any, delivery: Delivery) -> Any:
+    """The stream of the output: as in the chunks, with all tags."""
+    if delivery.how.codec == "ffv1" and delivery.ending == ".mkv":
+        # Opened as an encoder of the same settings, it has the same header, and where chroma lies besides.
+        width, height = chunk.codec_context.width, chunk.codec_context.height
+        made = out.add_stream("ffv1", rate=delivery.rate, options=_options(delivery, width, height))
+        _configure(made, delivery, width, height)
+        return made
+    video = out.add_stream_from_template(chunk, opaque=True)
     context = video.codec_context
     if delivery.how.codec == "prores_ks":
-        context.codec_tag = tag  # all that tells Proxy from HQ
+        context.codec_tag = chunk.codec_context.codec_tag  # all that tells Proxy from HQ
     context.framerate = delivery.rate
     context.sample_aspect_ratio = delivery.sar
     context.field_order = _FIELDS.get(delivery.field_order, 0)
     set_color(context, delivery)
     if delivery.how.codec == "libx265" and delivery.ending in (".mov", ".mp4"):
         context.codec_tag = "hvc1"  # QuickTime plays nothing else
+    return video
 
 
 def _stored_size(chunk: Path) -> tuple[int, int]:
