@@ -42,7 +42,8 @@ def white_balance(pixels: Tensor, temperature: Number, tint: Number = 0.0) -> Te
     """Warms (temperature > 0) or cools, and shifts to magenta (tint > 0) or green; 0 and 0 are neutral.
 
     Gains per channel; the luma of white stays. 100 of temperature makes red / blue twice what it was in code value,
-    four times in light: about what lies between daylight (6500 K) and tungsten (3200 K). 100 of tint halves green.
+    four times in light: about what lies between daylight (6500 K) and tungsten (3200 K). 100 of tint divides
+    green by sqrt(2).
     """
     return pixels * white_balance_gains(_bare(temperature, pixels), _bare(tint, pixels))[..., None, None]
 
@@ -50,7 +51,7 @@ def white_balance(pixels: Tensor, temperature: Number, tint: Number = 0.0) -> Te
 def white_balance_gains(temperature: Tensor, tint: Tensor) -> Tensor:
     """Gains for red, green, blue, shape (..., 3); see `white_balance`."""
     none = torch.zeros_like(temperature + tint)
-    stops = torch.stack([temperature / 200 + none, none - tint / 100, none - temperature / 200], -1)
+    stops = torch.stack([temperature / 200 + none, none - tint / 200, none - temperature / 200], -1)
     gains: Tensor = 2.0**stops
     # A ratio of equal sums: exactly 1 where all gains are.
     luma = gains.new_tensor(LUMA_709)
