@@ -110,9 +110,9 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
         SettingsError: the reference is black or transparent everywhere.
     """
     space: Space = params.space if params.method == "reinhard" else "lab"
-    frames, digest = _read_reference(params.reference, params.frames)
+    frames, digest = read_reference(params.reference, params.frames)
     reference = _statistics(frames, space, device)
-    brightest = max(float(frame.pixels[:, _usable(frame)].amax()) for frame in frames if _usable(frame).any())
+    brightest = max(float(frame.pixels[:, usable(frame)].amax()) for frame in frames if usable(frame).any())
     if brightest <= _BLACK:
         raise SettingsError(f"reference {params.reference} is black everywhere; give a picture with colors to match")
     source = _statistics(shot.sample(params.frames), space, device)
@@ -217,7 +217,7 @@ def _in_pieces(convert: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
         return torch.cat(list(pool.map(convert, pieces)), 2).view(pixels.shape)
 
 
-def _usable(frame: Frame) -> Tensor:
+def usable(frame: Frame) -> Tensor:
     """Where a frame has something to say, (H, W): finite, not transparent."""
     usable = torch.isfinite(frame.pixels).all(0)
     return usable if frame.alpha is None else usable & (frame.alpha[0] > 0)
@@ -228,7 +228,7 @@ def _statistics(frames: list[Frame], space: Space, device: torch.device) -> _Sta
     total, first, second = 0.0, torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
     matted = any(frame.matte is not None and bool((frame.matte > 0).any()) for frame in frames)
     for frame in frames:
-        weight = _usable(frame).double()
+        weight = usable(frame).double()
         if matted and frame.matte is not None:
             weight = weight * frame.matte[0]
         step = max(1, int((frame.height * frame.width / _PIXELS_PER_FRAME) ** 0.5))
@@ -253,7 +253,7 @@ def _triple(values: Tensor) -> Triple:
 # ------------------------------------------------------------------------------------------------------ reference
 
 
-def _read_reference(path: Path, count: int) -> tuple[list[Frame], str]:
+def read_reference(path: Path, count: int) -> tuple[list[Frame], str]:
     """Frames spread through the reference, and its hash.
 
     Raises:
@@ -268,7 +268,7 @@ def _read_reference(path: Path, count: int) -> tuple[list[Frame], str]:
         raise NotMediaError(f"reference {error}; give a still or a clip") from error
     except MediaError as error:
         raise MediaError(f"reference {error}") from error
-    if not any(bool(_usable(frame).any()) for frame in frames):
+    if not any(bool(usable(frame).any()) for frame in frames):
         raise SettingsError(f"reference {path} holds no visible pixel; give a picture with colors to match")
     return frames, _fingerprint(path, frames)
 
@@ -292,7 +292,7 @@ class _Learned:
 
 
 def _learn(params: Params, findings: Findings) -> _Learned:
-    frames, digest = _read_reference(params.reference, params.frames)
+    frames, digest = read_reference(params.reference, params.frames)
     if findings.reference_hash and digest != findings.reference_hash:
         raise SettingsError(
             f"reference {params.reference} is not the file that the shot was analyzed with "
@@ -310,7 +310,7 @@ def _draw(
     frame: Frame, count: int, with_deviation: bool, generator: np.random.Generator
 ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
     """Neighborhoods of L, (n, 9), and what stands at their centers: a, b (and local deviations of L, a, b)."""
-    centers = torch.nonzero(_usable(frame)).numpy()
+    centers = torch.nonzero(usable(frame)).numpy()
     if len(centers) > count:
         centers = centers[generator.choice(len(centers), count, replace=False)]
     pixels = torch.nan_to_num(frame.pixels, nan=0.0, posinf=1.0, neginf=0.0)
