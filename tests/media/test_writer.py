@@ -463,3 +463,16 @@ def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
                 plane.update(os.urandom(plane.buffer_size))
             frame.pts = number
             container.mux(stream.encode(frame))
+
+
+def test_alpha_of_exr_is_multiplied_once(tmp_path: Path) -> None:
+    """Color under half alpha comes back as it was; color without alpha (a glow) is not lost."""
+    alpha = torch.tensor([1.0, 0.5, 0.0, 0.25]).expand(1, 2, 4).contiguous()
+    frame = Frame(torch.full((3, 2, 4), 0.5), Fraction(0), HD, alpha=alpha)
+    delivery = delivery_of("exr", layout="gbrapf32")
+    with Writer(tmp_path / "a.0001.exr", delivery) as made:
+        made.write(frame)
+    back = next(reader.open(tmp_path / "a.0001.exr").frames())
+    assert back.alpha is not None
+    assert torch.allclose(back.alpha, alpha, atol=1e-3)
+    assert torch.allclose(back.pixels, frame.pixels, atol=1e-3)

@@ -92,10 +92,11 @@ def _describe(spec: OpenImageIO.ImageSpec, delivery: Delivery) -> None:
 def _premultiplied(
     samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Color times alpha, as OpenEXR has it."""
+    """Color times alpha, as OpenEXR has it; light without alpha stays as it is, as on reading."""
     if samples.shape[2] < 4:
         return samples
-    return np.concatenate([samples[..., :3] * samples[..., 3:], samples[..., 3:]], axis=-1)
+    alpha = samples[..., 3:]
+    return np.concatenate([samples[..., :3] * np.where(alpha > 0, alpha, 1), alpha], axis=-1)
 
 
 def _write(
