@@ -258,13 +258,13 @@ def test_words_that_are_wrong(
 
 
 def test_nan_in_an_exr_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import OpenImageIO as oiio
+    import OpenImageIO
 
     values = np.full((16, 24, 3), 0.5, np.float32)
     values[3, 7, 1] = np.nan
     path = tmp_path / "f.0001.exr"
-    made = oiio.ImageOutput.create(str(path))
-    made.open(str(path), oiio.ImageSpec(24, 16, 3, "half"))
+    made = OpenImageIO.ImageOutput.create(str(path))
+    made.open(str(path), OpenImageIO.ImageSpec(24, 16, 3, "half"))
     made.write_image(values)
     made.close()
     said = refused(capsys, "grade", str(path), "-o", str(tmp_path / "o.0001.exr"), "--gamma", "1.1")

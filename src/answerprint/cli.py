@@ -91,7 +91,7 @@ def _operation_command(operation: Operation) -> Callable[..., None]:
         own.append(_keyword(value.name, kind, None, f"{value.help} [{value.allowed}; {shown}]"))
 
     def command(input: str, **given: Any) -> None:
-        said = {value.name: given.pop(value.name) for value in table}
+        said = {value.name: given.pop(value.name, None) for value in table}
         params = {name: text for name, text in said.items() if text is not None}
         output = given.pop("output")
         _run_chain(input, output, operation.name, params, given)

@@ -54,13 +54,15 @@ _SEEKABLE = frozenset(("mov", "matroska", "mxf", "mpegts", "mpeg", "avi", "flv",
 class Times(Sequence[Fraction]):
     """Presentation time of every frame in seconds from the first, exact; kept as whole ticks."""
 
-    def __init__(self, ticks: array[int], tick: Fraction) -> None:
+    def __init__(self, ticks: array[int], tick: Fraction, zero: int | None = None) -> None:
         """Args:
         ticks: one per frame, rising.
         tick: seconds.
+        zero: the tick that times count from; the first of `ticks` where not given.
         """
         self._ticks = ticks
         self._tick = tick
+        self._zero = zero if zero is not None else ticks[0] if ticks else 0
 
     def __len__(self) -> int:
         return len(self._ticks)
@@ -71,8 +73,8 @@ class Times(Sequence[Fraction]):
     def __getitem__(self, index: slice) -> Times: ...
     def __getitem__(self, index: int | slice) -> Fraction | Times:
         if isinstance(index, slice):
-            return Times(self._ticks[index], self._tick)
-        return (self._ticks[index] - self._ticks[0]) * self._tick
+            return Times(self._ticks[index], self._tick, self._zero)
+        return (self._ticks[index] - self._zero) * self._tick
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from answerprint.errors import DeliveryError
-from answerprint.media import pixels
+from answerprint.media import pixels, sequence
 from answerprint.media.presets import Delivery
 
 _PATTERN = re.compile(r"%0?(\d*)d|#+")
@@ -46,13 +46,22 @@ def holds_many(out: Path) -> bool:
     return bool(_PATTERN.search(out.name) or _NUMBER.search(out.name))
 
 
-def write_picture(path: Path, planes: tuple[Tensor, ...], delivery: Delivery) -> None:
+def write_picture(
+    path: Path,
+    planes: tuple[Tensor, ...],
+    delivery: Delivery,
+    *,
+    timecode: str | None = None,
+    depth: Tensor | None = None,
+) -> None:
     """Writes one picture; the caller moves it into place.
 
     Args:
         path: file to make.
         planes: as `pixels.encode_planes` gives them: R, G, B, and alpha where the layout has it.
-        delivery: preset, layout and sample aspect ratio.
+        delivery: preset, layout, rate and sample aspect ratio.
+        timecode: of this picture; kept where the format has a place for it (OpenEXR, DPX).
+        depth: float32 (1, H, W); kept as channel Z by OpenEXR.
 
     Raises:
         DeliveryError: it cannot be written.
@@ -64,8 +73,13 @@ def write_picture(path: Path, planes: tuple[Tensor, ...], delivery: Delivery) ->
         width, height, channels, "half" if form.floating else f"uint{8 if form.bits == 8 else 16}"
     )
     _describe(spec, delivery)
+    sequence.stamp(spec, delivery.ending, delivery.rate, timecode)
     if preset.codec == "openexr":
         samples = _premultiplied(samples)
+        if depth is not None:
+            samples = np.concatenate([samples, depth.numpy().transpose(1, 2, 0)], axis=-1)
+            spec.nchannels, spec.z_channel = channels + 1, channels
+            spec.channelnames = (*spec.channelnames, "Z")
     elif form.bits not in (8, 16):
         # OpenImageIO takes integers at their full width: the code's bits, repeated below.
         spec["oiio:BitsPerSample"] = form.bits
@@ -86,7 +100,6 @@ def _describe(spec: OpenImageIO.ImageSpec, delivery: Delivery) -> None:
     if delivery.how.codec == "dpx":
         # The time of writing would make the same picture another file.
         spec["DateTime"] = "1970:01:01 00:00:00"
-        spec["FramesPerSecond"] = float(delivery.rate)
 
 
 def _premultiplied(

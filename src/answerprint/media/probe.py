@@ -23,7 +23,8 @@ from answerprint.media.container import opened, picture
 from answerprint.media.index import Index
 from answerprint.media.info import Chapter, StreamInfo, clock
 
-_FIELDS: dict[int, FieldOrder] = {1: "progressive", 2: "tff", 3: "bff", 4: "bff", 5: "tff"}
+# FFmpeg's AVFieldOrder. Where fields are stored interleaved, 4 (QuickTime's 9) is top field first, 5 bottom first.
+_FIELDS: dict[int, FieldOrder] = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}
 _CODED: dict[str, FieldOrder] = {"P": "progressive", "T": "tff", "B": "bff"}
 _PLACES = 4  # where in a clip field order is measured
 _RUN = 4  # successive frames at each place
@@ -300,8 +301,10 @@ def chapters(container: InputContainer, start: Fraction) -> tuple[Chapter, ...]:
 def timecode(container: InputContainer, stream: VideoStream, first: First) -> str | None:
     """Timecode of the first frame: of the picture, a timecode track, the container, or an MPEG-2 group of pictures."""
     tracks = [stream, *(s for s in container.streams if s.index != stream.index)]
-    found = [track.metadata.get("timecode") for track in tracks] + [container.metadata.get("timecode"), first.timecode]
-    return next((text for text in found if text), None)
+    tables = [*(track.metadata for track in tracks), container.metadata]
+    # Matroska spells it in capitals.
+    found = [table.get(key) for table in tables for key in ("timecode", "TIMECODE")]
+    return next((text for text in [*found, first.timecode] if text), None)
 
 
 def tagged_order(stream: VideoStream) -> FieldOrder:

@@ -25,7 +25,7 @@ from av.filter import Graph
 
 from answerprint.errors import AnswerprintError, DeliveryError
 from answerprint.frame import Frame
-from answerprint.media import matroska, pictures, pixels, tags, tracks
+from answerprint.media import matroska, pictures, pixels, tags, timecode, tracks
 from answerprint.media.presets import VIDEO_FORMATS, Delivery
 
 if TYPE_CHECKING:
@@ -284,7 +284,8 @@ class _VideoEncoder:
         for plane, codes in zip(picture.planes, planes, strict=True):
             _fill(plane, codes.numpy())
         if self._stored != delivery.layout:
-            picture = picture.reformat(format=_native(self._stored))
+            # One thread: swscale's slices in several have been seen to race.
+            picture = picture.reformat(format=_native(self._stored), threads=1)
         picture.pts = round((frame.time - self._first) / delivery.time_base)
         picture.time_base = delivery.time_base
         picture.color_primaries, picture.color_trc, picture.colorspace, picture.color_range = self._numbers
@@ -315,7 +316,9 @@ class _PictureEncoder:
         delivery = self._delivery
         planes = pixels.encode_planes(frame, delivery.layout, delivery.color, dither=True)
         number = pictures.frame_number(frame.time, delivery.rate)
-        pictures.write_picture(self._folder / f"{number:09d}{delivery.ending}", planes, delivery)
+        label = None if delivery.timecode is None else timecode.shift(delivery.timecode, number, delivery.rate)
+        file = self._folder / f"{number:09d}{delivery.ending}"
+        pictures.write_picture(file, planes, delivery, timecode=label, depth=frame.depth)
 
     def close(self) -> None:
         """Every picture is already whole."""

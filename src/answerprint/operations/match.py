@@ -292,6 +292,17 @@ class _Learned:
 
 
 def _learn(params: Params, findings: Findings) -> _Learned:
+    return _Learned(NeighborRegression(*samples(params, findings), params.k))
+
+
+def samples(
+    params: Params, findings: Findings
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    """What knn learns from the reference: neighborhoods of L, (n, 9), and the colors at their centers, (n, 2 or 5).
+
+    Raises:
+        SettingsError: the reference is not the one that the shot was analyzed with.
+    """
     frames, digest = read_reference(params.reference, params.frames)
     if findings.reference_hash and digest != findings.reference_hash:
         raise SettingsError(
@@ -303,7 +314,7 @@ def _learn(params: Params, findings: Findings) -> _Learned:
     drawn = [_draw(frame, share, params.method == "combined", generator) for frame in frames]
     patches = np.concatenate([patch for patch, _ in drawn])[: params.samples]
     values = np.concatenate([value for _, value in drawn])[: params.samples]
-    return _Learned(NeighborRegression(patches, values, params.k))
+    return patches, values
 
 
 def _draw(
