@@ -4,7 +4,7 @@ import answerprint as ap
 
 clip = ap.open("clip.mov")
 decisions = ap.analyze(clip, [("match", {"reference": "still.jpg"})])
-ap.render(decisions, "graded.mov")
+ap.deliver(decisions, "graded.mov")
 """
 
 from __future__ import annotations
@@ -17,22 +17,26 @@ if TYPE_CHECKING:
     from answerprint.media.reader import open as open
     from answerprint.render.jobs import analyze as analyze
     from answerprint.render.jobs import load as load
-    from answerprint.render.jobs import render as render
+    from answerprint.render.jobs import render as _render
     from answerprint.render.jobs import resume as resume
+
+    deliver = _render
 
 __version__ = version("answerprint")
 
 # Loaded on first use: torch takes seconds to import, and the command line's help must not wait for it.
+# `deliver` and not `render`: the package has a room of that name.
 _HOMES = {
-    "open": "answerprint.media.reader",
-    "analyze": "answerprint.render.jobs",
-    "load": "answerprint.render.jobs",
-    "render": "answerprint.render.jobs",
-    "resume": "answerprint.render.jobs",
+    "open": ("answerprint.media.reader", "open"),
+    "analyze": ("answerprint.render.jobs", "analyze"),
+    "load": ("answerprint.render.jobs", "load"),
+    "deliver": ("answerprint.render.jobs", "render"),
+    "resume": ("answerprint.render.jobs", "resume"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'answerprint' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    module, function = _HOMES[name]
+    return getattr(import_module(module), function)

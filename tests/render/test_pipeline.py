@@ -98,7 +98,7 @@ def rendered(clip: Any, shot: ShotRange, steps: list[Step], chunk: int) -> list[
 
 
 @pytest.mark.parametrize("chunk", [4, 7])
-@pytest.mark.parametrize("chain", itertools.product([GAIN, MEDIAN, DOUBLE], repeat=3))
+@pytest.mark.parametrize("chain", list(itertools.product([GAIN, MEDIAN, DOUBLE], repeat=3)))
 def test_chunks_equal_the_whole(chain: tuple[Step, ...], chunk: int) -> None:
     clip, shot, steps = MemoryClip(40), ShotRange("001", 5, 33), list(chain)
     right = rendered(clip, shot, steps, 1000)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import builtins
 import itertools
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -50,10 +50,17 @@ class Source(Protocol):
 
 
 class Clip:
-    """Footage that frames can be read from, in any process: it holds a path and what was found out, no open file."""
+    """Footage that frames can be read from, in any process: it holds a path and what was found out, no open file.
 
-    def __init__(self, source: Source) -> None:
+    Attributes:
+        path: as it was opened.
+        overrides: what was said of it when it was opened, as text, by the names of `open`'s keywords.
+    """
+
+    def __init__(self, source: Source, path: str, overrides: Mapping[str, str]) -> None:
         self._source = source
+        self.path = path
+        self.overrides = overrides
 
     @property
     def info(self) -> ClipInfo:
@@ -119,12 +126,23 @@ def open(  # the name that reads well as reader.open
         SettingsError: an override does not exist or does not fit the footage.
     """
     path = str(path)
+    said = {
+        "matrix": matrix,
+        "range": range,
+        "siting": siting,
+        "rate": rate,
+        "field_order": field_order,
+        "incomplete": incomplete,
+        "nonfinite": nonfinite if nonfinite != "error" else None,
+    }
+    overrides = {name: str(value) for name, value in said.items() if value is not None}
     given = None if rate is None else sequence.parse_rate(rate)
     if sequence.is_sequence(path):
-        return Clip(
-            sequence.find(path, rate=given, field_order=field_order, matrix=matrix, range=range, nonfinite=nonfinite)
-        )
-    return Clip(_open_file(path, _Asked(matrix, range, siting, given, field_order, incomplete, nonfinite)))
+        tags_said = {"field_order": field_order, "matrix": matrix, "range": range}
+        found = sequence.find(path, rate=given, nonfinite=nonfinite, **tags_said)
+        return Clip(found, path, overrides)
+    asked = _Asked(matrix, range, siting, given, field_order, incomplete, nonfinite)
+    return Clip(_open_file(path, asked), path, overrides)
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ def job_folder(output: Path) -> Path:
 
 
 def analyze(
-    input: str | Path,
+    input: str | Path | Clip,
     chain: Sequence[tuple[str, Mapping[str, Any]]],
     options: Options | None = None,
     watcher: Watcher | None = None,
@@ -161,7 +161,7 @@ def analyze(
     """Looks at a clip shot by shot and decides.
 
     Args:
-        input: file, sequence or folder.
+        input: file, sequence or folder, or a clip that is open.
         chain: names and parameters of the operations, in order.
         options: what else is said of the job.
         watcher: who is told how it gets on.
@@ -175,12 +175,12 @@ def analyze(
     """
     options, watcher = options or Options(), watcher or Silent()
     steps = [_step(name, params) for name, params in chain]
-    clip = open_source(input, options.overrides)
+    clip = input if isinstance(input, Clip) else open_source(input, options.overrides)
     for note in clip.info.notes:
         watcher.note(note)
     shots = _shots(clip, steps, options, watcher)
     made = DecisionList(
-        source=_source(input, clip, options),
+        source=SourceRef.describe(Path(clip.path), len(clip), clip.info.rate, clip.info.timecode, dict(clip.overrides)),
         shots=tuple(ShotDecision(shot, tuple(_undecided(step) for step in steps)) for shot in shots),
         delivery=dict(delivery or {}) | ({"preset": options.preset} if options.preset else {}),
         recipe=recipe,
@@ -307,10 +307,6 @@ def _frame_number(clip: Clip, text: str | None, flag: str, default: int) -> int:
     return timecode.to_frames(text, clip.info.rate) - timecode.to_frames(first, clip.info.rate)
 
 
-def _source(input: str | Path, clip: Clip, options: Options) -> SourceRef:
-    return SourceRef.describe(Path(input), len(clip), clip.info.rate, clip.info.timecode, options.overrides)
-
-
 def versions() -> dict[str, str]:
     """What this was made with."""
     own = {name: version(name) for name in ("answerprint", "torch", "av", "numpy")}
@@ -349,7 +345,7 @@ def chain_of(shot: ShotDecision) -> tuple[Step, ...]:
 
 def render(
     made: DecisionList,
-    output: Path,
+    output: str | Path,
     options: Options | None = None,
     watcher: Watcher | None = None,
     *,
@@ -372,7 +368,7 @@ def render(
         AnswerprintError: the source changed, the output cannot be made, a worker died, the disk is full; chunks that
             are done stay done.
     """
-    options, watcher = options or Options(), watcher or Silent()
+    output, options, watcher = Path(output), options or Options(), watcher or Silent()
     begun = time.monotonic()
     made.source.verify()
     writer.refuse_same(made.source.path, output)
@@ -460,7 +456,7 @@ def _plan(
     """The chunks of the job, in the order of the clip; they begin at the shot's first frame, whatever the range."""
     start, stop = _range(clip, options)
     length = options.chunk or CHUNK
-    source = [clip.info.path, decisions.fingerprint(Path(clip.info.path))]
+    source = [clip.path, dict(clip.overrides), decisions.fingerprint(Path(clip.path))]
     tasks = []
     for shot in listed:
         steps = chain_of(shot)
