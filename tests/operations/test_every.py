@@ -53,7 +53,7 @@ def reference(tmp_path: Path) -> Path:
 
 def a_params(operation: Operation, reference: Path) -> Settings:
     """Defaults, with a picture for what must be named."""
-    needed = {v.name: str(reference) for v in values(operation.params_type) if v.required}
+    needed = {v.name: str(reference) for v in values(operation.params_type) if v.required or v.name == "reference"}
     return operation.params_type.of(needed)
 
 
