@@ -119,12 +119,14 @@ class Shot:
         length: number of frames at this point of the chain.
         rate: frames per second at this point of the chain (nominal where the source has a variable rate).
         read: gives frames [start, stop) of the shot in order.
+        start: number of its first frame in the clip, at this point of the chain.
     """
 
     name: str
     length: int
     rate: Fraction
     read: Callable[[int, int], Iterator[Frame]]
+    start: int = 0
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames [start, stop) of the shot, clamped to it."""

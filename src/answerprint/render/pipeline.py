@@ -114,7 +114,7 @@ def shot_after(clip: Clip, shot: ShotRange, steps: Sequence[Step], device: torch
                     yield frame
                 position += 1
 
-    return Shot(shot.name, length, clip.info.rate * rate, read)
+    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate))
 
 
 def _spooled(clip: Clip, shot: ShotRange, steps: Sequence[Step], rate: Fraction, device: torch.device) -> Shot:
@@ -126,7 +126,8 @@ def _spooled(clip: Clip, shot: ShotRange, steps: Sequence[Step], rate: Fraction,
             spools.append(Spool(render_chunk(clip, shot, steps, shot.start, shot.stop, device)))
         yield from spools[0][start:stop]
 
-    return Shot(shot.name, max(1, int((shot.stop - shot.start) * rate)), clip.info.rate * rate, read)
+    length = max(1, int((shot.stop - shot.start) * rate))
+    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate))
 
 
 def analyze_shot(

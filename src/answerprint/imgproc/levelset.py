@@ -1,0 +1,316 @@
+"""The edge-free active contour: a level set that parts a picture by what its two regions look like.
+
+The energy is that of AEPR section 3.1 (equations 1 to 3; Chan and Vese 2001),
+
+    E(C, c_a, c_b) = beta * int_A (I - c_a)^2 + beta * int_B (I - c_b)^2 + L(C),
+
+A the target (phi > 0), B the background, L the length of the contour C = {phi = 0}; its descent is
+
+    dphi/dt = theta(phi) * (div(grad phi / |grad phi|) - mu * ((I - c_a)^2 - (I - c_b)^2)),
+
+theta the derivative of the smoothed Heaviside function H. mu plays the part of beta: how much the regions count against
+the length. `chan_vese` is that and no more. `evolve` adds what makes it quick and steady: distance regularization (Li,
+Xu, Gui and Fox 2010, double-well potential), so phi stays a distance near its contour and is never re-initialized; a
+prior shape psi (the term -(H(phi) - H(psi)) of Chan and Zhu 2005, weighted per pixel); several channels of color and
+texture; means of a neighborhood instead of the whole region where light is uneven (Lankton and Tannenbaum 2008); outside
+evidence for a pixel (`regions.py`); and a narrow band, coarse to fine. phi is a signed distance in pixels, above 0
+inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the contour listens to; forces are per iteration, the length term's weight is 1 as in equation 1.
+
+    Attributes:
+        mu: the regions' means (equation 2), for features of about unit spread.
+        evidence: outside evidence per pixel in -1..1.
+        prior: the prior shape.
+        length: the length of the contour.
+        distance: distance regularization; below 0.25 / step or it is not stable.
+        epsilon: half-width of H and its derivative in pixels.
+        step: length of an iteration.
+        band: half-width of the narrow band in pixels.
+        local: radius of the neighborhood that means are taken over; 0 takes the whole region.
+    """
+
+    mu: float = 1.0
+    evidence: float = 0.0
+    prior: float = 0.0
+    length: float = 0.2
+    distance: float = 0.04
+    epsilon: float = 1.5
+    step: float = 4.0
+    band: float = 6.0
+    local: int = 0
+
+
+def heaviside(phi: Array, epsilon: float) -> Array:
+    """1/2 + arctan(phi / epsilon) / pi: 1 inside, 0 outside."""
+    return (0.5 + np.arctan(phi / epsilon) / np.pi).astype(np.float32)
+
+
+def derivative(phi: Array, epsilon: float) -> Array:
+    """The derivative of `heaviside` by phi."""
+    return (epsilon / (np.pi * (epsilon**2 + phi**2))).astype(np.float32)
+
+
+def signed_distance(mask: Mask) -> Array:
+    """Distance to the border of a mask in pixels, above 0 inside; zero lies between pixels."""
+    if mask.all() or not mask.any():
+        return np.full(mask.shape, 1e3 if mask.all() else -1e3, np.float32)
+    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.where(mask, inside - 0.5, 0.5 - outside).astype(np.float32)
+
+
+def energy(phi: Array, features: Array, beta: float, epsilon: float = 1.0) -> float:
+    """Equation 1 for a contour: both regions' variances and the contour's length, per pixel of the picture.
+
+    Args:
+        phi: (H, W).
+        features: (C, H, W).
+    """
+    inside = heaviside(phi, epsilon)
+    total = 0.0
+    for plane in features:
+        a, b = _mean(plane, inside), _mean(plane, 1 - inside)
+        total += beta * float((inside * (plane - a) ** 2 + (1 - inside) * (plane - b) ** 2).mean())
+    across, down = np.gradient(inside)
+    return total / len(features) + float(np.hypot(across, down).mean())
+
+
+def chan_vese(
+    gray: Array,
+    phi: Array,
+    iterations: int,
+    mu: float = 1.0,
+    step: float = 0.5,
+    epsilon: float = 1.0,
+    watch: Callable[[int, Array], None] | None = None,
+) -> Array:
+    """The basic model of equations 1 to 3 on gray values: whole-region means, no regularization, no prior, no band.
+
+    Args:
+        gray: (H, W); brought to unit spread, so that `mu` means the same for every picture.
+        phi: (H, W) to begin with.
+        watch: is shown the number of the iteration and phi after each.
+    """
+    gray, phi = _unit(gray[None])[0], phi.astype(np.float32).copy()
+    for number in range(iterations):
+        inside = heaviside(phi, epsilon)
+        a, b = _mean(gray, inside), _mean(gray, 1 - inside)
+        force = (-mu * ((gray - a) ** 2 - (gray - b) ** 2)).astype(np.float32)
+        phi = _full_step(phi, force, np.float32(step), np.float32(epsilon))
+        if watch is not None:
+            watch(number + 1, phi)
+    return phi
+
+
+def evolve(
+    phi: Array,
+    features: Array | None,
+    weights: Weights,
+    iterations: int,
+    evidence: Array | None = None,
+    prior: Array | None = None,
+    prior_weight: Array | None = None,
+    levels: int = 1,
+    watch: Callable[[int, Array], None] | None = None,
+) -> Array:
+    """Moves a contour to where the regions part.
+
+    Args:
+        phi: (H, W) to begin with, a signed distance near its contour.
+        features: (C, H, W) color and texture whose region means count; None leaves them out.
+        weights: of the terms.
+        iterations: in all, shared among the levels.
+        evidence: (H, W) in -1..1, above 0 where a pixel looks like the target.
+        prior: (H, W), the signed distance of the prior shape.
+        prior_weight: (H, W) in 0..1, how far the prior shape is trusted.
+        levels: of the pyramid; the contour moves on the coarsest first, where a step is worth more pixels.
+        watch: is shown the number of the iteration and phi (of the full size) after each.
+
+    Returns:
+        (H, W) phi, a signed distance near its contour.
+    """
+    shape = phi.shape
+    planes = None if features is None else _unit(features)
+    done = 0
+    for level in reversed(range(max(1, levels))):
+        size = (max(1, shape[1] >> level), max(1, shape[0] >> level))
+        scale = np.float32(size[0] / shape[1])
+        part = iterations // levels if level else iterations - done
+        at = _resized(phi, size) * scale
+        shown = None
+        if watch is not None:
+            first, show = done, watch
+
+            def shown(number: int, now: Array, first: int = first, scale: Any = scale) -> None:
+                show(first + number, _resized(now, shape[::-1]) / scale)
+
+        at = _run(
+            at,
+            None if planes is None else np.stack([_resized(plane, size) for plane in planes]),
+            weights,
+            part,
+            None if evidence is None else _resized(evidence, size),
+            None if prior is None else _resized(prior, size) * scale,
+            None if prior_weight is None else _resized(prior_weight, size),
+            shown,
+        )
+        phi = _resized(at, shape[::-1]) / scale
+        done += part
+    return phi
+
+
+def _run(
+    phi: Array,
+    planes: Array | None,
+    weights: Weights,
+    iterations: int,
+    evidence: Array | None,
+    prior: Array | None,
+    prior_weight: Array | None,
+    watch: Callable[[int, Array], None] | None,
+) -> Array:
+    shape = phi.shape
+    fixed = np.zeros(shape, np.float32)
+    if evidence is not None:
+        fixed += np.float32(weights.evidence) * evidence
+    pull = np.zeros(shape, np.float32)
+    if prior is not None:
+        pull[:] = weights.prior * (1 if prior_weight is None else prior_weight)
+    goal = np.zeros(shape, np.float32) if prior is None else heaviside(prior, weights.epsilon)
+    numbers = np.array([weights.length, weights.distance, weights.epsilon, weights.step, weights.band], np.float32)
+    phi = phi.clip(-weights.band - 1, weights.band + 1).astype(np.float32)
+    every = 5
+    for start in range(0, iterations, every):
+        # The band is laid anew now and then; in between the contour moves by less than its half-width.
+        band = np.flatnonzero(np.abs(phi) < weights.band)
+        force = fixed
+        if planes is not None and weights.mu:
+            force = fixed + np.float32(weights.mu) * _means_force(phi, planes, weights)
+        count = min(every, iterations - start)
+        if watch is None:
+            phi = _band_steps(phi, band, force, pull, goal, numbers, count)
+            continue
+        for number in range(count):
+            phi = _band_steps(phi, band, force, pull, goal, numbers, 1)
+            watch(start + number + 1, phi)
+    return phi
+
+
+def _means_force(phi: Array, planes: Array, weights: Weights) -> Array:
+    """-((I - c_a)^2 - (I - c_b)^2) averaged over the channels, means of the regions or of their neighborhoods."""
+    inside = heaviside(phi, weights.epsilon)
+    total = np.zeros(phi.shape, np.float32)
+    for plane in planes:
+        if weights.local:
+            side = 2 * weights.local + 1
+            size = (side, side)
+            share = cv2.blur(inside, size)
+            filled, mean = cv2.blur(inside * plane, size), cv2.blur(plane, size)
+            a = filled / np.maximum(share, 1e-3)
+            b = (mean - filled) / np.maximum(1 - share, 1e-3)
+        else:
+            a, b = _mean(plane, inside), _mean(plane, 1 - inside)
+        total += (plane - b) ** 2 - (plane - a) ** 2
+    result: Array = total / np.float32(len(planes))
+    return result.clip(-4, 4)
+
+
+def _unit(planes: Array) -> Array:
+    """Every channel around 0 with a deviation of 1."""
+    mean = planes.mean((1, 2), keepdims=True)
+    spread = planes.std((1, 2), keepdims=True)
+    return ((planes - mean) / np.maximum(spread, 1e-6)).astype(np.float32)
+
+
+def _mean(plane: Array, weight: Array) -> Any:
+    total = float(weight.sum(dtype=np.float64))
+    return np.float32(float((plane * weight).sum(dtype=np.float64)) / max(total, 1e-6))
+
+
+def _resized(plane: Array, size: tuple[int, ...]) -> Array:
+    if plane.shape[::-1] == tuple(size):
+        return plane
+    smaller = size[0] < plane.shape[1]
+    result: Array = cv2.resize(plane, tuple(size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    return result
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _full_step(phi: Any, force: Any, step: Any, epsilon: Any) -> Any:
+    """One step of equation 2 on every pixel."""
+    height, width = phi.shape
+    result = np.empty_like(phi)
+    tiny = np.float32(1e-8)
+    for y in range(height):
+        up, down = max(y - 1, 0), min(y + 1, height - 1)
+        for x in range(width):
+            left, right = max(x - 1, 0), min(x + 1, width - 1)
+            here = phi[y, x]
+            px = (phi[y, right] - phi[y, left]) * np.float32(0.5)
+            py = (phi[down, x] - phi[up, x]) * np.float32(0.5)
+            pxx = phi[y, right] - 2 * here + phi[y, left]
+            pyy = phi[down, x] - 2 * here + phi[up, x]
+            pxy = (phi[down, right] - phi[down, left] - phi[up, right] + phi[up, left]) * np.float32(0.25)
+            slope = px * px + py * py
+            bend = (pxx * py * py - 2 * px * py * pxy + pyy * px * px) / (slope * np.sqrt(slope) + tiny)
+            bend = min(max(bend, np.float32(-1)), np.float32(1))
+            theta = epsilon / (np.float32(np.pi) * (epsilon * epsilon + here * here))
+            result[y, x] = here + step * theta * (bend + force[y, x])
+    return result
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _band_steps(phi: Any, band: Any, force: Any, pull: Any, goal: Any, numbers: Any, count: int) -> Any:
+    """`count` steps on the pixels of the band; the others stay."""
+    height, width = phi.shape
+    length, distance, epsilon, step, limit = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4] + 1
+    now, new = phi.copy(), phi.copy()
+    tiny = np.float32(1e-8)
+    turn = np.float32(2 * np.pi)
+    for _ in range(count):
+        for at in band:
+            y, x = at // width, at % width
+            up, down = max(y - 1, 0), min(y + 1, height - 1)
+            left, right = max(x - 1, 0), min(x + 1, width - 1)
+            here = now[y, x]
+            px = (now[y, right] - now[y, left]) * np.float32(0.5)
+            py = (now[down, x] - now[up, x]) * np.float32(0.5)
+            pxx = now[y, right] - 2 * here + now[y, left]
+            pyy = now[down, x] - 2 * here + now[up, x]
+            pxy = (now[down, right] - now[down, left] - now[up, right] + now[up, left]) * np.float32(0.25)
+            squared = px * px + py * py
+            slope = np.sqrt(squared)
+            bend = (pxx * py * py - 2 * px * py * pxy + pyy * px * px) / (squared * slope + tiny)
+            bend = min(max(bend, np.float32(-1)), np.float32(1))
+            # Double-well potential: pulls the slope to 1 near the contour, to 0 where phi is flat (Li et al. 2010,
+            # equation 16); its diffusion is taken at the pixel.
+            if slope <= 1:
+                rate = np.sin(turn * slope) / (turn * slope + tiny) if slope > 1e-4 else np.float32(1)
+            else:
+                rate = 1 - 1 / slope
+            shape = np.float32(0.5) + np.arctan(here / epsilon) / np.float32(np.pi)
+            theta = epsilon / (np.float32(np.pi) * (epsilon * epsilon + here * here))
+            drive = length * bend + force[y, x] + pull[y, x] * (goal[y, x] - shape)
+            value = here + step * (distance * rate * (pxx + pyy) + theta * drive)
+            new[y, x] = min(max(value, -limit), limit)
+        now, new = new, now
+    return now
