@@ -19,9 +19,10 @@ import torch
 
 from answerprint.errors import AnswerprintError
 from answerprint.frame import ColorTags
+from answerprint.media import reader
 from answerprint.media.pixels import from_rgb
 
-WIDTH, HEIGHT, RATE, SHOT_FRAMES = 1280, 720, 24, 36
+WIDTH, HEIGHT, RATE, SHOT_FRAMES = 1280, 720, 24, 24
 SOUND_RATE = 48_000
 COLOR = ColorTags("bt709", "bt709", "bt709", "limited", "left")
 REFERENCE = "coffee.png"
@@ -63,6 +64,7 @@ def run(folder: Path) -> None:
         html, _ = summary.write(made, outcome)
         cube = folder / "graded.001.cube"
         lut.write(jobs.cube(made.shots[0]), cube)
+        _before_after(clip, graded, folder / "before_after.jpg")
     print(outcome.text())
     print("Open these:")
     for path, what in [
@@ -70,16 +72,28 @@ def run(folder: Path) -> None:
         (decided, "what was decided, shot by shot; change a number and run"),
         (cube, "the color of the first shot as a LUT for other tools"),
         (html, "the report, in any browser"),
+        (folder / "before_after.jpg", "both shots, before and after"),
     ]:
         print(f"  {path}  {what}")
     print(f"     answerprint render {decided} -o {graded}")
+
+
+def _before_after(before: Path, after: Path, picture: Path) -> None:
+    """The middle frame of both shots, the source on the left and the answer print on the right, at half size."""
+    rows = []
+    for number in (SHOT_FRAMES // 2, SHOT_FRAMES + SHOT_FRAMES // 2):
+        pair = [next(reader.open(path).frames(number, number + 1)).pixels for path in (before, after)]
+        rows.append(torch.cat(pair, dim=2))
+    shown = torch.nn.functional.avg_pool2d(torch.cat(rows, dim=1)[None], 2)[0].clamp(0, 1)
+    codes = (shown * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    cv2.imwrite(str(picture), codes[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
 def make(folder: Path) -> tuple[Path, Path]:
     """Writes the demo's source clip and the reference still.
 
     Returns:
-        The clip (ProRes 422 HQ, 3 seconds, 01:00:00:00) and the still whose color is to be matched.
+        The clip (ProRes 422 HQ, 2 seconds, 01:00:00:00) and the still whose color is to be matched.
 
     Raises:
         AnswerprintError: the pictures' package is not installed.
