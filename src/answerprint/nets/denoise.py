@@ -10,14 +10,16 @@ neighbors gets no such term, so that a still is the case of one frame.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from answerprint.nets import engine, weights
 from answerprint.settings import Settings
 
 
@@ -70,15 +72,6 @@ class Stage(nn.Module):
         return out
 
 
-@dataclass
-class Working:
-    """A frame on its way through the network: what the next stage works on and what later stages will need."""
-
-    x: Tensor
-    skips: tuple[Tensor, ...]
-    noisy: Tensor
-
-
 class Denoiser(nn.Module):
     """Noisy pictures and their noise in, clean pictures out; sizes are multiples of `self.multiple`."""
 
@@ -90,8 +83,9 @@ class Denoiser(nn.Module):
         widths, counts = config.widths, config.blocks
         self.stem = nn.Conv2d(25, widths[0], 3, padding=1, bias=False)
         sizes = [*range(len(widths)), *range(len(widths) - 2, -1, -1)]
+        self.shown = [widths[i] // config.share if config.temporal else 0 for i in sizes]
         self.stages = nn.ModuleList(
-            Stage(widths[i], counts[i], widths[i] // config.share if config.temporal else 0) for i in sizes
+            Stage(widths[i], counts[i], shown) for i, shown in zip(sizes, self.shown, strict=True)
         )
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=False) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1, bias=False) for a, b in reversed([*itertools.pairwise(widths)]))
@@ -113,65 +107,34 @@ class Denoiser(nn.Module):
             correlation: reach of the noise in pixels over 4, 0 for white noise, 1 channel, the shape of `noisy` else.
         """
         frames = noisy.shape[1] if noisy.ndim == 5 else 1
-        work = self.enter(*(plane.flatten(0, -4) for plane in (noisy, sigma, correlation)))
-        for index in range(len(self.stages)):
-            before, after = self._shown(index, work.x, frames)
-            work = self.advance(index, work, before, after)
-        return self.leave(work).reshape(noisy.shape)
+        flat = noisy.flatten(0, -4)
+        x, skips = self.enter(flat, sigma.flatten(0, -4), correlation.flatten(0, -4)), []
+        for index, stage in enumerate(self.stages):
+            y = stage(x, *self._shown(index, x, frames))
+            if index < len(self.down):
+                skips.append(y)
+                x = self.down[index](y)
+            elif index < len(self.stages) - 1:
+                x = self.grow(index, y, skips.pop())
+        return self.leave(y, flat).reshape(noisy.shape)
 
-    def enter(self, noisy: Tensor, sigma: Tensor, correlation: Tensor) -> Working:
-        """Frames (B, 3, H, W) with their noise, made ready for the first stage."""
+    def enter(self, noisy: Tensor, sigma: Tensor, correlation: Tensor) -> Tensor:
+        """Frames (B, 3, H, W) with their noise, folded and made ready for the first stage."""
         folded = F.pixel_unshuffle(torch.cat((noisy, sigma), dim=1), 2)
-        reach = F.avg_pool2d(correlation, 2)
-        return Working(self.stem(torch.cat((folded, reach), dim=1)), (), noisy)
+        out: Tensor = self.stem(torch.cat((folded, F.avg_pool2d(correlation, 2)), dim=1))
+        return out
 
-    def advance(self, index: int, work: Working, before: Tensor | None, after: Tensor | None) -> Working:
-        """One stage, and the change of size that follows it."""
-        x = self.stages[index](work.x, before, after)
-        bottom = len(self.down)
-        if index < bottom:
-            return Working(self.down[index](x), (*work.skips, x), work.noisy)
-        if index < len(self.stages) - 1:
-            x = F.pixel_shuffle(self.up[index - bottom](x), 2) + work.skips[-1]
-            return Working(x, work.skips[:-1], work.noisy)
-        return Working(x, (), work.noisy)
+    def grow(self, index: int, y: Tensor, skip: Tensor) -> Tensor:
+        """What a stage on the way up gave, at twice the size, with what the stage of that size gave on the way down."""
+        return F.pixel_shuffle(self.up[index - len(self.down)](y), 2) + skip
 
-    def leave(self, work: Working) -> Tensor:
-        """The picture without the noise found; the last subtraction is in float32 whatever the network ran in."""
-        noise = F.pixel_shuffle(self.head(work.x), 2)
-        return work.noisy.float() - noise.float()
-
-    def stream(self, frames: Iterator[Working]) -> Iterator[Working]:
-        """Frames that `enter` made ready, one after the other, through all stages; each is worked on once.
-
-        Stage k sees frame t when frame t + 1 has come out of stage k - 1, so a frame leaves `radius` frames late.
-        """
-        for index in range(len(self.stages)):
-            frames = self._stage(index, frames)
-        return frames
-
-    def _stage(self, index: int, frames: Iterator[Working]) -> Iterator[Working]:
-        shown = getattr(self.stages[index], "shown", 0)
-        if not shown:
-            yield from (self.advance(index, work, None, None) for work in frames)
-            return
-        before: Tensor | None = None
-        current: Working | None = None
-        for coming in frames:
-            if current is not None:
-                yield self._between(index, current, before, coming.x[:, :shown])
-                before = current.x[:, :shown]
-            current = coming
-        if current is not None:
-            yield self._between(index, current, before, None)
-
-    def _between(self, index: int, work: Working, before: Tensor | None, after: Tensor | None) -> Working:
-        nothing = torch.zeros_like(work.x[:, : getattr(self.stages[index], "shown", 0)])
-        return self.advance(index, work, nothing if before is None else before, nothing if after is None else after)
+    def leave(self, y: Tensor, noisy: Tensor) -> Tensor:
+        """The picture without the noise found; this last subtraction is in float32 whatever the network ran in."""
+        return noisy.float() - F.pixel_shuffle(self.head(y), 2).float()
 
     def _shown(self, index: int, x: Tensor, frames: int) -> tuple[Tensor | None, Tensor | None]:
         """What each of (B * frames) sees of the one before and the one after it; zeros past the ends."""
-        shown = getattr(self.stages[index], "shown", 0)
+        shown = self.shown[index]
         if not shown or frames == 1:
             return None, None
         part = x[:, :shown].reshape(-1, frames, shown, *x.shape[-2:])
@@ -179,3 +142,94 @@ class Denoiser(nn.Module):
         before = torch.cat((nothing, part[:, :-1]), dim=1)
         after = torch.cat((part[:, 1:], nothing), dim=1)
         return before.flatten(0, 1), after.flatten(0, 1)
+
+
+class Part(nn.Module):
+    """One step of the network as a network of its own, so that a back end can make each ready by itself."""
+
+    def __init__(self, network: Denoiser, work: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.network = network
+        self.work = work
+
+    def forward(self, *planes: Tensor) -> Tensor:
+        return self.work(*planes)
+
+
+@dataclass
+class Passing:
+    """A frame on its way through the network: its picture, what the next stage works on, what later ones will need."""
+
+    noisy: Tensor
+    x: Tensor
+    skips: tuple[Tensor, ...] = ()
+
+
+class Streamed:
+    """A denoiser run on one frame after the other; each frame goes through each stage once.
+
+    Stage k works on frame t when frame t + 1 has come out of stage k - 1, so a frame leaves `radius` frames late.
+    """
+
+    def __init__(self, network: Denoiser, device: torch.device, backend: engine.Backend | None = None) -> None:
+        self.network = network
+        self.device = device
+        self.enter = self._ready(network.enter, backend)
+        self.stages = [self._ready(self._stage(index), backend) for index in range(len(network.stages))]
+        self.down = [self._ready(down, backend) for down in network.down]
+
+    def frames(self, frames: Iterator[tuple[Tensor, Tensor, Tensor]]) -> Iterator[Tensor]:
+        """Clean frames (1, 3, H, W) for (noisy, sigma, correlation), see `Denoiser.forward`."""
+        passing = (Passing(noisy, self.enter(noisy, sigma, reach)) for noisy, sigma, reach in frames)
+        for index in range(len(self.stages)):
+            passing = self._through(index, passing)
+        return (done.x for done in passing)
+
+    def _ready(self, work: Callable[..., Tensor], backend: engine.Backend | None) -> engine.Run:
+        return engine.ready(Part(self.network, work), self.device, backend)
+
+    def _stage(self, index: int) -> Callable[..., Tensor]:
+        """Stage `index`, and on the way up the change of size after it, or the end."""
+        network = self.network
+        last, bottom = len(network.stages) - 1, len(network.down)
+
+        def work(x: Tensor, held: Tensor, *neighbors: Tensor) -> Tensor:
+            y: Tensor = network.stages[index](x, *neighbors)
+            if index == last:
+                return network.leave(y, held)
+            return y if index < bottom else network.grow(index, y, held)
+
+        return work
+
+    def _through(self, index: int, frames: Iterator[Passing]) -> Generator[Passing]:
+        shown = self.network.shown[index]
+        if not shown:
+            yield from (self._advance(index, frame, ()) for frame in frames)
+            return
+        before: Tensor | None = None
+        current: Passing | None = None
+        for coming in frames:
+            if current is not None:
+                kept = current.x[:, :shown]
+                yield self._advance(index, current, (before, coming.x[:, :shown]))
+                before = kept
+            current = coming
+        if current is not None:
+            yield self._advance(index, current, (before, None))
+
+    def _advance(self, index: int, frame: Passing, neighbors: tuple[Tensor | None, ...]) -> Passing:
+        nothing = torch.zeros_like(frame.x[:, : self.network.shown[index]])
+        seen = [nothing if neighbor is None else neighbor for neighbor in neighbors]
+        if index < len(self.down):
+            y = self.stages[index](frame.x, frame.x, *seen)
+            return Passing(frame.noisy, self.down[index](y), (*frame.skips, y))
+        held = frame.skips[-1] if frame.skips else frame.noisy
+        return Passing(frame.noisy, self.stages[index](frame.x, held, *seen), frame.skips[:-1])
+
+
+def load(path: Path | None = None) -> Denoiser:
+    """The denoiser with trained weights: those at `path`, else a user's own, else those that ship."""
+    kept = weights.load("denoise", path)
+    network = Denoiser(Config.of(kept.config, "Config"))
+    weights.fill(network, kept)
+    return network

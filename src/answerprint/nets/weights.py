@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
 from answerprint.errors import WeightsError
+from answerprint.settings import Settings
+
+SHIPPED = Path(__file__).parent.parent / "weights"
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -78,3 +84,136 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+class Card(Settings):
+    """What a person should know before using a network."""
+
+    name: str = Field(description="Name of the network, and of the operation it serves.")
+    summary: str = Field("", description="What it does, in a sentence.")
+    version: str = Field("1", description="Of the weights.")
+    trained: str = Field("", description="Recipe and number of steps.")
+    data: str = Field("", description="What it was trained on.")
+    licence: str = Field("unknown", description="Licence of the weights.")
+    commercial_ok: bool = Field(False, description="Whether all training data allows commercial use.")
+    figures: dict[str, float] = Field(default_factory=dict, description="Measured quality, by name.")
+    source: str = Field("", description="Paper or project it comes from.")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network's trained weights as read from disk.
+
+    Attributes:
+        config: dimensions, as the network's Config takes them.
+        tensors: float32, by name in the network.
+        card: what a person should know.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    card: Card
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of `answerprint models`."""
+
+    path: Path
+    card: Card
+    ships: bool
+    bytes: int
+
+
+def save(path: Path, network: nn.Module, config: Settings, card: Card, kept_as: torch.dtype = torch.float16) -> None:
+    """Writes a network with its Config and card; floating-point tensors are kept as `kept_as`."""
+    tensors = {
+        name: tensor.to(kept_as) if tensor.is_floating_point() else tensor
+        for name, tensor in network.state_dict().items()
+    }
+    write(path, tensors, {"network": card.name, "config": config.model_dump(mode="json"), "card": card.model_dump()})
+
+
+def load(name: str, path: Path | None = None) -> Weights:
+    """The weights of a network: from `path`, else a user's own, else those that ship.
+
+    Raises:
+        WeightsError: there are none, they cannot be trusted (see `read`), or they are another network's.
+    """
+    path = path or _found(name)
+    tensors, facts = read(path)
+    if "config" not in facts or "network" not in facts:
+        raise WeightsError(f"{path}: a checkpoint of a training run, not finished weights; export it first")
+    if facts["network"] != name:
+        raise WeightsError(f"{path}: weights of '{facts['network']}', not of '{name}'")
+    full = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    return Weights(facts["config"], full, Card.of(facts["card"], str(path)))
+
+
+def fill(network: nn.Module, loaded: Weights) -> None:
+    """Puts weights into a network built from their Config.
+
+    Raises:
+        WeightsError: names or shapes do not fit.
+    """
+    try:
+        network.load_state_dict(loaded.tensors)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise WeightsError(f"the weights of '{loaded.card.name}' do not fit their own Config: {reason}") from None
+
+
+def listing() -> list[Entry]:
+    """The weights that ship, then those a user added, each by name; files that cannot be trusted are refused."""
+    entries = []
+    for folder in (SHIPPED, added()):
+        for path in sorted(folder.glob("*.safetensors")):
+            card = json.loads(_facts(path)["answerprint"]).get("card")
+            if card is not None:
+                entries.append(Entry(path, Card.of(card, str(path)), folder == SHIPPED, path.stat().st_size))
+    return entries
+
+
+def added() -> Path:
+    """Where a user puts weights of their own: $ANSWERPRINT_WEIGHTS, else the user's data folder."""
+    own = os.environ.get("ANSWERPRINT_WEIGHTS")
+    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(own) if own else Path(data) / "answerprint" / "weights"
+
+
+def foreign(path: Path) -> nn.Module:
+    """A single-image network of someone else's, read by spandrel (42 architectures), float32, (B, 3, H, W) in and out.
+
+    What the engine must know of it is put beside it as `multiple` (of sizes) and `scale` (pixels out per pixel in).
+
+    Raises:
+        WeightsError: spandrel is not installed or does not import, or it does not know the file.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file")
+    try:
+        import spandrel
+    except (ImportError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path}: other people's models are read by spandrel, which does not import here ({error}); "
+            "install answerprint[models]"
+        ) from None
+    try:
+        # spandrel unpickles with a list of allowed types: no code in the file is run.
+        model = spandrel.ModelLoader(device="cpu").load_from_file(path)
+    except Exception as error:  # whatever an unknown file makes spandrel raise
+        raise WeightsError(f"{path}: spandrel cannot read it ({error})") from None
+    if not isinstance(model, spandrel.ImageModelDescriptor) or model.input_channels != 3:
+        raise WeightsError(f"{path}: not a network from one color picture to one color picture")
+    network: nn.Module = model.model
+    network.multiple, network.scale = max(model.size_requirements.multiple_of, 1), model.scale
+    return network.float().eval()
+
+
+def _found(name: str) -> Path:
+    for folder in (added(), SHIPPED):
+        if (folder / f"{name}.safetensors").is_file():
+            return folder / f"{name}.safetensors"
+    raise WeightsError(
+        f"there are no weights for '{name}', neither in {added()} nor with Answerprint; train them: answerprint train"
+    )

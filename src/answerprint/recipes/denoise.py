@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from answerprint.imgproc import impulse
 from answerprint.nets.denoise import Config, Denoiser
 from answerprint.train import degrade
 from answerprint.train.data import Library
@@ -27,10 +28,14 @@ class Params(Training):
     crop: int = Field(96, ge=16, multiple_of=8, description="Side of a crop in pixels.")
     frames: int = Field(1, ge=1, le=32, description="Frames of a crop; above 1 the network is temporal.")
     highest: float = Field(75 / 255, gt=0, le=1, description="Highest noise level.")
+    stills: float = Field(0.5, ge=0, le=1, description="Share of steps on single frames when the network is temporal.")
     gaussian: float = Field(0.7, ge=0, le=1, description="Share of crops with white Gaussian noise of one level.")
     widths: tuple[int, ...] = Field((64, 96, 192), description="Channels at 1/2, 1/4, 1/8 of the size.")
     blocks: tuple[int, ...] = Field((1, 2, 4), description="Residual blocks of each stage.")
     scales: tuple[float, ...] = Field((0.5, 0.75), description="Sizes at which each clip is used.")
+
+
+SHIPS = "denoiser"
 
 
 def networks(params: Params) -> Networks:
@@ -39,9 +44,11 @@ def networks(params: Params) -> Networks:
 
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
+    # A temporal network must still know what to do with one frame, and learns more pictures that way.
+    frames = 1 if params.frames > 1 and rng.random() < params.stills else params.frames
     samples = []
-    for _ in range(params.batch):
-        clean = _picture(data.crop(rng, params.crop, params.frames))
+    for _ in range(-(-params.batch // frames)):
+        clean = _picture(data.crop(rng, params.crop, frames))
         samples.append((clean, *spoil(clean, params, rng)))
     clean, noisy, sigma, correlation = (torch.stack(planes) for planes in zip(*samples, strict=True))
     return {"clean": clean, "noisy": noisy, "sigma": sigma, "correlation": correlation}
@@ -107,23 +114,16 @@ def _impulses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Pixels that say nothing are set to a local mean and marked by sigma 1, as the operation does it."""
     noisy, hit = degrade.salt_and_pepper(degrade.gaussian(clean, level, rng), density, rng)
-    return mend(noisy, hit), torch.where(hit, 1.0, torch.full_like(clean, level)), correlation
-
-
-def mend(noisy: Tensor, hit: Tensor) -> Tensor:
-    """Puts the mean of the good neighbors (5x5) in place of the pixels that were hit."""
-    good = (~hit).to(noisy.dtype).reshape(-1, 1, *noisy.shape[-2:])
-    planes = noisy.reshape(-1, 3, *noisy.shape[-2:])
-    kernel = torch.ones(1, 1, 5, 5, dtype=noisy.dtype, device=noisy.device)
-    weight = F.conv2d(good, kernel, padding=2)
-    total = F.conv2d(planes * good, kernel.expand(3, 1, 5, 5), padding=2, groups=3)
-    filled = (total / weight.clamp(min=1)).reshape(noisy.shape)
-    return torch.where(hit, filled, noisy)
+    return impulse.mend(noisy, hit), torch.where(hit, 1.0, torch.full_like(clean, level)), correlation
 
 
 def _coded(clean: Tensor, level: float, rng: np.random.Generator, correlation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A little noise, then a coder that smears it; told as the residue that is left, with a reach of half a block."""
-    coded = degrade.jpeg(degrade.gaussian(clean, level, rng), int(rng.integers(20, 96)), bool(rng.integers(2)))
+    noisy = degrade.gaussian(clean, level, rng)
+    if clean.ndim == 4:
+        coded = degrade.coded(noisy, "h264", int(rng.integers(16, 36)))
+    else:
+        coded = degrade.jpeg(noisy, int(rng.integers(20, 96)), bool(rng.integers(2)))
     residue = float((coded - clean).square().mean().sqrt())
     return coded, torch.full_like(clean, residue), correlation + 1.0
 

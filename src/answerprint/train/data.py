@@ -74,9 +74,13 @@ class Library:
     def crop(self, rng: np.random.Generator, size: int, frames: int = 1) -> Pixels:
         """A random piece of a random clip, turned and mirrored at random: (frames, size, size, 3), R'G'B' uint8.
 
-        A clip shorter than `frames` is seen by a camera that glides over it at up to 4 pixels a frame.
+        Where several frames are asked for, half of the pieces come from clips that have as many, whatever their number;
+        a clip shorter than that is seen by a camera that glides over it at up to 4 pixels a frame.
         """
-        clip = self.clips[rng.integers(len(self.clips))]
+        clips = self.clips
+        if frames > 1 and rng.random() < 0.5:
+            clips = tuple(clip for clip in clips if len(clip.versions[0]) >= frames) or clips
+        clip = clips[rng.integers(len(clips))]
         fitting = [version for version in clip.versions if min(version.shape[1:3]) >= size] or [clip.versions[0]]
         version = fitting[rng.integers(len(fitting))]
         piece = _glide(version, rng, size, frames) if len(version) < frames else _cut(version, rng, size, frames)

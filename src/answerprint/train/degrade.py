@@ -188,7 +188,8 @@ def interlace(frames: Tensor, top_first: bool = True) -> Tensor:
 def quantize(picture: Tensor, bits: int) -> Tensor:
     """Full-range code values of that many bits, without dither: what makes banding."""
     steps = 2**bits - 1
-    return (picture.clamp(0, 1) * steps).round() / steps
+    result: Tensor = (picture.clamp(0, 1) * steps).round() / steps
+    return result
 
 
 def darken(picture: Tensor, gamma: float, rng: np.random.Generator, gain: float = 1.0, peak: float = 200.0) -> Tensor:

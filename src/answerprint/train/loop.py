@@ -331,6 +331,24 @@ class _Run:
             save(self.state, self.run / CHECKPOINT, self.recipe, self.params)
 
 
+def export(recipe: Recipe, run: Path, path: Path, card: weights.Card) -> None:
+    """Writes the averaged weights of a run as finished weights with their card; `recipe.SHIPS` names the network.
+
+    Raises:
+        WeightsError: the run's best weights are missing, damaged or of another recipe.
+    """
+    _, facts = weights.read(run / CHECKPOINT)
+    if facts.get("recipe") != _name(recipe):
+        raise WeightsError(f"{run}: a run of recipe '{facts.get('recipe')}', not of '{_name(recipe)}'")
+    source = run / BEST if (run / BEST).exists() else run / CHECKPOINT
+    tensors, kept = weights.read(source)
+    ships: str = getattr(recipe, "SHIPS", next(iter(recipe.networks(recipe.Params.of(facts["params"])))))
+    network: Any = recipe.networks(recipe.Params.of(facts["params"]))[ships]
+    network.load_state_dict(_under(tensors, f"average/{ships}/"))
+    trained = f"answerprint train {_name(recipe)}, {kept['step']} steps"
+    weights.save(path, network, network.config, card.model_copy(update={"trained": trained}))
+
+
 def learning_rate(params: Training, step: int) -> float:
     """Linear warm-up, then half a cosine down to `last_rate` (Loshchilov and Hutter 2017)."""
     if step < params.warm_up:
@@ -424,7 +442,9 @@ def _precision(wish: str, device: torch.device) -> Callable[[], AbstractContextM
 def _shared(net: nn.Module, place: Place) -> nn.Module:
     if place.processes == 1:
         return net
-    return nn.parallel.DistributedDataParallel(net, device_ids=[place.device] if place.device.type == "cuda" else None)
+    devices = [place.device] if place.device.type == "cuda" else None
+    # A recipe may leave parts of a network out of a step.
+    return nn.parallel.DistributedDataParallel(net, device_ids=devices, find_unused_parameters=True)
 
 
 def _chance(seed: int, rank: int, step: int, use: int) -> np.random.Generator:

@@ -1,0 +1,177 @@
+"""One way to run any network fast on frames: padding, feathered tiles, and the quickest back end that the machine has.
+
+A network knows neither sizes nor devices: here its input is padded to the multiple it needs and cut into overlapping
+tiles where the picture is large, so that memory does not grow with it. Back ends: CUDA in bf16; OpenVINO in bf16
+where the processor multiplies in bf16 and OpenVINO is installed; torch in bf16 there without it; torch in fp32 else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import util
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Backend = Literal["cuda", "openvino", "bf16", "fp32"]
+Run = Callable[..., Tensor]
+
+
+def choose(device: torch.device) -> Backend:
+    """The quickest back end for networks on `device`."""
+    if device.type == "cuda":
+        return "cuda"
+    if not _multiplies_bf16():
+        return "fp32"
+    return "openvino" if util.find_spec("openvino") else "bf16"
+
+
+@cache
+def _multiplies_bf16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def ready(network: nn.Module, device: torch.device, backend: Backend | None = None) -> Run:
+    """A network made ready to run on one back end: tensors in (on any device), one float32 tensor out, on `device`.
+
+    Args:
+        network: maps tensors (B, C, H, W) to one tensor.
+        device: where the result is wanted.
+        backend: one of `Backend`; the quickest there is where None.
+    """
+    backend = backend or choose(device)
+    network = network.eval().requires_grad_(False)
+    if backend == "openvino":
+        return _OpenVino(network)
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    half = backend in ("cuda", "bf16")
+
+    def run(*planes: Tensor) -> Tensor:
+        autocast = torch.autocast(device.type, dtype=torch.bfloat16) if half else contextlib.nullcontext()
+        with torch.inference_mode(), autocast:
+            result: Tensor = network(*(plane.to(device, memory_format=torch.channels_last) for plane in planes))
+        return result.float()
+
+    return run
+
+
+class _OpenVino:
+    """A network compiled for each size of input it meets (tiles: one size)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
+
+    def __call__(self, *planes: Tensor) -> Tensor:
+        planes = tuple(plane.detach().float().cpu().contiguous() for plane in planes)
+        sizes = tuple(tuple(plane.shape) for plane in planes)
+        if sizes not in self.compiled:
+            self.compiled[sizes] = self._compile(planes)
+        result = self.compiled[sizes]([plane.numpy() for plane in planes])[0]
+        return torch.from_numpy(result).float().clone()
+
+    def _compile(self, planes: tuple[Tensor, ...]) -> Any:
+        import openvino
+
+        with torch.no_grad():
+            model = openvino.convert_model(self.network, example_input=planes, input=[plane.shape for plane in planes])
+        hints = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+        if _multiplies_bf16():
+            hints["INFERENCE_PRECISION_HINT"] = "bf16"
+        return openvino.Core().compile_model(model, "CPU", hints)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A piece of a picture: rows [top, top + height), columns [left, left + width)."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, plane: Tensor) -> Tensor:
+        return plane[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+def grid(height: int, width: int, tile: int, overlap: int, multiple: int = 1) -> list[Tile]:
+    """Tiles of one size that cover a picture, neighbors overlapping by `overlap` pixels or more.
+
+    All sizes are multiples of `multiple`, and so are the places of the tiles: a network that changes size inside would
+    otherwise answer differently from tile to tile.
+    """
+    rows, columns = (_starts(length, tile, overlap, multiple) for length in (height, width))
+    return [Tile(top, left, min(tile, height), min(tile, width)) for top in rows for left in columns]
+
+
+def _starts(length: int, tile: int, overlap: int, multiple: int) -> list[int]:
+    if length <= tile:
+        return [0]
+    # Rounding a place down may take up to `multiple` pixels from an overlap.
+    count = -(-(length - overlap) // (tile - overlap - multiple + 1))
+    return [i * (length - tile) // (count - 1) // multiple * multiple for i in range(count)]
+
+
+def feather(tile: Tile, height: int, width: int, overlap: int) -> Tensor:
+    """Weights (h, w) of a tile's result: 1 inside; across an overlap from nothing near its own edge to 1, linearly.
+
+    The outer quarter of the overlap counts for nothing: there the network missed what lies beyond.
+    """
+    return torch.outer(
+        _ramp(tile.height, overlap, tile.top > 0, tile.top + tile.height < height),
+        _ramp(tile.width, overlap, tile.left > 0, tile.left + tile.width < width),
+    )
+
+
+def _ramp(length: int, overlap: int, before: bool, after: bool) -> Tensor:
+    rise = ((torch.arange(length, dtype=torch.float32) + 0.5) / overlap - 0.25).mul(2).clamp(1e-4, 1)
+    weight = torch.ones(length)
+    if before:
+        weight = weight * rise
+    if after:
+        weight = weight * rise.flip(0)
+    return weight
+
+
+def padded(planes: Sequence[Tensor], multiple: int) -> list[Tensor]:
+    """Planes (B, C, H, W) grown at the bottom and right to multiples, by mirroring where there is enough to mirror."""
+    height, width = planes[0].shape[-2:]
+    down, right = -height % multiple, -width % multiple
+    if not (down or right):
+        return list(planes)
+    mode = "reflect" if down < height and right < width else "replicate"
+    return [F.pad(plane, (0, right, 0, down), mode=mode) for plane in planes]
+
+
+def tiled(run: Run, planes: Sequence[Tensor], *, multiple: int = 8, tile: int = 768, overlap: int = 64) -> Tensor:
+    """Runs a network over pictures of any size.
+
+    Args:
+        run: from `ready`, or any function of such planes whose result has the size of its input.
+        planes: (B, C, H, W) each, one height and width.
+        multiple: what height and width must be multiples of for the network.
+        tile: pictures longer or wider than this are cut into tiles of this size (a multiple of `multiple`).
+        overlap: pixels shared by neighboring tiles, over which one fades into the other.
+    """
+    before = planes[0].shape[-2:]
+    planes = padded(planes, multiple)
+    height, width = planes[0].shape[-2:]
+    if height <= tile and width <= tile:
+        return run(*planes)[..., : before[0], : before[1]]
+    total: Tensor | None = None
+    weight = torch.zeros(height, width)
+    for piece in grid(height, width, tile, overlap, multiple):
+        made = run(*(piece.cut(plane) for plane in planes)).cpu()
+        if total is None:
+            total = torch.zeros(*made.shape[:-2], height, width)
+        share = feather(piece, height, width, overlap)
+        piece.cut(total).add_(made * share)
+        piece.cut(weight).add_(share)
+    if total is None:
+        raise ValueError(f"a picture of {width}x{height} has no pixels")
+    return (total / weight).to(planes[0].device)[..., : before[0], : before[1]]

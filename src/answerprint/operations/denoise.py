@@ -1,0 +1,272 @@
+"""Takes noise out of footage with a temporal network that is told how strong the noise is in every pixel.
+
+Analysis measures the noise of a shot: its level per channel and luma band, how far it reaches, and the share of
+impulses (salt and pepper, dropouts). Rendering mends impulses, lays out the noise level of every pixel, and runs the
+network of nets/denoise.py. The measurement takes the flattest blocks of a picture (Lee and Hoppel 1989; per luma band
+as in Liu et al. 2008); the network's sources are named there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import stats
+from torch import Tensor
+from torch.nn import functional as F
+
+from answerprint.errors import SettingsError
+from answerprint.frame import Frame, Shot
+from answerprint.imgproc import impulse
+from answerprint.nets import denoise as nets
+from answerprint.nets import engine
+from answerprint.settings import Settings
+from answerprint.train import degrade
+
+BLOCK = 16
+BANDS = (0.125, 0.375, 0.625, 0.875)
+CLEAN = 0.002  # below half a code value of 8 bits there is nothing that a master would show
+FEWEST_IMPULSES = 0.0005
+MANY_IMPULSES = 0.1  # from here on they touch each other
+WHITE = 0.1  # correlation with the pixel beside it below which noise counts as white
+LUMA = torch.tensor([0.2126, 0.7152, 0.0722])
+
+
+class Params(Settings):
+    """How much of the noise goes."""
+
+    strength: float = Field(1.0, ge=0, le=2, description="1 takes out what was measured, 0 nothing; 2 assumes twice.")
+    luma: float = Field(1.0, ge=0, le=1, description="Share of the luma noise that is taken out.")
+    chroma: float = Field(1.0, ge=0, le=1, description="Share of the color noise that is taken out.")
+    keep_grain: float = Field(0.0, ge=0, le=1, description="Share of grain put back, of the measured level and reach.")
+    weights: Path | None = Field(None, description="Weights to use in place of those that ship.")
+
+
+class Findings(Settings):
+    """The noise of a shot."""
+
+    red: tuple[float, float, float, float] = Field(
+        (0, 0, 0, 0), description="Deviation of the noise in red where luma is about 1/8, 3/8, 5/8, 7/8."
+    )
+    green: tuple[float, float, float, float] = Field((0, 0, 0, 0), description="The same in green.")
+    blue: tuple[float, float, float, float] = Field((0, 0, 0, 0), description="The same in blue.")
+    reach: float = Field(0.0, ge=0, le=4, description="Pixels over which the noise hangs together; 0 is white noise.")
+    impulses: float = Field(0.0, ge=0, le=1, description="Share of pixels that are black or white impulses.")
+
+    @property
+    def levels(self) -> Tensor:
+        """(3, 4): channel, luma band."""
+        return torch.tensor([self.red, self.green, self.blue], dtype=torch.float32)
+
+
+def handles(params: Params) -> int:
+    """As many neighbors as have a say in a frame."""
+    return _network(params.weights).radius
+
+
+def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # noqa: ARG001 - the contract
+    """Measures the noise on pairs of frames spread through the shot."""
+    measured = [measure(*_pair(shot, position)) for position in shot.positions(5)]
+    levels = np.median([found.levels.numpy() for found in measured], axis=0)
+    red, green, blue = (tuple(round(float(level), 5) for level in channel) for channel in levels)
+    return Findings.of(
+        {
+            "red": red,
+            "green": green,
+            "blue": blue,
+            "reach": round(float(np.median([found.reach for found in measured])), 2),
+            "impulses": round(float(np.median([found.impulses for found in measured])), 5),
+        }
+    )
+
+
+def run(frames: Iterator[Frame], params: Params, findings: Findings | None, device: torch.device) -> Iterator[Frame]:
+    """Each frame without its noise; footage that was clean is left as it is."""
+    if findings is None:
+        raise SettingsError("denoise needs Findings: analyze the shot first")
+    if params.strength == 0 or (float(findings.levels.max()) < CLEAN and findings.impulses < FEWEST_IMPULSES):
+        yield from frames
+        return
+    streamed = nets.Streamed(_network(params.weights), device)
+    held: list[Frame] = []
+
+    def noted() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for frame in frames:
+            held.append(frame)
+            yield _told(frame.pixels, params, findings)
+
+    for clean in streamed.frames(noted()):
+        frame = held.pop(0)
+        pixels = clean[0, :, : frame.height, : frame.width].cpu()
+        yield frame.with_pixels(_finished(frame, pixels, params, findings))
+
+
+def measure(picture: Tensor, following: Tensor | None = None) -> Findings:
+    """The noise of one picture.
+
+    Args:
+        picture: (3, H, W).
+        following: the next picture of the shot: what is the same in both is no noise but texture.
+    """
+    other = _roughly(impulse.mend(picture, _impulses(picture, 0.0, 1)))
+    hit = _impulses(picture, other, 0)
+    if (density := float(hit.any(0).float().mean())) > MANY_IMPULSES / 2:
+        hit = _impulses(picture, other, 1)
+        density = float(hit.any(0).float().mean())
+    mended = impulse.mend(picture, hit) if density >= FEWEST_IMPULSES else picture
+    blocks = _blocks(mended)
+    if blocks is None:
+        return Findings(impulses=density)
+    total, fine, beside = _variances(blocks)
+    if following is not None and following.shape == picture.shape:
+        moving = _blocks(following - mended)
+        if moving is not None:
+            # In a block that stands still the difference of two frames holds the noise twice, and no texture.
+            # A coder repeats blocks: there the difference says nothing, and the finest band is believed.
+            total = np.minimum(total, np.maximum(_variances(moving)[0] / 2, fine))
+    luma = np.asarray((blocks.mean(axis=-1) * LUMA.numpy()[:, None]).sum(axis=0))
+    # Noise that is cut off at black or white looks weaker than it is: such blocks count only where there are no others.
+    cut_off = (np.abs(blocks) < 0.003) | (np.abs(blocks - 1) < 0.003)
+    whole = cut_off.mean(axis=(0, 2)) < 0.03
+    if whole.mean() > 0.05:
+        total, fine, beside, luma = total[:, whole], fine[:, whole], beside[:, whole], luma[whole]
+    levels, rho = _by_band(total, fine, beside, luma)
+    red, green, blue = (tuple(float(level) for level in channel) for channel in levels)
+    return Findings(red=red, green=green, blue=blue, reach=_reach(rho), impulses=density)
+
+
+def _roughly(picture: Tensor) -> float:
+    """Noise level by the median of the finest diagonal band (Donoho and Johnstone 1994), which impulses hardly move."""
+    height, width = (length // 2 * 2 for length in picture.shape[-2:])
+    cut = picture[:, :height, :width]
+    if not cut.numel():
+        return 0.0
+    diagonal = (cut[:, ::2, ::2] - cut[:, 1::2, ::2] - cut[:, ::2, 1::2] + cut[:, 1::2, 1::2]) / 2
+    return float(diagonal.abs().median()) / 0.6745
+
+
+def _impulses(picture: Tensor, sigma: float, density: float) -> Tensor:
+    """Where they are; where many are expected, they touch each other, and lines must take the risk."""
+    return impulse.find(picture, sigma, 4 if density > MANY_IMPULSES else 2)
+
+
+def _by_band(
+    total: NDArray[np.float64], fine: NDArray[np.float64], beside: NDArray[np.float64], luma: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """Deviation (3, 4) of the noise per channel and luma band, and its correlation with the pixel beside it."""
+    levels, seen, correlations = [], [], []
+    for center in BANDS:
+        off = np.abs(np.clip(luma, 0, 1) - center)
+        # Sensor noise changes with the light: the flattest blocks of a wide band are its darkest.
+        inside = off <= (0.06 if (off <= 0.06).sum() >= 60 else 0.125)
+        count = int(inside.sum())
+        if count < 40:
+            continue
+        kept = np.argsort(total[:, inside].sum(axis=0))[: max(count // 20, 4)]
+        share = len(kept) / count
+        # The flattest blocks are also those where chance made the noise small: by how much, a chi-squared law says.
+        freedom = BLOCK * BLOCK - 3
+        low = stats.chi2.ppf(share, 3 * freedom)
+        expected = stats.chi2.cdf(low, 3 * freedom + 2) / share
+        rho = float(np.clip(beside[:, inside][:, kept].sum() / max(total[:, inside][:, kept].sum(), 1e-12), 0, 1))
+        correlations.append(rho)
+        level = total[:, inside][:, kept].mean(axis=1)
+        if rho < WHITE:
+            level = np.minimum(level, fine[:, inside][:, kept].mean(axis=1))
+        levels.append(np.sqrt(level / expected))
+        seen.append(float(luma[inside][kept].mean()))
+    if not seen:
+        return np.zeros((3, len(BANDS))), 0.0
+    order = np.argsort(seen)
+    known, at = np.stack(levels, axis=1)[:, order], np.asarray(seen)[order]
+    return np.stack([np.interp(BANDS, at, channel) for channel in known]), float(np.median(correlations))
+
+
+def _reach(rho: float) -> float:
+    """Width of the Gaussian whose blur gives white noise this correlation one pixel away: exp(-1 / (4 w^2))."""
+    if rho < WHITE:
+        return 0.0
+    return float(np.clip(np.sqrt(-1 / (4 * np.log(min(rho, 0.98)))), 0, 4))
+
+
+def _blocks(picture: Tensor) -> NDArray[np.float64] | None:
+    """Blocks (3, n, 256) of a picture; None where there are too few to say anything."""
+    height, width = (length // BLOCK * BLOCK for length in picture.shape[-2:])
+    if height * width < 24 * BLOCK * BLOCK:
+        return None
+    cut = picture[:, :height, :width].double().cpu()
+    tiles = cut.reshape(3, height // BLOCK, BLOCK, width // BLOCK, BLOCK).permute(0, 1, 3, 2, 4)
+    return np.asarray(tiles.reshape(3, -1, BLOCK**2).numpy())
+
+
+def _variances(
+    blocks: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of each block (3, n): variance around its plane, that of the finest diagonal band, covariance one pixel aside."""
+    axis = (np.arange(BLOCK) - (BLOCK - 1) / 2) / BLOCK
+    tiles = blocks.reshape(*blocks.shape[:2], BLOCK, BLOCK)
+    flat = tiles - tiles.mean(axis=(2, 3), keepdims=True)
+    norm = (axis**2).sum() * BLOCK
+    for slope in (axis[None, :], axis[:, None]):
+        flat = flat - (flat * slope).sum(axis=(2, 3), keepdims=True) / norm * slope
+    total = (flat**2).sum(axis=(2, 3)) / (BLOCK * BLOCK - 3)
+    diagonal = (tiles[..., ::2, ::2] - tiles[..., 1::2, ::2] - tiles[..., ::2, 1::2] + tiles[..., 1::2, 1::2]) / 2
+    sideways = (flat[..., :, 1:] * flat[..., :, :-1]).mean(axis=(2, 3))
+    below = (flat[..., 1:, :] * flat[..., :-1, :]).mean(axis=(2, 3))
+    return total, (diagonal**2).mean(axis=(2, 3)), (sideways + below) / 2
+
+
+def _pair(shot: Shot, position: int) -> tuple[Tensor, Tensor | None]:
+    frames = list(shot.frames(position, position + 2))
+    return frames[0].pixels, frames[1].pixels if len(frames) > 1 else None
+
+
+@lru_cache(maxsize=4)
+def _network(path: Path | None) -> nets.Denoiser:
+    return nets.load(path)
+
+
+def _told(pixels: Tensor, params: Params, findings: Findings) -> tuple[Tensor, Tensor, Tensor]:
+    """The picture with impulses mended, the noise level of every pixel, and its reach; padded, one in a batch."""
+    scale = max(params.strength, 1.0)
+    hit = torch.zeros_like(pixels, dtype=torch.bool)
+    if findings.impulses >= FEWEST_IMPULSES:
+        hit = _impulses(pixels, float(findings.levels.mean()), findings.impulses)
+    mended = impulse.mend(pixels, hit)
+    sigma = torch.where(hit, 1.0, level_map(mended, findings) * scale)
+    reach = torch.full_like(pixels[:1], findings.reach / 4)
+    mended, sigma, reach = engine.padded([mended[None], sigma[None], reach[None]], nets.Denoiser.multiple)
+    return mended, sigma, reach
+
+
+def level_map(picture: Tensor, findings: Findings) -> Tensor:
+    """Standard deviation of the noise at every pixel, (3, H, W): the bands' levels at its smoothed luma."""
+    luma = (picture * LUMA.view(3, 1, 1).to(picture.device)).sum(dim=0)
+    smooth = F.avg_pool2d(luma[None, None], 5, 1, 2, count_include_pad=False)[0, 0].clamp(BANDS[0], BANDS[-1])
+    place = (smooth - BANDS[0]) / (BANDS[1] - BANDS[0])
+    below = place.floor().clamp(max=len(BANDS) - 2).long()
+    share = place - below
+    levels = findings.levels.to(picture.device)
+    return levels[:, below] * (1 - share) + levels[:, below + 1] * share
+
+
+def _finished(frame: Frame, clean: Tensor, params: Params, findings: Findings) -> Tensor:
+    """What was asked for of luma and color noise taken out, grain put back; inside the matte where there is one."""
+    change = clean - frame.pixels
+    luma = (change * LUMA.view(3, 1, 1)).sum(dim=0, keepdim=True)
+    change = min(params.strength, 1.0) * (params.luma * luma + params.chroma * (change - luma))
+    if params.keep_grain:
+        change = change + params.keep_grain * _grain(frame, clean, findings)
+    return frame.pixels + (change if frame.matte is None else change * frame.matte)
+
+
+def _grain(frame: Frame, clean: Tensor, findings: Findings) -> Tensor:
+    """Gray grain of the measured level and reach, drawn from the frame's time: the same however the shot is cut up."""
+    rng = np.random.default_rng([abs(frame.time.numerator), frame.time.denominator])
+    level = (level_map(clean, findings) * LUMA.view(3, 1, 1)).sum(dim=0, keepdim=True)
+    return degrade.correlated((1, frame.height, frame.width), findings.reach, rng) * level

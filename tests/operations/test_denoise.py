@@ -1,0 +1,205 @@
+"""Denoise: the noise is measured right, taken out, and nothing else is."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from answerprint.errors import SettingsError, WeightsError
+from answerprint.frame import Frame, Shot
+from answerprint.imgproc import impulse
+from answerprint.operations import denoise
+from answerprint.train import degrade
+
+CPU = torch.device("cpu")
+PHOTOS = Path(__file__).parents[3] / "shared/data/train/photos/bsds"
+
+
+def scene(height=160, width=208):
+    """Smooth shading, a colored edge and fine stripes: flat blocks and detail, as pictures have them."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
+    picture = torch.stack([0.2 + 0.6 * x, 0.3 + 0.4 * y, 0.7 - 0.3 * x])
+    picture[:, height // 2 :, width // 2 :] = torch.tensor([0.7, 0.3, 0.2]).view(3, 1, 1)
+    picture[:, : height // 4, : width // 4] += 0.1 * torch.sin(40 * x + 90 * y)[: height // 4, : width // 4]
+    return picture
+
+
+def photographs(count=3):
+    if not PHOTOS.exists():
+        pytest.skip(f"{PHOTOS} is not here")
+    for path in sorted(PHOTOS.glob("*.jpg"))[::19][:count]:
+        code = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
+        yield torch.from_numpy(code).permute(2, 0, 1).float()[:, :224, :288] / 255
+
+
+def frames_of(pictures):
+    return [Frame(picture, Fraction(t, 25)) for t, picture in enumerate(pictures)]
+
+
+def as_shot(frames):
+    return Shot("001", len(frames), Fraction(25), lambda start, stop: iter(frames[start:stop]))
+
+
+def noisy(picture, sigma, count=2, seed=1):
+    rng = np.random.default_rng(seed)
+    return frames_of([degrade.gaussian(picture, sigma, rng) for _ in range(count)])
+
+
+def work(frames, findings=None, **params):
+    settings = denoise.Params.of(params)
+    findings = findings or denoise.analyze(as_shot(frames), settings, CPU)
+    return [frame.pixels for frame in denoise.run(iter(frames), settings, findings, CPU)]
+
+
+def psnr(a, b):
+    return float(-10 * (a - b).square().mean().log10())
+
+
+@pytest.mark.parametrize("sigma", [5 / 255, 15 / 255, 50 / 255])
+def test_white_noise_is_measured_within_a_tenth(sigma):
+    found = denoise.analyze(as_shot(noisy(scene(), sigma)), denoise.Params(), CPU)
+    assert found.levels.mean().item() == pytest.approx(sigma, rel=0.1)
+    assert found.reach == 0 and found.impulses < 0.002
+
+
+def test_each_channel_and_luma_band_has_its_own_level():
+    ramp = torch.linspace(0.05, 0.95, 320).expand(3, 160, 320)
+    rng = np.random.default_rng(1)
+    sensor = degrade.poisson_gaussian(ramp, 0.01, 0.005, rng)[0]
+    found = denoise.measure(sensor)
+    expected = [(0.01 * luma + 0.005**2) ** 0.5 for luma in denoise.BANDS]
+    for channel in (found.red, found.green, found.blue):
+        assert channel == pytest.approx(expected, rel=0.15)
+    blue = denoise.measure(degrade.gaussian(ramp, torch.tensor([0.01, 0.02, 0.06]).view(3, 1, 1), rng))
+    assert [float(np.mean(c)) for c in (blue.red, blue.green, blue.blue)] == pytest.approx([0.01, 0.02, 0.06], rel=0.15)
+
+
+@pytest.mark.parametrize("reach", [0.6, 1.0])
+def test_grain_is_known_by_its_reach(reach):
+    grainy = scene() + 0.05 * degrade.correlated((3, 160, 208), reach, np.random.default_rng(2))
+    found = denoise.measure(grainy)
+    assert found.reach == pytest.approx(reach, rel=0.25)
+    assert float(found.levels.mean()) == pytest.approx(0.05, rel=0.15)
+
+
+def test_texture_that_stands_still_is_no_noise():
+    for photo in photographs():
+        alone, pair = denoise.measure(photo), denoise.measure(photo, photo)
+        assert float(pair.levels.mean()) <= float(alone.levels.mean())
+        assert float(denoise.measure(*(f.pixels for f in noisy(photo, 0.1))).levels.mean()) == pytest.approx(
+            0.1, rel=0.1
+        )
+
+
+@pytest.mark.parametrize("density", [0.01, 0.05])
+def test_impulses_are_counted_and_mended(density):
+    picture = scene()
+    hit_picture, hit = degrade.salt_and_pepper(picture, density, np.random.default_rng(1))
+    frames = frames_of([hit_picture, degrade.salt_and_pepper(picture, density, np.random.default_rng(2))[0]])
+    found = denoise.analyze(as_shot(frames), denoise.Params(), CPU)
+    assert found.impulses == pytest.approx(density, rel=0.25)
+    (done, _) = work(frames)
+    assert psnr(done, picture) > 33 > psnr(hit_picture, picture) + 5
+    untouched = ~hit.expand_as(picture)
+    assert float((done - picture)[untouched].abs().mean()) < 0.01
+
+
+def test_highlights_and_thin_lines_are_no_impulses():
+    picture = torch.full((3, 60, 60), 0.1)
+    picture[:, 30, :] = 1.0  # a line of one pixel
+    picture[:, 10:12, 10:12] = 1.0  # a glint of four
+    assert not bool(impulse.find(picture).any())
+    picture[:, 45, 45] = 1.0
+    assert impulse.find(picture).nonzero()[:, 1:].unique(dim=0).tolist() == [[45, 45]]
+
+
+@pytest.mark.parametrize(("sigma", "gain"), [(15, 5.0), (25, 6.5), (50, 8.5)])
+def test_photographs_get_much_better_than_they_came_and_than_classical_filters(sigma, gain):
+    gains, ahead = [], []
+    for photo in photographs():
+        frames = noisy(photo, sigma / 255, count=1)
+        (done,) = work(frames)
+        gains.append(psnr(done.clamp(0, 1), photo) - psnr(frames[0].pixels, photo))
+        code = np.ascontiguousarray((frames[0].pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+        means = cv2.fastNlMeansDenoisingColored(code, None, 0.6 * sigma, 0.6 * sigma, 7, 21)
+        ahead.append(psnr(done.clamp(0, 1), photo) - psnr(torch.from_numpy(means).permute(2, 0, 1) / 255, photo))
+    assert np.mean(gains) > gain
+    assert np.mean(ahead) > 1.5
+
+
+def test_clean_footage_stays_as_it_is():
+    pictures = [scene().roll(2 * t, dims=-1) for t in range(3)]
+    for before, after in zip(pictures, work(frames_of(pictures)), strict=True):
+        assert float((before - after).abs().mean()) < 1 / 255
+    faint = noisy(scene(), 0.0015, count=3)
+    for before, after in zip(faint, work(faint), strict=True):
+        assert float((before.pixels - after).abs().mean()) < 1 / 255
+
+
+def test_footage_without_noise_is_not_even_touched():
+    frames = frames_of([scene()])
+    assert torch.equal(work(frames, denoise.Findings())[0], frames[0].pixels)
+
+
+def test_strength_luma_and_chroma_say_how_much_goes():
+    frames = noisy(scene(), 0.08, count=1)
+    before = frames[0].pixels
+    full, half = work(frames)[0], work(frames, strength=0.5)[0]
+    assert torch.allclose(half - before, (full - before) / 2, atol=1e-5)
+    assert torch.equal(work(frames, strength=0)[0], before)
+    weights = denoise.LUMA.view(3, 1, 1)
+    colors_only = work(frames, luma=0)[0] - before
+    assert float((colors_only * weights).sum(0).abs().max()) < 1e-5 < float(colors_only.abs().mean())
+    light_only = work(frames, chroma=0)[0] - before
+    assert torch.allclose(light_only[0], light_only[2], atol=1e-6)
+
+
+def test_kept_grain_has_the_measured_level_and_moves():
+    frames = frames_of(
+        [
+            torch.full((3, 128, 160), 0.5) + noise
+            for noise in (0.05 * degrade.normal(np.random.default_rng(seed), (3, 128, 160)) for seed in (1, 2))
+        ]
+    )
+    clean, grainy = work(frames), work(frames, keep_grain=1.0)
+    back = [a - b for a, b in zip(grainy, clean, strict=True)]
+    assert float(back[0].std()) == pytest.approx(0.05, rel=0.15)
+    assert torch.allclose(back[0][0], back[0][2], atol=1e-6)
+    assert float((back[0] - back[1]).abs().mean()) > 0.02
+    again = work(frames, keep_grain=1.0)
+    assert torch.equal(again[0], grainy[0])
+
+
+def test_a_matte_keeps_the_rest():
+    picture = noisy(scene(), 0.1, count=1)[0].pixels
+    matte = torch.zeros(1, 160, 208)
+    matte[:, 40:80, 40:120] = 1
+    (done,) = work([Frame(picture, Fraction(0), matte=matte)])
+    outside = (matte == 0).expand_as(picture)
+    assert torch.equal(done[outside], picture[outside])
+    assert float((done - picture)[:, 50:70, 50:110].abs().mean()) > 0.02
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 30), (33, 50)])
+def test_pictures_of_any_size_come_back_as_large(size):
+    frames = frames_of([torch.rand(3, *size)])
+    level = (0.1, 0.1, 0.1, 0.1)
+    (done,) = work(frames, denoise.Findings(red=level, green=level, blue=level))
+    assert done.shape == (3, *size) and bool(torch.isfinite(done).all())
+
+
+def test_super_whites_survive():
+    picture = scene() + 0.25
+    (done,) = work(frames_of([degrade.gaussian(picture, 0.02, np.random.default_rng(1))]))
+    assert float((done - picture).abs().mean()) < 0.01
+
+
+def test_rendering_without_findings_and_strange_weights_are_refused(tmp_path):
+    frames = frames_of([scene()])
+    with pytest.raises(SettingsError, match="analyze"):
+        list(denoise.run(iter(frames), denoise.Params(), None, CPU))
+    with pytest.raises(WeightsError, match="no such weights"):
+        work(noisy(scene(), 0.1), weights=str(tmp_path / "none.safetensors"))
