@@ -92,7 +92,7 @@ def matched_error(first: Tensor, second: Tensor, count: int = 384, seed: int = 0
 
 
 def structure(first: Tensor, second: Tensor) -> Tensor:
-    """SSIM of planes (N, 1, H, W) (Wang, Bovik, Sheikh and Simoncelli 2004), as `metrics.quality.ssim` but with gradients.
+    """SSIM of planes (N, 1, H, W) (Wang, Bovik, Sheikh and Simoncelli 2004), with gradients.
 
     Planes shorter than 11 pixels are compared by one window that holds them whole.
     """

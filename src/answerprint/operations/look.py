@@ -14,9 +14,9 @@ distance to the reference's colors in CIELAB is made small, while as much struct
 global transfer of Reinhard et al. (2001) keeps. `network` takes the parameters from the paper's network and tunes that
 network by the paper's losses; `off` takes them from the network as it is.
 
-The order of work is fixed: temperature, brightness, slope, offset, power, saturation, contrast, gamma, hue, curves, LUT,
-sharpness. A shot whose color drifts gets keys: parameters at several times, interpolated smoothly. Sharpness looks at
-neighboring pixels: no LUT can hold it. The grade works in the footage's own display encoding.
+The order of work is fixed: temperature, brightness, slope, offset, power, saturation, contrast, gamma, hue, curves,
+LUT, sharpness. A shot whose color drifts gets keys: parameters at several times, interpolated smoothly. Sharpness looks
+at neighboring pixels: no LUT can hold it. The grade works in the footage's own display encoding.
 """
 
 from __future__ import annotations
@@ -152,6 +152,7 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
     candidates = shot.sample(3 * params.frames)
     chosen = _representative(candidates, params)
     drift, steady = _drift(candidates, params)
+    wanted: _Still | _Pairs
     if params.fit is not None:
         wanted = _Pairs.read(params.fit, params)
     elif params.reference is not None:
@@ -163,7 +164,10 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
         notes.append("the shot is a single tone and is left as it is: it has no light and shade to grade")
         return _neutral(chosen, wanted.digest, notes)
     whole = wanted.objective(chosen, shot)
-    fitted = fit.fit(whole, plan, say=say)
+    if params.tune == "parameters":
+        fitted, sharpness = fit.fit(whole, plan, say=say), 0.0
+    else:
+        fitted, sharpness = _by_network(whole, params, chosen, wanted, device, say)
     times, keyed = [float(chosen[0].time)], [fitted]
     count = params.keys or (_keys(drift) if steady else 1)
     count = min(count, shot.length)
@@ -173,7 +177,7 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
         times = [float(frame.time) for frame in ends]
         keyed = [fit.fit(wanted.objective([frame], shot), plan, near=fitted) for frame in ends]
         notes.append(f"{count} keys: the color of the shot moves by {drift:.0f} CIELAB units")
-    return _findings(fitted, keyed, times, chosen, whole, drift, wanted.digest, notes)
+    return _findings(fitted, keyed, times, sharpness, chosen, whole, drift, wanted.digest, notes)
 
 
 def run(frames: Iterator[Frame], params: Params, findings: Findings, device: torch.device) -> Iterator[Frame]:
@@ -333,6 +337,7 @@ class _Still:
     """The colors of a reference."""
 
     lab: Tensor
+    picture: Tensor
     digest: str
     note: str
     params: Params
@@ -354,7 +359,7 @@ class _Still:
             note = "the reference is a single tone: its color is used, its lightness is not"
         elif float(lab[:, 1:].abs().max()) < 1:
             note = "the reference has no color: the shot will have none"
-        return cls(lab, digest, note, params)
+        return cls(lab, _resized_to(seen[0], _SEEN), digest, note, params)
 
     def objective(self, frames: Sequence[Frame], shot: Shot) -> fit.Objective:
         del shot
@@ -419,6 +424,7 @@ _WANTED = 8192  # colors of the reference
 _DRAWN = 3072  # colors of the shot
 _STRUCTURE = 30_000  # pixels that structure is compared on, of all frames together
 _PAIR = 10_000  # pixels of one of a pair: few, so that a pixel of misregistration does not matter
+_SEEN = 256 * 256  # pixels that the network sees of a picture, as in the paper
 _FLAT = 0.5  # deviation of lightness under which a picture is a single tone
 _SAME_SCENE = 0.5
 
@@ -453,10 +459,14 @@ def _colors(frames: Sequence[Frame], params: Params) -> Tensor:
 
 def _small(frames: Sequence[Frame], pixels: int) -> list[Tensor]:
     """Frames of at most `pixels` pixels each, of one shape, not-a-number as black."""
-    height, width = frames[0].height, frames[0].width
-    scale = min(1.0, (pixels / (height * width)) ** 0.5)
-    shape = (3, max(1, round(height * scale)), max(1, round(width * scale)))
+    shape = _resized_to(frames[0].pixels, pixels).shape
     return [_resized(frame.pixels, shape) for frame in frames]
+
+
+def _resized_to(picture: Tensor, pixels: int) -> Tensor:
+    height, width = picture.shape[1:]
+    scale = min(1.0, (pixels / (height * width)) ** 0.5)
+    return _resized(picture, (3, max(1, round(height * scale)), max(1, round(width * scale))))
 
 
 def _resized(pixels: Tensor, shape: Sequence[int]) -> Tensor:
@@ -467,7 +477,7 @@ def _resized(pixels: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def _alike(first: Frame, second: Frame) -> float:
-    """How far edges stand in the same places, 0..1, whatever the grade: correlation of the strengths of luma's edges."""
+    """How far edges stand in the same places, 0..1, whatever the grade: correlation of how strong luma's edges are."""
     small = _small([first], _PAIR)[0]
     planes = [spaces.luma(small)[0], spaces.luma(_resized(second.pixels, small.shape))[0]]
     edges = []
@@ -539,13 +549,56 @@ def _plan(params: Params) -> fit.Plan:
     stages = [(label, names) for label, names in stages if names]
     if not stages and not params.lut:
         raise SettingsError("hold: every parameter is held neutral, so there is no look left to fit; release one")
+    if params.lut and params.tune != "parameters":
+        raise SettingsError(f"lut is fitted by tune parameters; tune {params.tune} takes everything from the network")
     return fit.Plan(tuple(stages), params.iterations, params.lut_size if params.lut else 0)
+
+
+def _by_network(
+    objective: fit.Objective,
+    params: Params,
+    chosen: Sequence[Frame],
+    wanted: _Still | _Pairs,
+    device: torch.device,
+    say: Callable[[str], None] | None,
+) -> tuple[fit.Fitted, float]:
+    """The grade that the network gives, tuned on this shot or not, and its sharpness.
+
+    Raises:
+        WeightsError: the network's weights are missing.
+    """
+    from answerprint.nets import look as nets
+
+    if not isinstance(wanted, _Still):
+        raise SettingsError(
+            f"tune {params.tune}: the network takes a reference still; a graded clip needs tune parameters"
+        )
+    network, extended, taken = nets.load().to(device), params.method == "extended", 0
+    contents = [picture.clamp(0, 1).to(device) for picture in _small(chosen, _SEEN)]
+    reference = wanted.picture.clamp(0, 1).to(device)
+    if params.tune == "network":
+        taken = nets.tune(network, contents, reference, extended, params.iterations, seed=params.seed)
+    free = nets.predict(network, contents, reference, extended).cpu()
+    names, sharpness = (nets.EXTENDED, 0.0) if extended else (fit.SEVEN, float(torch.tanh(free[-1])))
+    bounded = fit.bounded(free if extended else free[:-1], names)
+    kept = {name: value for name, value in bounded.items() if not _held(name, params)}
+    stages = [("CDL", fit.CDL), ("curve", fit.CURVES if params.curve else ())] if extended else [("seven", fit.SEVEN)]
+    staged = [{name: kept[name] for name in stage if name in kept} for _, stage in stages]
+    fitted = fit.told(objective, [(label, values) for (label, _), values in zip(stages, staged, strict=True)], taken)
+    if say is not None:
+        say(f"network: {taken} iterations, distance {fitted.before:.2f} -> {fitted.after:.2f}")
+    return fitted, 0.0 if "sharpness" in params.hold else round(sharpness, 4)
+
+
+def _held(name: str, params: Params) -> bool:
+    return name in params.hold or (name in fit.CURVES and "curve" in params.hold)
 
 
 def _findings(
     fitted: fit.Fitted,
     keyed: Sequence[fit.Fitted],
     times: Sequence[float],
+    sharpness: float,
     chosen: Sequence[Frame],
     objective: fit.Objective,
     drift: float,
@@ -561,7 +614,7 @@ def _findings(
     return Findings(
         times=tuple(times),
         **values,
-        sharpness=(0.0,) * len(times),
+        sharpness=(sharpness,) * len(times),
         lut_size=0 if residual is None else residual.shape[0],
         lut=() if residual is None else tuple(round(number, 4) for number in residual.flatten().tolist()),
         shares=fitted.shares,

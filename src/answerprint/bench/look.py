@@ -1,0 +1,387 @@
+"""Looks against Reinhard, KNN and both combined: nearness to the reference, structure kept, steadiness, speed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from answerprint.color import lut, spaces, style
+from answerprint.errors import SettingsError
+from answerprint.frame import Frame, Shot
+from answerprint.media import reader
+from answerprint.metrics import quality
+from answerprint.metrics.tables import Bars, Table, at_least, at_most
+from answerprint.operations import look, match
+
+CPU = torch.device("cpu")
+_SIZES = {
+    "512": (512, 512), "HD": (1280, 720), "FHD": (1920, 1080), "QHD": (2560, 1440), "UHD": (3840, 2160),
+    "5K": (5120, 2880), "8K": (7680, 4320),
+}  # fmt: skip
+_QUICK = 6
+
+
+def run(data: Path | None, quick: bool) -> list[Table]:
+    """The tables of issue and paper: style and content, steadiness (tables 1 and 2), speed (table 3).
+
+    Args:
+        data: folder that holds `style/` and `video/`.
+        quick: fewer pairs, clips and sizes.
+
+    Raises:
+        SettingsError: no data folder, or nothing in it to compare.
+    """
+    if data is None or not (data / "style").is_dir():
+        raise SettingsError(
+            "bench look needs pictures: --data FOLDER with style/photo_contents, style/photo_looks, video"
+        )
+    return [styles(data, quick), *steadiness(data, quick), speed(quick)]
+
+
+# ---- nearness and structure
+
+
+@dataclass(frozen=True)
+class Score:
+    """One method on one pair."""
+
+    distance: float
+    structure: float
+    colorfulness: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """All methods on one pair."""
+
+    name: str
+    scores: dict[str, Score]
+    seconds: float
+    shares: dict[str, float]
+
+    @property
+    def won(self) -> bool:
+        """Whether the extended look is nearer than Reinhard at equal or higher SSIM."""
+        ours, theirs = self.scores["look (extended)"], self.scores["reinhard"]
+        return ours.distance < theirs.distance and ours.structure >= theirs.structure
+
+
+def pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """Contents and the looks of the same number."""
+    found = [
+        (content, folder / "photo_looks" / content.name) for content in sorted((folder / "photo_contents").iterdir())
+    ]
+    found = [pair for pair in found if pair[1].is_file()]
+    if not found:
+        raise SettingsError(f"{folder}: no pictures of the same name in photo_contents and photo_looks")
+    return found
+
+
+def compare(content: Path, reference: Path, methods: Sequence[str] = ("reinhard", "look (extended)")) -> Compared:
+    """Scores of methods on one pair of pictures."""
+    shot, wanted = _still(content), _pixels(reference)
+    source = shot.sample(1)[0].pixels
+    scores = {"none": _score(source, source, wanted)}
+    seconds, shares = 0.0, dict[str, float]()
+    for method in methods:
+        begun = time.perf_counter()
+        done, findings = graded(method, shot, reference)
+        if method == "look (extended)" and findings is not None:
+            seconds, shares = time.perf_counter() - begun, findings.shares
+        scores[method] = _score(done, source, wanted)
+    return Compared(content.stem, scores, seconds, shares)
+
+
+def graded(method: str, shot: Shot, reference: Path) -> tuple[Tensor, look.Findings | None]:
+    """The first frame of a shot by one method."""
+    transform, findings = _transform(method, shot, reference)
+    return transform(shot.sample(1)[0]).pixels, findings
+
+
+def _transform(method: str, shot: Shot, reference: Path) -> tuple[Callable[[Frame], Frame], look.Findings | None]:
+    if method == "none":
+        return lambda frame: frame, None
+    if method in ("reinhard", "knn", "combined"):
+        params = match.Params.of({"reference": reference, "method": method})
+        found = match.analyze(shot, params, CPU)
+        return lambda frame: next(match.run(iter([frame]), params, found, CPU)), None
+    kinds: dict[str, dict[str, Any]] = {
+        "look (7 parameters)": {"method": "ncst"},
+        "look (7, network)": {"method": "ncst", "tune": "off"},
+        "look (7, network tuned)": {"method": "ncst", "tune": "network"},
+        "look (extended)": {},
+        "look (extended, network)": {"tune": "off"},
+        "look + LUT": {"lut": True},
+    }
+    chosen = look.Params.of({"reference": reference, **kinds[method]})
+    findings = look.analyze(shot, chosen, CPU)
+    return lambda frame: next(look.run(iter([frame]), chosen, findings, CPU)), findings
+
+
+def styles(data: Path, quick: bool) -> Table:
+    """Sliced Wasserstein distance in CIELAB to the reference, SSIM of luma to the source, colorfulness."""
+    methods = ("reinhard", "knn", "combined", "look (7 parameters)", "look (extended)", "look + LUT")
+    chosen = pairs(data / "style")[: _QUICK if quick else None]
+    found = [compare(*pair, methods) for pair in chosen]
+    rows = []
+    for method in ("none", *methods):
+        scores = [entry.scores[method] for entry in found]
+        distance, structure, colors = (
+            float(np.mean([getattr(score, name) for score in scores]))
+            for name in ("distance", "structure", "colorfulness")
+        )
+        better = [
+            score.distance < entry.scores["reinhard"].distance and score.structure >= entry.scores["reinhard"].structure
+            for score, entry in zip(scores, found, strict=True)
+        ]
+        rows.append((method, distance, structure, colors, float(np.mean(better)) * 100))
+    won = float(np.mean([entry.won for entry in found])) * 100
+    slowest = max(entry.seconds for entry in found)
+    return Table(
+        f"style and content over {len(found)} pairs",
+        ("method", "distance to the look", "SSIM of luma", "colorfulness", "nearer than Reinhard at equal SSIM, %"),
+        rows,
+        notes=(
+            "distance: sliced Wasserstein (root mean square over 64 directions) in CIELAB, of delivered pixels",
+            *(f"{entry.name}: " + ", ".join(f"{k} {v:.0%}" for k, v in entry.shares.items()) for entry in found),
+        ),
+        targets=(
+            at_least("look (extended) nearer than Reinhard at equal or higher SSIM", won, 80, "% of pairs"),
+            at_most("slowest fit", slowest, 60, "s"),
+        ),
+        plots=(Bars("distance to the look", {row[0]: row[1] for row in rows}, ours=("look (extended)", "look + LUT")),),
+    )
+
+
+def _score(done: Tensor, source: Tensor, wanted: Tensor) -> Score:
+    delivered = done.clamp(0, 1)
+    ours, theirs = (style.to_lab(style.colors(p, 100_000, seed=1)) for p in (delivered, wanted))
+    return Score(
+        float(style.sliced_wasserstein(ours, theirs, seed=9)),
+        quality.ssim(spaces.luma(delivered), spaces.luma(source)),
+        quality.colorfulness(delivered),
+    )
+
+
+def _still(path: Path) -> Shot:
+    clip = reader.open(path)
+    return Shot(path.stem, 1, Fraction(25), clip.frames)
+
+
+def _pixels(path: Path) -> Tensor:
+    return next(iter(reader.open(path).frames(0, 1))).pixels
+
+
+# ---- steadiness
+
+
+def steadiness(data: Path, quick: bool) -> list[Table]:
+    """Warping error, 5 frames (table 2) and 35 frames (table 1) apart, beside the source's own times the contrast gain."""
+    clips = _clips(data / "video", 2 if quick else 5)
+    references = sorted((data / "style" / "photo_looks").iterdir())
+    methods = ("reinhard", "knn", "combined", "look (7 parameters)", "look (extended)", "look + LUT")
+    tables = []
+    for name, apart in (("short-term", 5), ("long-term", 35)):
+        rows: list[tuple[str | float | None, ...]] = []
+        ratios = []
+        for index, path in enumerate(clips):
+            reference = references[(7 * index + 3) % len(references)]
+            clip = reader.open(path)
+            shot = Shot(path.stem, len(clip), clip.info.rate, clip.frames)
+            flows = list(_flows(shot, apart, 2 if quick else 3))
+            if not flows:
+                continue
+            figures: list[float] = []
+            for method in ("none", *methods):
+                transform, _ = _transform(method, shot, reference)
+                error, contrast = _warping(flows, transform)
+                figures.append(error / contrast)
+            ratios.append(figures[5] / figures[0])
+            rows.append((path.stem, *figures))
+        if rows:
+            means = [float(np.mean([float(row[i] or 0) for row in rows])) for i in range(1, len(rows[0]))]
+            rows.append(("average", *means))
+        worst = max(ratios) if ratios else None
+        tables.append(
+            Table(
+                f"{name} consistency: warping error over contrast gain, every {apart}th frame",
+                ("clip", "none", *methods),
+                rows,
+                notes=(
+                    "mean absolute difference of R'G'B' to the other frame warped by DIS flow of the source, where "
+                    "flow forth and back agree; divided by the deviation of luma after over before",
+                ),
+                targets=(at_most("look (extended) over the source", worst, 1.02),),
+            )
+        )
+    return tables
+
+
+def _clips(folder: Path, count: int) -> list[Path]:
+    found = sorted(folder.glob("*.mp4"))
+    if not found:
+        raise SettingsError(f"{folder}: no .mp4 clips for the tables of consistency")
+    return found[:: max(1, len(found) // count)][:count]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    first: Frame
+    second: Frame
+    flow: np.ndarray[Any, np.dtype[np.float32]]
+    seen: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def _flows(shot: Shot, apart: int, count: int) -> Iterator[_Pair]:
+    """Pairs of frames `apart` frames from each other, with flow and where it can be trusted."""
+    for i in range(count):
+        start = i * (shot.length - apart - 1) // max(count - 1, 1)
+        if start < 0 or start + apart >= shot.length:
+            return
+        first, second = (next(iter(shot.frames(p, p + 1))) for p in (start, start + apart))
+        forth, back = _flow(first, second), _flow(second, first)
+        returned = forth + _warped(back, forth)
+        seen = np.square(returned).sum(2) < 0.01 * (np.square(forth).sum(2) + np.square(back).sum(2)) + 0.5
+        yield _Pair(first, second, forth, seen)
+
+
+def _flow(first: Frame, second: Frame) -> np.ndarray[Any, np.dtype[np.float32]]:
+    planes = [(spaces.luma(f.pixels)[0].clamp(0, 1) * 255).byte().numpy() for f in (first, second)]
+    flow: np.ndarray[Any, np.dtype[np.float32]] = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(
+        planes[0],
+        planes[1],
+        None,  # type: ignore[call-overload]
+    )
+    return flow
+
+
+def _warped(image: np.ndarray[Any, Any], flow: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, Any]:
+    y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
+    result: np.ndarray[Any, Any] = cv2.remap(
+        image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return result
+
+
+def _warping(flows: Sequence[_Pair], transform: Callable[[Frame], Frame]) -> tuple[float, float]:
+    """Warping error, and the gain of contrast."""
+    errors, gains = [], []
+    for pair in flows:
+        first, second = (transform(frame).pixels.clamp(0, 1) for frame in (pair.first, pair.second))
+        other = _warped(np.ascontiguousarray(second.permute(1, 2, 0).numpy()), pair.flow)
+        errors.append(float(np.abs(first.permute(1, 2, 0).numpy() - other)[pair.seen].mean()))
+        gains.append(float(spaces.luma(first).std() / spaces.luma(pair.first.pixels).std().clamp_min(1e-6)))
+    return float(np.mean(errors)), max(float(np.mean(gains)), 1e-3)
+
+
+# ---- speed
+
+
+def speed(quick: bool) -> Table:
+    """Milliseconds a frame for parameters and for the LUT, with FFmpeg's lut3d and OpenColorIO in the same run."""
+    params = look.Params()
+    findings = look.Findings(
+        slope=((1.1, 0.95, 0.9),), offset=((0.02, 0.0, 0.03),), power=((1.1, 0.95, 1.05),), saturation=(0.9,),
+        curve_red=((0.0, 0.08, 0.22, 0.5, 0.78, 0.92, 1.0),),
+    )  # fmt: skip
+    cube = look.cube(params, findings, 33)
+    rows: list[tuple[str | float | None, ...]] = []
+    for name in list(_SIZES)[:4] if quick else _SIZES:
+        width, height = _SIZES[name]
+        pixels = torch.rand(3, height, width)
+        frame = Frame(pixels, Fraction(0))
+        methods: dict[str, Callable[[], object]] = {
+            "parameters": partial(_last, params, findings, frame),
+            "LUT": partial(_by_lut, cube, pixels),
+            "FFmpeg lut3d": _ffmpeg(cube, pixels),
+            "OpenColorIO": _opencolorio(cube, pixels),
+        }
+        rows.append((name, *_in_turn(list(methods.values()), 3 if width > 4000 else 6)))
+    largest = rows[-1]
+    fastest = min(float(largest[3] or 0), float(largest[4] or 0))
+    return Table(
+        "milliseconds a frame",
+        ("size", "parameters", "LUT", "FFmpeg lut3d", "OpenColorIO"),
+        rows,
+        notes=("float planes in and out, tetrahedral, 33 points; median, in turn",),
+        targets=(
+            at_most(f"our LUT over the faster of the two at {largest[0]}", float(largest[2] or 0) / fastest, 1.0),
+            at_most(f"parameters over LUT at {largest[0]}", float(largest[1] or 0) / float(largest[2] or 1), 3.0),
+        ),
+    )
+
+
+def _last(params: look.Params, findings: look.Findings, frame: Frame) -> Tensor:
+    return next(look.run(iter([frame]), params, findings, CPU)).pixels
+
+
+def _by_lut(cube: lut.Cube, pixels: Tensor) -> Tensor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from answerprint.color import fused
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return fused.run(cube.program(), pixels, 1.0, pool)
+
+
+def _ffmpeg(cube: lut.Cube, pixels: Tensor) -> Callable[[], object]:
+    import tempfile
+
+    folder = tempfile.TemporaryDirectory()
+    path = Path(folder.name) / "look.cube"
+    lut.write(cube, path)
+    height, width = pixels.shape[1:]
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=width, height=height, format="gbrpf32le", time_base="1/25")
+    filtered, sink = graph.add("lut3d", file=str(path), interp="tetrahedral"), graph.add("buffersink")
+    source.link_to(filtered)
+    filtered.link_to(sink)
+    graph.configure()
+
+    def go() -> object:
+        frame = av.VideoFrame(width, height, "gbrpf32le")
+        for plane, channel in zip(frame.planes, (1, 2, 0), strict=True):
+            rows = np.frombuffer(plane, np.float32).reshape(-1, plane.line_size // 4)
+            rows[:height, :width] = pixels[channel].numpy()
+        source.push(frame)
+        _ = folder  # kept until the last call
+        return sink.pull()
+
+    return go
+
+
+def _opencolorio(cube: lut.Cube, pixels: Tensor) -> Callable[[], object]:
+    import tempfile
+
+    import PyOpenColorIO as ocio  # noqa: N813
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "look.cube"
+        lut.write(cube, path)
+        transform = ocio.FileTransform(str(path), interpolation=ocio.INTERP_TETRAHEDRAL)
+        processor = ocio.Config.CreateRaw().getProcessor(transform).getDefaultCPUProcessor()
+    interleaved = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+    return lambda: processor.applyRGB(interleaved)
+
+
+def _in_turn(methods: Sequence[Callable[[], object]], times: int) -> list[float]:
+    """Median milliseconds of each, in turn again and again, after a first round that counts for nothing."""
+    spent: list[list[float]] = [[] for _ in methods]
+    for round_ in range(times + 1):
+        for method, own in zip(methods, spent, strict=True):
+            begun = time.perf_counter()
+            method()
+            if round_:
+                own.append((time.perf_counter() - begun) * 1000)
+    return [float(np.median(own)) for own in spent]
