@@ -35,8 +35,9 @@ class Footage:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def frames(self) -> Iterator[Frame]:
-        for number, picture in enumerate(self.pictures):
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        for number in range(start, len(self.pictures) if stop is None else stop):
+            picture = self.pictures[number]
             pixels = torch.from_numpy(picture.transpose(2, 0, 1).astype(np.float32) / 255)
             yield Frame(pixels, Fraction(number, 25))
 
@@ -80,6 +81,12 @@ def test_hard_cuts_are_found_on_the_frame() -> None:
     lengths = [20, 7, 31, 12]
     pictures = np.concatenate([scene(seed, length) for seed, length in enumerate(lengths)])
     assert found(pictures) == [(20, "cut"), (27, "cut"), (58, "cut")]
+
+
+def test_only_the_range_is_looked_at_and_numbers_stay_those_of_the_clip() -> None:
+    pictures = np.concatenate([scene(seed, length) for seed, length in enumerate([20, 25, 31])])
+    shots = boundary.detect(Footage(pictures), start=10, stop=60)
+    assert [(shot.start, shot.stop) for shot in shots] == [(10, 20), (20, 45), (45, 60)]
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 40])

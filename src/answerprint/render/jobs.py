@@ -268,8 +268,8 @@ def _shots(clip: Clip, steps: Sequence[Step], options: Options, watcher: Watcher
     if options.shots == "none" or (options.shots == "detect" and pointwise and steps):
         return [ShotRange("001", start, stop)]
     if options.shots == "detect":
-        watcher.begin("find shots", len(clip))
-        shots = boundary.detect(clip, on_frame=watcher.advance)
+        watcher.begin("find shots", stop - start)
+        shots = boundary.detect(clip, start=start, stop=stop, on_frame=watcher.advance)
     else:
         shots = timeline.read(Path(options.shots), clip, note=watcher.note)
     cut = [

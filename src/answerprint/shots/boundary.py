@@ -70,7 +70,7 @@ class Footage(Protocol):
 
     @property
     def info(self) -> Any: ...
-    def frames(self) -> Iterator[Frame]: ...
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]: ...
     def __len__(self) -> int: ...
 
 
@@ -79,11 +79,20 @@ def whole(length: int) -> list[ShotRange]:
     return [ShotRange("001", 0, length)]
 
 
-def detect(clip: Footage, *, threshold: float = 2.2, on_frame: Callable[[], None] | None = None) -> list[ShotRange]:
+def detect(
+    clip: Footage,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    threshold: float = 2.2,
+    on_frame: Callable[[], None] | None = None,
+) -> list[ShotRange]:
     """The shots of a clip, in order and without gaps.
 
     Args:
         clip: the footage; its frames are read once.
+        start: the first frame to look at.
+        stop: the frame after the last; None for the end of the clip.
         threshold: how many times the change of its neighbors a frame's change must be for a hard cut.
         on_frame: called after each frame, to show how far it is.
 
@@ -93,7 +102,7 @@ def detect(clip: Footage, *, threshold: float = 2.2, on_frame: Callable[[], None
     boundaries: dict[int, Transition] = {}
     length = 0
     search = _Search(clip.info.rate, threshold)
-    for frame in clip.frames():
+    for frame in clip.frames(start, stop):
         search.look(_small(frame))
         length += 1
         if on_frame is not None:
@@ -103,8 +112,8 @@ def detect(clip: Footage, *, threshold: float = 2.2, on_frame: Callable[[], None
     boundaries = search.boundaries()
     starts = [0, *sorted(boundaries)]
     return [
-        ShotRange(f"{number:03d}", start, stop, boundaries.get(start, "cut"))
-        for number, (start, stop) in enumerate(zip(starts, [*starts[1:], length], strict=True), 1)
+        ShotRange(f"{number:03d}", start + first, start + last, boundaries.get(first, "cut"))
+        for number, (first, last) in enumerate(zip(starts, [*starts[1:], length], strict=True), 1)
     ]
 
 
