@@ -139,7 +139,7 @@ def test_frames_that_are_not_finite_do_not_stop_it() -> None:
     pixels = torch.full((3, 9, 16), float("nan"))
     clip = Footage(scene(9, 3))
     frames: Sequence[Frame] = [Frame(pixels, Fraction(number)) for number in range(3)]
-    object.__setattr__(clip, "frames", lambda: iter(frames))
+    object.__setattr__(clip, "frames", lambda start, stop: iter(frames))
     assert len(boundary.detect(clip)) == 1
 
 
