@@ -284,3 +284,23 @@ def test_an_odd_size(tmp_path: Path) -> None:
     cli.main(["grade", str(source), "-o", str(tmp_path / "o.mkv"), "--gamma", "1.1"])
     info = reader.open(tmp_path / "o.mkv").info
     assert (info.width, info.height) == (95, 63)
+
+
+def test_train_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    for number in range(12):
+        noise = np.random.default_rng(number).integers(0, 255, (96, 96, 3), np.uint8)
+        cv2.imwrite(str(data / f"p{number}.png"), cv2.GaussianBlur(noise, (0, 0), 2))
+    words = ["train", "denoise", "--data", str(data), "-o", str(run), "--batch", "1", "--crop", "16"]
+    words += ["--widths", "8,8,8", "--blocks", "1,1,1", "--validate-every", "2", "--scales", "1"]
+    cli.main([*words, "--steps", "2"])
+    cli.main([*words, "--steps", "4"])
+    assert "finished at step 4" in capsys.readouterr().out
+    assert "unknown recipe" in refused(capsys, "train", "denoize")
+
+
+def test_models_are_listed_with_their_licence(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["models"])
+    said = capsys.readouterr().out
+    assert "denoise  ships" in said and "commercial use ok" in said

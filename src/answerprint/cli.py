@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from answerprint import operations
+from answerprint import operations, recipes
 from answerprint.errors import AnswerprintError
 
 if TYPE_CHECKING:
     from answerprint.operation import Operation
     from answerprint.render.jobs import Options, Outcome
     from answerprint.render.progress import Watcher
+    from answerprint.settings import Settings
     from answerprint.shots.decisions import DecisionList
 
 HELP = """Finishes film and television footage.
@@ -32,6 +33,12 @@ down per shot in a decision list that can be read, changed and rendered again.""
 Input = Annotated[str, Parameter(help="File, sequence (shot.%04d.exr, shot.####.dpx) or folder of pictures.")]
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="File or sequence (f.%04d.exr) to write.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON instead of text.")]
+RecipeName = Annotated[str, Parameter(help="Name of the recipe.")]
+DataFolders = Annotated[
+    list[Path],
+    Parameter(name="--data", consume_multiple=True, negative="", help="Folders of pictures or clips, or video files."),
+]
+RunFolder = Annotated[Path, Parameter(name=["--output", "-o"], help="Folder of the run: checkpoints, log, pictures.")]
 RecipeFile = Annotated[Path, Parameter(help="The recipe: a TOML file that names the chain and the delivery.")]
 
 
@@ -81,32 +88,81 @@ def _keyword(name: str, kind: Any, default: Any, help: str, group: str = "Parame
 
 def _operation_command(operation: Operation) -> Callable[..., None]:
     """The command of an operation, its options read from the operation's `Params`."""
-    from answerprint.settings import values
+    own = _table_options(operation.params_type)
 
-    table = list(values(operation.params_type))
-    own = []
-    for value in table:
-        shown = "needed" if value.required else f"default: {_as_text(value.default)}"
-        kind = bool | None if value.type is bool else str | None
-        own.append(_keyword(value.name, kind, None, f"{value.help} [{value.allowed}; {shown}]"))
-
-    def command(input: str, **given: Any) -> None:
-        said = {value.name: given.pop(value.name, None) for value in table}
+    def command(input: str, output: Path, **given: Any) -> None:
+        said = {option.name: given.pop(option.name, None) for option in own}
         params = {name: text for name, text in said.items() if text is not None}
-        output = given.pop("output")
         _run_chain(input, output, operation.name, params, given)
 
-    positional = inspect.Parameter(
-        "input",
-        inspect.Parameter.POSITIONAL_ONLY,
-        annotation=Input,
-    )
+    positional = inspect.Parameter("input", inspect.Parameter.POSITIONAL_ONLY, annotation=Input)
     output = inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, annotation=Output)
-    signature = inspect.Signature([positional, output, *own, *shared_options()])
-    command.__signature__ = signature  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
-    command.__doc__ = _flowing(operation.module.__doc__ or "")
-    return command
+    return _spelled(command, [positional, output, *own, *shared_options()], operation.module.__doc__)
+
+
+def _train_command(recipe: str) -> Callable[..., None]:
+    """The command that trains a recipe, its options read from the recipe's `Params`."""
+    module = recipes.load(recipe)
+    own = _table_options(module.Params)
+
+    def command(_: str, data: list[Path], output: Path, **given: Any) -> None:
+        from answerprint.train import loop
+
+        said = {key: text for key, text in given.items() if text is not None}
+        done = loop.train(module, module.Params.of(said), data, output)
+        print(f"{output}: {done.reason} at step {done.step}, best score {done.best:.3f}; the same command goes on")
+
+    fixed = [
+        inspect.Parameter("name", inspect.Parameter.POSITIONAL_ONLY, annotation=RecipeName),
+        inspect.Parameter("data", inspect.Parameter.KEYWORD_ONLY, annotation=DataFolders),
+        inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, annotation=RunFolder),
+    ]
+    return _spelled(command, [*fixed, *own], module.__doc__)
+
+
+def _train(name: RecipeName, /) -> None:
+    """Train a network: `answerprint train RECIPE --help` gives the options of a recipe."""
+    recipes.load(name)
+
+
+def _models() -> None:
+    """List the trained weights: those that ship and a user's own, with licence and figures."""
+    from answerprint.nets import weights
+
+    for entry in weights.listing():
+        card = entry.card
+        use = "commercial use ok" if card.commercial_ok else "not for commercial use"
+        print(
+            f"{card.name}  {'ships' if entry.ships else entry.path}  {entry.bytes / 1e6:.1f} MB  {card.licence}, {use}"
+        )
+        print(f"    {card.summary}")
+        print(f"    trained: {card.trained}")
+        for figure, value in card.figures.items():
+            print(f"    {figure}: {value:g}")
+
+
+def _table_options(table: type[Settings]) -> list[inspect.Parameter]:
+    """One option per value of a table, with its help, what is allowed and its default."""
+    from answerprint.settings import values
+
+    options = []
+    for value in values(table):
+        shown = "needed" if value.required else f"default: {_as_text(value.default)}"
+        kind = bool | None if value.type is bool else str | None
+        options.append(_keyword(value.name, kind, None, f"{value.help} [{value.allowed}; {shown}]"))
+    return options
+
+
+def _spelled(command: Callable[..., None], options: list[inspect.Parameter], text: str | None) -> Callable[..., None]:
+    """A command that says its options one by one."""
+
+    def spelled(*positional: Any, **given: Any) -> None:
+        command(*positional, **given)
+
+    spelled.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    spelled.__annotations__ = {option.name: option.annotation for option in options}
+    spelled.__doc__ = _flowing(text or "")
+    return spelled
 
 
 def _flowing(text: str) -> str:
@@ -343,10 +399,14 @@ def build(tokens: Sequence[str]) -> App:
         ("presets", _presets, False),
         ("bench", _bench, False),
         ("demo", _demo, False),
+        ("models", _models, False),
     ]
     for name, command, renders in commands:
         app.command(_with_options(command, job) if renders else command, name=name, group="The way of the data")
-    asked = next((token for token in tokens if not token.startswith("-")), None)
+    words = [token for token in tokens if not token.startswith("-")]
+    asked = words[0] if words else None
+    known_recipe = asked == "train" and len(words) > 1 and words[1] in recipes.names()
+    app.command(_train_command(words[1]) if known_recipe else _train, name="train", group="The way of the data")
     for name in operations.names():
         if name == asked:
             app.command(_operation_command(operations.load(name)), name=name, group="Operations")
@@ -360,15 +420,7 @@ def _with_options(command: Callable[..., None], options: list[inspect.Parameter]
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     taken = {parameter.name for parameter in own}
-    everything = [*own, *(option for option in options if option.name not in taken)]
-
-    def spelled(*positional: Any, **given: Any) -> None:
-        command(*positional, **given)
-
-    spelled.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
-    spelled.__annotations__ = {parameter.name: parameter.annotation for parameter in everything}
-    spelled.__doc__ = command.__doc__
-    return spelled
+    return _spelled(command, [*own, *(option for option in options if option.name not in taken)], command.__doc__)
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
