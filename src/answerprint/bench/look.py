@@ -187,7 +187,7 @@ def _pixels(path: Path) -> Tensor:
 
 
 def steadiness(data: Path, quick: bool) -> list[Table]:
-    """Warping error, 5 frames (table 2) and 35 frames (table 1) apart, beside the source's own times the contrast gain."""
+    """Warping error over the gain of contrast, 5 frames (table 2) and 35 frames (table 1) apart."""
     clips = _clips(data / "video", 2 if quick else 5)
     references = sorted((data / "style" / "photo_looks").iterdir())
     methods = ("reinhard", "knn", "combined", "look (7 parameters)", "look (extended)", "look + LUT")
@@ -261,7 +261,7 @@ def _flow(first: Frame, second: Frame) -> np.ndarray[Any, np.dtype[np.float32]]:
     flow: np.ndarray[Any, np.dtype[np.float32]] = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(
         planes[0],
         planes[1],
-        None,  # type: ignore[call-overload]
+        None,
     )
     return flow
 

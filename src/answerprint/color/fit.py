@@ -118,7 +118,8 @@ def bounded(free: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     temperature) between -furthest and furthest, saturation between 0 and 3, the steepness of curves between 1/3 and 3.
     """
     result = {}
-    for (name, size), part in zip(sizes(names).items(), free.split(list(sizes(names).values()), dim=-1), strict=True):
+    parts = torch.tensor_split(free, _ends(names), dim=-1)
+    for (name, size), part in zip(sizes(names).items(), parts, strict=True):
         value = _bounded(name, part)
         result[name] = value if size > 1 else value[..., 0]
     return result
@@ -199,6 +200,7 @@ class Objective(Protocol):
 
 
 Transform = Callable[[Tensor], Tensor]
+_STRICTER = 0.9  # share of what Reinhard loses that may be lost: fitted pixels are few, so a little is kept in hand
 _LOST = 60.0  # CIELAB units that missing structure of 1 costs
 _PULL, _HOLD = 0.02, 1.0  # what a free number 1 away from neutral costs, or from the grade of the whole shot
 _ROUGH = 20.0
@@ -212,38 +214,44 @@ class Style:
     Attributes:
         colors: display-encoded colors of the shot, (n, 3).
         wanted: CIELAB colors of the reference, (m, 3).
-        pictures: small frames of the shot, (N, 3, H, W).
-        luma: luma of them as they came, (N, 1, H, W).
-        enough: SSIM of luma to the source that is asked for; less costs.
+        pictures: frames of the shot, made small, and pieces of them at full size: (N, 3, H, W) each.
+        luma: luma of them as they came, (N, 1, H, W) each.
+        enough: SSIM of luma to the source that is asked for, of each; less costs.
         along, quantiles: `wanted` as seen along directions.
     """
 
     colors: Tensor
     wanted: Tensor
-    pictures: Tensor
-    luma: Tensor
-    enough: float
+    pictures: tuple[Tensor, ...]
+    luma: tuple[Tensor, ...]
+    enough: tuple[float, ...]
     along: Tensor
     quantiles: Tensor
 
     @classmethod
-    def of(cls, colors: Tensor, wanted: Tensor, pictures: Tensor, structure: float = 1.0, seed: int = 0) -> Style:
+    def of(
+        cls, colors: Tensor, wanted: Tensor, pictures: Sequence[Tensor], structure: float = 1.0, seed: int = 0
+    ) -> Style:
         """Asks for as much structure as Reinhard's transfer to `wanted` keeps, and a little more.
 
         Args:
             structure: how much is asked for: 0 nothing, 1 a little more than Reinhard's, 2 half of what he loses.
         """
-        moved = _reinhard(spaces.rgb_to_lab(pictures), style.to_lab(colors), wanted)
-        luma = spaces.luma(pictures)
-        kept = float(style.structure(spaces.luma(spaces.lab_to_rgb(moved).clamp(0, 1)), luma))
-        enough = kept * structure if structure < 1 else 1 - (1 - kept) * 0.95 / structure
+        source, enough = style.to_lab(colors), []
+        luma = tuple(spaces.luma(each) for each in pictures)
+        for each, plane in zip(pictures, luma, strict=True):
+            moved = spaces.lab_to_rgb(_reinhard(spaces.rgb_to_lab(each), source, wanted)).clamp(0, 1)
+            kept = float(style.structure(spaces.luma(moved), plane))
+            enough.append(kept * structure if structure < 1 else 1 - (1 - kept) * _STRICTER / structure)
         along = style.directions(32, seed)
-        return cls(colors, wanted, pictures, luma, enough, along, style.quantiles(wanted, along, len(colors)))
+        quantiles = style.quantiles(wanted, along, len(colors))
+        return cls(colors, wanted, tuple(pictures), luma, tuple(enough), along, quantiles)
 
     def after(self, transform: Transform) -> Style:
         """The same wish, for pictures that a first transform has been at."""
         with torch.no_grad():
-            return replace(self, colors=transform(self.colors.T[:, None])[:, 0].T, pictures=transform(self.pictures))
+            pictures = tuple(transform(each) for each in self.pictures)
+            return replace(self, colors=transform(self.colors.T[:, None])[:, 0].T, pictures=pictures)
 
     def loss(self, transform: Transform) -> Tensor:
         """Sliced Wasserstein distance in CIELAB, and what lost structure and colors outside of 0..1 cost."""
@@ -252,9 +260,8 @@ class Style:
         seen = (self.along @ lab).sort(dim=1).values
         distance = ((seen - self.quantiles).square().mean() + 1e-4).sqrt()
         outside = (graded - graded.clamp(0, 1)).square().mean()
-        # Rounded at the edge, where a line search would otherwise be caught.
-        missing = F.softplus((self.enough - self.structure(transform)) * 200) / 200
-        return distance + _LOST * missing * (1 + 10 * missing) + _OUTSIDE * (outside + 1e-8).sqrt()
+        lost = torch.stack([self._lost(transform, i) for i in range(len(self.pictures))]).sum()
+        return distance + lost + _OUTSIDE * (outside + 1e-8).sqrt()
 
     def distance(self, transform: Transform) -> float:
         """Sliced Wasserstein distance to the reference, of the picture as it is delivered."""
@@ -266,9 +273,16 @@ class Style:
         with torch.no_grad():
             return style.matched_error(style.to_lab(_delivered(self.colors, transform)), self.wanted)
 
-    def structure(self, transform: Transform) -> Tensor:
-        """SSIM of luma to the source."""
-        return style.structure(spaces.luma(transform(self.pictures)), self.luma)
+    def structure(self, transform: Transform, which: int = 0) -> Tensor:
+        """SSIM of luma to the source, of the small frames or the pieces."""
+        return style.structure(spaces.luma(transform(self.pictures[which])), self.luma[which])
+
+    def _lost(self, transform: Transform, which: int) -> Tensor:
+        # What may be lost sets the scale. Rounded at the edge, where a line search would otherwise be caught.
+        allowed = max(1 - self.enough[which], 1e-3)
+        sharp = max(200.0, 3 / allowed)
+        missing = F.softplus((self.enough[which] - self.structure(transform, which)) * sharp) / sharp
+        return (_LOST + 4 / allowed) * missing * (1 + 10 * missing)
 
 
 @dataclass(frozen=True, eq=False)

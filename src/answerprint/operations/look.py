@@ -369,7 +369,7 @@ class _Still:
             # A swatch says which tint is wanted, nothing of light and shade: those stay the shot's own.
             lightness = style.to_lab(colors)[:, :1]
             wanted = torch.cat([lightness, wanted[:, 1:].mean(0).expand(len(lightness), 2)], 1)
-        pictures = torch.stack(_small(frames, _STRUCTURE // len(frames)))
+        pictures = [torch.stack(_small(frames, _STRUCTURE // len(frames))), torch.stack(_pieces(frames))]
         return fit.Style.of(colors, wanted, pictures, self.params.structure, self.params.seed)
 
 
@@ -422,7 +422,8 @@ class _Pairs:
 
 _WANTED = 8192  # colors of the reference
 _DRAWN = 3072  # colors of the shot
-_STRUCTURE = 30_000  # pixels that structure is compared on, of all frames together
+_PIECE, _PIECES, _SPREAD = 40, 12, (0.7548776662, 0.5698402910)
+_STRUCTURE = 20_000  # pixels that structure is compared on, of all frames together
 _PAIR = 10_000  # pixels of one of a pair: few, so that a pixel of misregistration does not matter
 _SEEN = 256 * 256  # pixels that the network sees of a picture, as in the paper
 _FLAT = 0.5  # deviation of lightness under which a picture is a single tone
@@ -461,6 +462,23 @@ def _small(frames: Sequence[Frame], pixels: int) -> list[Tensor]:
     """Frames of at most `pixels` pixels each, of one shape, not-a-number as black."""
     shape = _resized_to(frames[0].pixels, pixels).shape
     return [_resized(frame.pixels, shape) for frame in frames]
+
+
+def _pieces(frames: Sequence[Frame]) -> list[Tensor]:
+    """Small pieces of the frames at full size, spread over them: what happens to grain and texture shows there only."""
+    side = min(_PIECE, *(min(frame.height, frame.width) for frame in frames))
+    pieces = []
+    for i in range(_PIECES):
+        frame = frames[i % len(frames)]
+        # Additive recurrence of the plastic number: evenly spread, however many there are.
+        y, x = (
+            int((0.5 + (i + 1) * step) % 1 * (size - side + 1))
+            for step, size in zip(_SPREAD, frame.pixels.shape[1:], strict=True)
+        )
+        pieces.append(
+            torch.nan_to_num(frame.pixels[:, y : y + side, x : x + side].cpu(), nan=0.0, posinf=1.0, neginf=0.0)
+        )
+    return pieces
 
 
 def _resized_to(picture: Tensor, pixels: int) -> Tensor:
