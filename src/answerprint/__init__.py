@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from answerprint.media.reader import open as open
-    from answerprint.render.jobs import analyze as analyze
-    from answerprint.render.jobs import load as load
+    from answerprint.render.decide import analyze as analyze
+    from answerprint.render.decide import load as load
     from answerprint.render.jobs import render as _render
     from answerprint.render.jobs import resume as resume
 
@@ -28,8 +28,8 @@ __version__ = version("answerprint")
 # `deliver` and not `render`: the package has a room of that name.
 _HOMES = {
     "open": ("answerprint.media.reader", "open"),
-    "analyze": ("answerprint.render.jobs", "analyze"),
-    "load": ("answerprint.render.jobs", "load"),
+    "analyze": ("answerprint.render.decide", "analyze"),
+    "load": ("answerprint.render.decide", "load"),
     "deliver": ("answerprint.render.jobs", "render"),
     "resume": ("answerprint.render.jobs", "resume"),
 }

@@ -20,7 +20,8 @@ from answerprint.errors import AnswerprintError
 
 if TYPE_CHECKING:
     from answerprint.operation import Operation
-    from answerprint.render.jobs import Options, Outcome
+    from answerprint.render.jobs import Outcome
+    from answerprint.render.options import Options
     from answerprint.render.progress import Watcher
     from answerprint.settings import Settings
     from answerprint.shots.decisions import DecisionList
@@ -182,7 +183,7 @@ def _as_text(value: object) -> str:
 
 def _options(given: dict[str, Any]) -> Options:
     """What was said of the job; `json` and `report` are for the screen."""
-    from answerprint.render.jobs import Options
+    from answerprint.render.options import Options
 
     return Options.of(
         {name: value for name, value in given.items() if name not in ("json", "report") and value is not None}
@@ -191,14 +192,14 @@ def _options(given: dict[str, Any]) -> Options:
 
 def _run_chain(input: str, output: Path, name: str, params: dict[str, Any], given: dict[str, Any]) -> None:
     """Analyzes and renders with one operation, said on the command line."""
-    from answerprint.render import jobs, summary
+    from answerprint.render import decide, jobs, summary
     from answerprint.render.progress import shown
 
     options, as_json = _options(given), bool(given.get("json"))
     with shown(as_json) as watcher:
-        decisions = jobs.analyze(input, [(name, params)], options, watcher)
+        decisions = decide.analyze(input, [(name, params)], options, watcher)
         if any(decision.findings for shot in decisions.shots for decision in shot.operations):
-            jobs.save(decisions, jobs.decisions_path(output), watcher)
+            decide.save(decisions, jobs.decisions_path(output), watcher)
         outcome = jobs.render(
             decisions, output, options, watcher, keep_chunks=False, wants_report=bool(given.get("report"))
         )
@@ -268,13 +269,13 @@ def _analyze(
     **given: Any,
 ) -> None:
     """Look at a clip and write the decision list: what each operation found in each shot, to read and to change."""
-    from answerprint.render import jobs
+    from answerprint.render import decide, jobs
     from answerprint.render.progress import shown
 
     written = output or Path(f"{jobs.plain_stem(Path(input))}.decisions.toml")
     with shown(bool(given.get("json"))) as watcher:
-        decisions = jobs.analyze_recipe(input, recipe, _options(given), watcher, before=written)
-        jobs.save(decisions, written, watcher)
+        decisions = decide.analyze_recipe(input, recipe, _options(given), watcher, before=written)
+        decide.save(decisions, written, watcher)
     print(f"decision list: {written} ({len(decisions.shots)} shots)")
 
 
@@ -286,22 +287,22 @@ def _render(
     **given: Any,
 ) -> None:
     """Render a decision list: it and nothing else decides; what did not change is not rendered again."""
-    from answerprint.render import jobs
+    from answerprint.render import decide
     from answerprint.render.progress import shown
 
     with shown(bool(given.get("json"))) as watcher:
-        _render_list(jobs.load(decisions), decisions, output, given, _options(given), watcher)
+        _render_list(decide.load(decisions), decisions, output, given, _options(given), watcher)
 
 
 def _run(input: Input, /, *, recipe: RecipeFile, output: Output, **given: Any) -> None:
     """Analyze a clip and render it: decision list, master and report."""
-    from answerprint.render import jobs
+    from answerprint.render import decide, jobs
     from answerprint.render.progress import shown
 
     with shown(bool(given.get("json"))) as watcher:
         options, written = _options(given), jobs.decisions_path(output)
-        decisions = jobs.analyze_recipe(input, recipe, options, watcher, before=written)
-        jobs.save(decisions, written, watcher)
+        decisions = decide.analyze_recipe(input, recipe, options, watcher, before=written)
+        decide.save(decisions, written, watcher)
         _render_list(decisions, written, output, given, options, watcher)
 
 

@@ -50,7 +50,8 @@ saturation = 0.92
 def run(folder: Path) -> None:
     """Makes the demo clip, runs the main job on it and says what to open."""
     from answerprint.color import lut
-    from answerprint.render import jobs, summary
+    from answerprint.render import decide, jobs, summary
+    from answerprint.render.options import Options
     from answerprint.render.progress import shown
 
     clip, _ = make(folder)
@@ -58,8 +59,8 @@ def run(folder: Path) -> None:
     recipe.write_text(RECIPE, encoding="utf-8")
     with shown(as_json=False) as watcher:
         decided = jobs.decisions_path(graded)
-        made = jobs.analyze_recipe(clip, recipe, jobs.Options(), watcher, before=decided)
-        jobs.save(made, decided)
+        made = decide.analyze_recipe(clip, recipe, Options(), watcher, before=decided)
+        decide.save(made, decided)
         outcome = jobs.render(made, graded, watcher=watcher, decisions_file=decided)
         html, _ = summary.write(made, outcome)
         cube = folder / "graded.001.cube"

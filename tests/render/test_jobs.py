@@ -20,9 +20,9 @@ import pytest
 import clips
 from answerprint.errors import DeliveryError, JobError, MediaError, SettingsError
 from answerprint.media import reader
-from answerprint.render import jobs
-from answerprint.render.jobs import Options
+from answerprint.render import decide, jobs
 from answerprint.render.ledger import Ledger
+from answerprint.render.options import Options
 from answerprint.shots.decisions import DecisionList
 
 GRADE = ("grade", {"slope": "1.1,1,0.9", "saturation": "0.8"})
@@ -54,7 +54,7 @@ def shot_list(tmp_path: Path) -> str:
 
 
 def decided(source: Path, shot_list: str, *chain: tuple[str, dict[str, Any]]) -> DecisionList:
-    return jobs.analyze(source, list(chain) or [GRADE], Options(shots=shot_list, chunk=4))
+    return decide.analyze(source, list(chain) or [GRADE], Options(shots=shot_list, chunk=4))
 
 
 def video_bytes(path: Path) -> str:
@@ -85,7 +85,7 @@ def test_killed_and_resumed_is_the_same_as_never_stopped(
     source: Path, shot_list: str, tmp_path: Path, name: str
 ) -> None:
     made = decided(source, shot_list, GRADE, ("filter", {"kind": "median"}))
-    jobs.save(made, tmp_path / "d.toml")
+    decide.save(made, tmp_path / "d.toml")
     right, out = tmp_path / f"right_{name}", tmp_path / name
     jobs.render(made, right, Options(chunk=2))
     words = command("render", str(tmp_path / "d.toml"), "-o", str(out), "--chunk", "2", "--no-report")
@@ -147,7 +147,7 @@ def test_a_saved_lut_that_changed_is_rendered_anew(source: Path, tmp_path: Path)
 
     cube, out = tmp_path / "look.cube", tmp_path / "out.mov"
     lut.write(lut.bake(lambda pixels: pixels * 0.5, 5), cube)
-    made = jobs.analyze(source, [("grade", {"lut": str(cube)})], Options(shots="none"))
+    made = decide.analyze(source, [("grade", {"lut": str(cube)})], Options(shots="none"))
     jobs.render(made, out)
     lut.write(lut.bake(lambda pixels: pixels * 0.9, 5), cube)
     assert sum(jobs.render(made, out).rendered.values()) == 1
@@ -189,7 +189,7 @@ class _Noting:
 
 def test_a_range_moves_timecode_and_cuts_sound(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mov"
-    made = jobs.analyze(source, [GRADE], Options(start="01:00:00:10", stop="25"))
+    made = decide.analyze(source, [GRADE], Options(start="01:00:00:10", stop="25"))
     outcome = jobs.render(made, out, Options(start="01:00:00:10", stop="25"))
     info = reader.open(out).info
     assert outcome.frames == len(reader.open(out)) == 15
@@ -208,7 +208,7 @@ def test_field_rate_doubles_the_rate_of_the_delivery(tmp_path: Path) -> None:
         frames=10,
     )
     out = tmp_path / "out.mov"
-    made = jobs.analyze(source, [("deinterlace", {"rate": "field"})], Options(shots="none"))
+    made = decide.analyze(source, [("deinterlace", {"rate": "field"})], Options(shots="none"))
     outcome = jobs.render(made, out, Options(chunk=3))
     clip = reader.open(out)
     assert outcome.frames == len(clip) == 20
@@ -227,7 +227,7 @@ def test_a_locked_operation_stays_when_the_clip_is_analyzed_again(source: Path, 
     findings = dict(made.shots[0].operations[0].findings or {})
     findings["reference_mean"] = (1.0, 2.0, 3.0)
     edited = made.edited("001", 0, findings=findings, locked=True)
-    again = jobs.analyze(source, [chain], Options(shots=shot_list, chunk=4), before=edited)
+    again = decide.analyze(source, [chain], Options(shots=shot_list, chunk=4), before=edited)
     assert (again.shots[0].operations[0].findings or {})["reference_mean"] == (1.0, 2.0, 3.0)
     assert (again.shots[1].operations[0].findings or {}) == (made.shots[1].operations[0].findings or {})
 
@@ -253,7 +253,7 @@ def test_resume_without_a_job_says_so(tmp_path: Path) -> None:
 def test_a_worker_that_dies_is_told_and_loses_nothing(source: Path, shot_list: str, tmp_path: Path) -> None:
     # Slow enough that there is a middle to kill it in.
     made = decided(source, shot_list, *[("filter", {"kind": "bilateral", "radius": "24"})] * 3)
-    jobs.save(made, tmp_path / "d.toml")
+    decide.save(made, tmp_path / "d.toml")
     out = tmp_path / "out.mov"
     words = command("render", str(tmp_path / "d.toml"), "-o", str(out), "--chunk", "1", "--workers", "2", "--no-report")
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
@@ -288,7 +288,7 @@ def test_a_full_disk_is_told_and_nothing_done_is_lost(source: Path, shot_list: s
         pytest.skip("a small file system cannot be mounted here")
     try:
         made = decided(source, shot_list)
-        jobs.save(made, tmp_path / "d.toml")
+        decide.save(made, tmp_path / "d.toml")
         out = disk / "out.mkv"
         words = command("render", str(tmp_path / "d.toml"), "-o", str(out), "--chunk", "2", "--no-report")
         full = subprocess.run(words, capture_output=True, text=True)
@@ -305,9 +305,9 @@ def test_a_full_disk_is_told_and_nothing_done_is_lost(source: Path, shot_list: s
 @pytest.mark.parametrize("said", [{"start": "20", "stop": "10"}, {"stop": "31"}, {"start": "tomorrow"}])
 def test_a_range_that_is_none_is_refused(source: Path, said: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="--start"):
-        jobs.analyze(source, [GRADE], Options.of(said))
+        decide.analyze(source, [GRADE], Options.of(said))
 
 
 def test_the_source_is_never_the_output(source: Path) -> None:
     with pytest.raises(DeliveryError, match="source"):
-        jobs.render(jobs.analyze(source, [GRADE], Options(shots="none")), source)
+        jobs.render(decide.analyze(source, [GRADE], Options(shots="none")), source)

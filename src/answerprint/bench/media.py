@@ -28,7 +28,8 @@ from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.media import pixels
 from answerprint.metrics.tables import Table, at_least, at_most
 from answerprint.operation import Operation
-from answerprint.render import jobs
+from answerprint.render import decide, jobs
+from answerprint.render.options import Options
 from answerprint.settings import Settings
 
 CPU = torch.device("cpu")
@@ -81,7 +82,7 @@ def _transcode(folder: Path, frames: int, times: int) -> Table:
     _footage(source, 1920, 1080, frames)
 
     def ours() -> None:
-        decided = jobs.analyze(source, [("grade", {})], jobs.Options(shots="none"))
+        decided = decide.analyze(source, [("grade", {})], Options(shots="none"))
         jobs.render(decided, out, keep_chunks=False)
 
     pair = _in_turn(ours, lambda: _plain_transcode(source, plain), times)
@@ -301,9 +302,10 @@ def _picture(seed: int, height: int, width: int) -> torch.Tensor:
 _PEAK = """
 import json, resource, sys
 from pathlib import Path
-from answerprint.render import jobs
+from answerprint.render import decide, jobs
+from answerprint.render.options import Options
 source, out, chain = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
-jobs.render(jobs.analyze(source, chain, jobs.Options(shots="none")), out, keep_chunks=False)
+jobs.render(decide.analyze(source, chain, Options(shots="none")), out, keep_chunks=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

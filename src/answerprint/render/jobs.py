@@ -1,4 +1,4 @@
-"""A job: a clip analyzed into a decision list, and a decision list rendered in chunks that survive anything.
+"""A job: a decision list rendered in chunks that survive anything.
 
 A job lives in a folder beside its output (`out.mov.job`): encoded chunks and the ledger of those that are done. A
 chunk's key is a hash of all that its frames depend on, so the same job started again, after a kill or after an edit,
@@ -10,71 +10,37 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import platform
 import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 
 from answerprint import operations
 from answerprint.color import lut
 from answerprint.color.lut import Cube
 from answerprint.errors import ColorError, JobError, SettingsError
-from answerprint.media import presets, reader, timecode, writer
+from answerprint.media import presets, writer
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.render import executors
+from answerprint.render.decide import load
 from answerprint.render.executors import ChunkTask
 from answerprint.render.ledger import Done, Ledger
-from answerprint.render.pipeline import Step, analyze_shot, chain_rate, render_chunk
+from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps, versions
+from answerprint.render.pipeline import chain_of, chain_rate, render_chunk
 from answerprint.render.progress import Silent, Watcher
 from answerprint.settings import Settings
-from answerprint.shots import boundary, decisions, timeline
-from answerprint.shots import recipe as recipes
+from answerprint.shots import decisions
 from answerprint.shots.boundary import ShotRange
-from answerprint.shots.decisions import DecisionList, OperationDecision, ShotDecision, SourceRef
+from answerprint.shots.decisions import DecisionList, ShotDecision
 
 CHUNK = 96  # frames: about four seconds lost at most when a job is killed, and closed GOPs cost little
-
-
-class Options(Settings):
-    """What may be said of a job besides its operations."""
-
-    preset: str | None = Field(None, description="Delivery preset; by default the one that the file ending calls for.")
-    start: str | None = Field(None, description="First frame: a frame number or a timecode of the source.")
-    stop: str | None = Field(None, description="The frame after the last: a frame number or a timecode of the source.")
-    shots: str = Field("detect", description="'detect', 'none' (one shot), or a shot list (.edl, .otio, .csv).")
-    workers: int = Field(1, ge=1, le=256, description="Local processes that render chunks; 1 is this process.")
-    device: str = Field("auto", description="Torch device; auto is cuda where there is one, else cpu.")
-    chunk: int | None = Field(None, ge=1, description="Frames per chunk.")
-    input_matrix: str | None = Field(None, description="Matrix of the source.")
-    input_range: str | None = Field(None, description="Range of the source.")
-    input_siting: str | None = Field(None, description="Chroma siting of the source.")
-    input_rate: str | None = Field(None, description="Frame rate of the source.")
-    input_field_order: str | None = Field(None, description="Field order of the source.")
-    input_incomplete: Literal["error", "keep"] | None = Field(
-        None, description="What to do with a file that is cut off."
-    )
-    input_nonfinite: Literal["error", "zero"] | None = Field(None, description="What NaN and infinity become.")
-
-    @property
-    def overrides(self) -> dict[str, str]:
-        """What is said of the source when it is opened."""
-        said = {name.removeprefix("input_"): value for name, value in self if name.startswith("input_")}
-        return {name: value for name, value in said.items() if value is not None}
-
-
-def open_source(path: str | Path, overrides: Mapping[str, Any]) -> Clip:
-    """The source of a job, opened as it was said."""
-    return reader.open(path, **overrides)
 
 
 @dataclass(frozen=True)
@@ -143,204 +109,6 @@ def decisions_path(output: Path) -> Path:
 
 def job_folder(output: Path) -> Path:
     return output.parent / f"{output.name.replace('%', '_')}.job"
-
-
-# Analysis
-
-
-def analyze(
-    input: str | Path | Clip,
-    chain: Sequence[tuple[str, Mapping[str, Any]]],
-    options: Options | None = None,
-    watcher: Watcher | None = None,
-    *,
-    recipe: str = "",
-    delivery: Mapping[str, str | int | float | bool] | None = None,
-    before: DecisionList | None = None,
-) -> DecisionList:
-    """Looks at a clip shot by shot and decides.
-
-    Args:
-        input: file, sequence or folder, or a clip that is open.
-        chain: names and parameters of the operations, in order.
-        options: what else is said of the job.
-        watcher: who is told how it gets on.
-        recipe: name of the recipe that the chain comes from.
-        delivery: preset and what is said on top of it.
-        before: an earlier decision list of the clip; what is locked in it stays.
-
-    Raises:
-        MediaError: the clip cannot be read.
-        SettingsError: an operation or parameter is not what it may be.
-    """
-    options, watcher = options or Options(), watcher or Silent()
-    steps = [_step(name, params) for name, params in chain]
-    clip = input if isinstance(input, Clip) else open_source(input, options.overrides)
-    for note in clip.info.notes:
-        watcher.note(note)
-    shots = _shots(clip, steps, options, watcher)
-    made = DecisionList(
-        source=SourceRef.describe(Path(clip.path), len(clip), clip.info.rate, clip.info.timecode, dict(clip.overrides)),
-        shots=tuple(ShotDecision(shot, tuple(_undecided(step) for step in steps)) for shot in shots),
-        delivery=dict(delivery or {}) | ({"preset": options.preset} if options.preset else {}),
-        recipe=recipe,
-        chunk=options.chunk,
-        versions=versions(),
-    )
-    if before is not None:
-        made, notes = decisions.merge(before, made)
-        for note in notes:
-            watcher.note(note)
-    if not any(step.operation.findings_type for step in steps):
-        return made
-    watcher.begin("analyze", len(shots))
-    device = device_of(options.device)
-    found = []
-    for shot in made.shots:
-        found.append(_analyzed(clip, shot, device))
-        watcher.advance()
-    return replace(made, shots=tuple(found))
-
-
-def analyze_recipe(
-    input: str | Path, recipe: Path, options: Options, watcher: Watcher | None = None, *, before: Path | None = None
-) -> DecisionList:
-    """Looks at a clip by a recipe file; what is said in `options` goes over what the recipe says.
-
-    Args:
-        input: file, sequence or folder.
-        recipe: the recipe file.
-        options: what else is said of the job.
-        watcher: who is told how it gets on.
-        before: decision list of an earlier run; if it is there and of this clip, what is locked in it stays.
-    """
-    read = recipes.load(recipe, operations.load)
-    said = {"shots": read.shots, "chunk": read.chunk} | options.model_dump(exclude_unset=True)
-    earlier = load(before) if before is not None and before.exists() else None
-    if earlier is not None and earlier.source.hash != decisions.fingerprint(Path(input))[1]:
-        earlier = None
-    return analyze(
-        input,
-        [(step.name, step.params) for step in read.operations],
-        Options.of(said),
-        watcher,
-        recipe=read.name,
-        delivery=read.delivery,
-        before=earlier,
-    )
-
-
-def save(made: DecisionList, path: Path, watcher: Watcher | None = None) -> None:
-    """Writes a decision list where people find it."""
-    decisions.save(made, path, operations.load)
-    (watcher or Silent()).note(f"decision list: {path}")
-
-
-def _step(name: str, params: Mapping[str, Any]) -> Step:
-    operation = operations.load(name)
-    return Step(operation, operation.params_type.of(params, name))
-
-
-def _undecided(step: Step) -> OperationDecision:
-    return OperationDecision.made(step.operation.name, step.params)
-
-
-def _analyzed(clip: Clip, shot: ShotDecision, device: torch.device) -> ShotDecision:
-    enabled = [decision for decision in shot.operations if decision.enabled]
-    steps = analyze_shot(clip, shot.range, chain_of(shot), device, keep=lambda position: enabled[position].locked)
-    results = iter(steps)
-    decided = []
-    for decision in shot.operations:
-        if not decision.enabled:
-            decided.append(decision)
-            continue
-        step = next(results)
-        locked = decision.locked and decision.findings is not None
-        made = OperationDecision.made(decision.name, step.params, step.findings)
-        decided.append(decision if locked else replace(made, locked=decision.locked))
-    return replace(shot, operations=tuple(decided))
-
-
-def _shots(clip: Clip, steps: Sequence[Step], options: Options, watcher: Watcher) -> list[ShotRange]:
-    start, stop = _range(clip, options)
-    # A chain that looks at one pixel at a time of one frame at a time cannot tell where a cut is.
-    pointwise = all(step.operation.findings_type is None and step.handles == 0 for step in steps)
-    if options.shots == "none" or (options.shots == "detect" and pointwise and steps):
-        return [ShotRange("001", start, stop)]
-    if options.shots == "detect":
-        watcher.begin("find shots", stop - start)
-        shots = boundary.detect(clip, start=start, stop=stop, on_frame=watcher.advance)
-    else:
-        shots = timeline.read(Path(options.shots), clip, note=watcher.note)
-    cut = [
-        replace(shot, start=max(shot.start, start), stop=min(shot.stop, stop))
-        for shot in shots
-        if _overlap(shot, start, stop)
-    ]
-    if not cut:
-        raise SettingsError(f"{options.shots}: no shot lies in frames {start} to {stop - 1}")
-    return cut
-
-
-def _overlap(shot: ShotRange, start: int, stop: int) -> bool:
-    return shot.start < stop and start < shot.stop
-
-
-def _range(clip: Clip, options: Options) -> tuple[int, int]:
-    start = _frame_number(clip, options.start, "--start", 0)
-    stop = _frame_number(clip, options.stop, "--stop", len(clip))
-    if not 0 <= start < stop <= len(clip):
-        raise SettingsError(
-            f"--start {start} --stop {stop} is no range of this clip; it has frames 0 to {len(clip) - 1}"
-        )
-    return start, stop
-
-
-def _frame_number(clip: Clip, text: str | None, flag: str, default: int) -> int:
-    if text is None:
-        return default
-    if text.isdecimal():
-        return int(text)
-    if not timecode.is_timecode(text):
-        raise SettingsError(f"{flag} is {text!r}; allowed: a frame number or a timecode such as 01:00:10:00")
-    first = clip.info.timecode or timecode.from_frames(0, clip.info.rate, timecode.is_drop(text))
-    return timecode.to_frames(text, clip.info.rate) - timecode.to_frames(first, clip.info.rate)
-
-
-def versions() -> dict[str, str]:
-    """What this was made with."""
-    own = {name: version(name) for name in ("answerprint", "torch", "av", "numpy")}
-    return own | {"python": platform.python_version()}
-
-
-def device_of(name: str) -> torch.device:
-    """The torch device of that name.
-
-    Raises:
-        SettingsError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SettingsError(f"--device {name}: there is no such device here ({str(error).splitlines()[0]})") from None
-    return device
-
-
-# Rendering
-
-
-def chain_of(shot: ShotDecision) -> tuple[Step, ...]:
-    """The enabled operations of a shot, ready to run."""
-    steps = []
-    for decision in shot.operations:
-        if decision.enabled:
-            operation = operations.load(decision.name)
-            params, findings = decision.settings(operation)
-            steps.append(Step(operation, params, findings))
-    return tuple(steps)
 
 
 def render(
@@ -415,7 +183,7 @@ def render(
 
 def _without_gaps(made: DecisionList, clip: Clip, options: Options, watcher: Watcher) -> list[ShotDecision]:
     """The shots from the first to the last, with frames that are in none passed through unchanged."""
-    start, stop = _range(clip, options)
+    start, stop = frame_range(clip, options)
     listed: list[ShotDecision] = []
     for shot in made.shots:
         if listed and listed[-1].range.stop < shot.range.start:
@@ -423,7 +191,7 @@ def _without_gaps(made: DecisionList, clip: Clip, options: Options, watcher: Wat
             watcher.note(f"frames {first} to {last - 1} are in no shot of the decision list; they pass unchanged")
             listed.append(ShotDecision(ShotRange(f"after {listed[-1].range.name}", first, last)))
         listed.append(shot)
-    listed = [shot for shot in listed if _overlap(shot.range, start, stop)]
+    listed = [shot for shot in listed if overlaps(shot.range, start, stop)]
     if not listed:
         raise SettingsError("no shot to render: the decision list has none in this range")
     return listed
@@ -454,7 +222,7 @@ def _plan(
     device: torch.device,
 ) -> list[ChunkTask]:
     """The chunks of the job, in the order of the clip; they begin at the shot's first frame, whatever the range."""
-    start, stop = _range(clip, options)
+    start, stop = frame_range(clip, options)
     length = options.chunk or CHUNK
     source = [clip.path, dict(clip.overrides), decisions.fingerprint(Path(clip.path))]
     tasks = []
@@ -602,8 +370,3 @@ def cube(shot: ShotDecision, size: int = 33) -> Cube:
     if not cubes:
         raise ColorError(f"shot {shot.range.name}: none of its operations is a color transform that a LUT could hold")
     return lut.bake(lambda pixels: functools.reduce(lambda result, one: one.apply(result), cubes, pixels), size)
-
-
-def load(path: Path) -> DecisionList:
-    """Reads a decision list, checked against the operations there are."""
-    return decisions.load(path, operations.load)

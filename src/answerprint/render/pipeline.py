@@ -15,11 +15,13 @@ from fractions import Fraction
 
 import torch
 
+from answerprint import operations
 from answerprint.frame import Frame, Shot
 from answerprint.media.reader import Clip
 from answerprint.operation import Operation, Spool
 from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
+from answerprint.shots.decisions import ShotDecision
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,17 @@ class Step:
     @property
     def rate(self) -> Fraction:
         return self.operation.rate(self.params, self.findings)
+
+
+def chain_of(shot: ShotDecision) -> tuple[Step, ...]:
+    """The enabled operations of a shot, ready to run."""
+    steps = []
+    for decision in shot.operations:
+        if decision.enabled:
+            operation = operations.load(decision.name)
+            params, findings = decision.settings(operation)
+            steps.append(Step(operation, params, findings))
+    return tuple(steps)
 
 
 def chain_rate(steps: Sequence[Step]) -> Fraction:

@@ -15,7 +15,8 @@ from answerprint.media import info, reader
 from answerprint.media.reader import Clip
 from answerprint.metrics import report
 from answerprint.metrics.report import OperationReport, Report, ShotPicture, ShotReport
-from answerprint.render.jobs import Outcome, beside, open_source
+from answerprint.render.jobs import Outcome, beside
+from answerprint.render.options import open_source
 from answerprint.shots.decisions import DecisionList, ShotDecision
 
 PICTURES = 3  # stills per shot: near its beginning, in the middle, near its end
