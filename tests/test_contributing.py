@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from clips import card  # type: ignore[import-not-found]
 
 from answerprint import cli, operations
 from answerprint.media import reader
+from clips import card  # type: ignore[import-not-found]
 
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 

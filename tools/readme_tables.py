@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-from answerprint.media.presets import PRESETS
-
 from answerprint import operations
+from answerprint.media.presets import PRESETS
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -68,6 +68,13 @@ def test_a_pickle_is_refused_unopened(tmp_path):
             weights.read(tmp_path / name)
 
 
+def test_a_file_whose_length_looks_like_a_pickle_is_none(tmp_path):
+    for length in range(60):
+        path = tmp_path / "any.safetensors"
+        weights.write(path, {"a": torch.zeros(2)}, {"padding": "x" * 8 * length})
+        assert weights.read(path)[1]["padding"] == "x" * 8 * length
+
+
 def test_truncated_foreign_and_absent_files_are_refused(saved, tmp_path):
     path, _ = saved
     path.write_bytes(path.read_bytes()[:-50])

@@ -12,6 +12,7 @@ from answerprint.errors import SettingsError
 if TYPE_CHECKING:  # torch takes seconds to import, and listing must be quick
     from answerprint.operation import Operation
 
+
 def names() -> list[str]:
     """The operations there are."""
     return sorted(_files())
