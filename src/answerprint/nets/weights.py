@@ -64,7 +64,8 @@ def _facts(path: Path) -> dict[str, str]:
         raise WeightsError(f"{path}: no such weights file")
     with path.open("rb") as file:
         start = file.read(16)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    # Bytes 0 to 7 of a safetensors file are a length, which may look like anything; its byte 8 opens the JSON header.
+    if start[8:9] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise WeightsError(f"{path}: a pickle, which can run any code when opened; only safetensors files are read")
     try:
         with safetensors.safe_open(str(path), framework="pt") as opened:

@@ -334,6 +334,8 @@ class _Run:
 def export(recipe: Recipe, run: Path, path: Path, card: weights.Card) -> None:
     """Writes the averaged weights of a run as finished weights with their card; `recipe.SHIPS` names the network.
 
+    "generator" is one of `recipe.networks`, "generators.cleaner" a part of one.
+
     Raises:
         WeightsError: the run's best weights are missing, damaged or of another recipe.
     """
@@ -343,8 +345,10 @@ def export(recipe: Recipe, run: Path, path: Path, card: weights.Card) -> None:
     source = run / BEST if (run / BEST).exists() else run / CHECKPOINT
     tensors, kept = weights.read(source)
     ships: str = getattr(recipe, "SHIPS", next(iter(recipe.networks(recipe.Params.of(facts["params"])))))
-    network: Any = recipe.networks(recipe.Params.of(facts["params"]))[ships]
-    network.load_state_dict(_under(tensors, f"average/{ships}/"))
+    name, _, part = ships.partition(".")
+    whole = recipe.networks(recipe.Params.of(facts["params"]))[name]
+    whole.load_state_dict(_under(tensors, f"average/{name}/"))
+    network: Any = whole.get_submodule(part)
     trained = f"answerprint train {_name(recipe)}, {kept['step']} steps"
     weights.save(path, network, network.config, card.model_copy(update={"trained": trained}))
 

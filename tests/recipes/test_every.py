@@ -1,0 +1,91 @@
+"""The same questions asked of every recipe: it learns, stops and resumes, and what it exports can be read."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from answerprint import recipes
+from answerprint.errors import TrainingError
+from answerprint.nets import weights
+from answerprint.settings import values
+from answerprint.train import loop
+
+MINE = [name for name in recipes.names() if name in {"cyclegan", "densenet", "denoise", "gan"}]
+# The smallest run of each that still is that run.
+TINY = {
+    "cyclegan": {"width": 8, "blocks": 1},
+    "densenet": {"growth": 4, "layers": 2},
+    "denoise": {"widths": (16, 16, 16), "blocks": (1, 1, 1), "crop": 32},
+    "gan": {"width": 8, "depth": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(3)
+    for index in range(8):
+        coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"p_{index * 3}.png"), cv2.resize(coarse, (240, 200), interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+def run(name: str, folder: Path, photos: Path, **more):
+    stop_after = more.pop("stop_after", None)
+    recipe = recipes.load(name)
+    small = {
+        "batch": 2,
+        "crop": 32,
+        "scales": (1.0,),
+        "steps": 4,
+        "warm_up": 0,
+        "validate_every": 2,
+        "log_every": 1,
+        "looked_at": 4,
+    }
+    params = recipe.Params.of(small | TINY[name] | more)
+    return loop.train(recipe, params, [photos], folder, stop_after=stop_after, say=lambda line: None)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_says_what_it_is(name):
+    recipe = recipes.load(name)
+    assert recipes.summary(name).endswith(".") and recipe.__doc__.startswith(recipes.summary(name))
+    for value in values(recipe.Params):
+        assert value.help, f"{name}: {value.name} has no help"
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_stop_and_resume_equals_not_stopping_and_exports(name, tmp_path, photos):
+    run(name, tmp_path / "whole", photos)
+    run(name, tmp_path / "parts", photos, stop_after=2)
+    run(name, tmp_path / "parts", photos)
+    whole, parts = (weights.read(tmp_path / each / loop.CHECKPOINT)[0] for each in ("whole", "parts"))
+    assert all(torch.equal(tensor, parts[key]) for key, tensor in whole.items())
+    out = tmp_path / f"{name}.safetensors"
+    loop.export(recipes.load(name), tmp_path / "whole", out, weights.Card(name=name))
+    kept = weights.load(name, out)
+    assert kept.tensors and kept.config and kept.card.trained.endswith("steps")
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_it_learns(name, tmp_path, photos):
+    run(name, tmp_path / "run", photos, steps=24, validate_every=24, rate=2e-3, average=0.0)
+    with (tmp_path / "run" / "log.csv").open() as lines:
+        losses = [float(row[f"loss {recipes.load(name).SHIPS.partition('.')[0]}"]) for row in csv.DictReader(lines)]
+    assert np.mean(losses[-6:]) < 0.9 * np.mean(losses[:6])
+
+
+def test_a_temporal_denoiser_trains_on_sequences_and_on_stills(tmp_path, photos):
+    assert run("denoise", tmp_path / "run", photos, frames=3, steps=6).step == 6
+    tensors, _ = weights.read(tmp_path / "run" / loop.CHECKPOINT)
+    assert float(tensors["net/denoiser/stages.0.neighbors.weight"].abs().sum()) > 0
+
+
+def test_an_unknown_recipe_is_named():
+    with pytest.raises(TrainingError, match="unknown recipe 'paint'; there are:"):
+        recipes.load("paint")
