@@ -35,7 +35,9 @@ def flow(first: Picture, second: Picture, quality: Literal["fast", "medium"] = "
         first, second = (
             cv2.copyMakeBorder(picture, 0, down, 0, across, cv2.BORDER_REPLICATE) for picture in (first, second)
         )
-    found: Array = cv2.DISOpticalFlow_create(_PRESETS[quality]).calc(first, second, None)
+    found: Array = cv2.DISOpticalFlow_create(  # type: ignore[attr-defined, unused-ignore]
+        _PRESETS[quality]
+    ).calc(first, second, None)
     return np.ascontiguousarray(found[:height, :width])
 
 

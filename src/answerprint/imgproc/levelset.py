@@ -12,7 +12,7 @@ theta the derivative of the smoothed Heaviside function H. mu plays the part of 
 the length. `chan_vese` is that and no more. `evolve` adds what makes it quick and steady: distance regularization (Li,
 Xu, Gui and Fox 2010, double-well potential), so phi stays a distance near its contour and is never re-initialized; a
 prior shape psi (the term -(H(phi) - H(psi)) of Chan and Zhu 2005, weighted per pixel); several channels of color and
-texture; means of a neighborhood instead of the whole region where light is uneven (Lankton and Tannenbaum 2008); outside
+texture; means of a neighborhood instead of the whole region where light is uneven (Lankton, Tannenbaum 2008); outside
 evidence for a pixel (`regions.py`); and a narrow band, coarse to fine. phi is a signed distance in pixels, above 0
 inside.
 """
@@ -61,7 +61,8 @@ class Weights:
 
 def heaviside(phi: Array, epsilon: float) -> Array:
     """1/2 + arctan(phi / epsilon) / pi: 1 inside, 0 outside."""
-    return (0.5 + np.arctan(phi / epsilon) / np.pi).astype(np.float32)
+    result: Array = (0.5 + np.arctan(phi / epsilon) / np.pi).astype(np.float32)
+    return result
 
 
 def derivative(phi: Array, epsilon: float) -> Array:
@@ -158,10 +159,7 @@ def evolve(
         at = _resized(phi, size) * scale
         shown = None
         if watch is not None:
-            first, show = done, watch
-
-            def shown(number: int, now: Array, first: int = first, scale: Any = scale) -> None:
-                show(first + number, _resized(now, shape[::-1]) / scale)
+            shown = _at_full_size(watch, done, shape[::-1], scale)
 
         at = _run(
             at,
@@ -176,6 +174,12 @@ def evolve(
         phi = _resized(at, shape[::-1]) / scale
         done += part
     return phi
+
+
+def _at_full_size(
+    watch: Callable[[int, Array], None], first: int, size: tuple[int, ...], scale: Any
+) -> Callable[[int, Array], None]:
+    return lambda number, phi: watch(first + number, _resized(phi, size) / scale)
 
 
 def _run(

@@ -210,7 +210,7 @@ def focus(gray: Picture) -> Array:
 
 
 def own_cue(vectors: Array, seen: Camera, gray: Picture) -> Array:
-    """The relative depth change of our own, (H, W) in 0..1: parallax above its noise, half as much where out of focus."""
+    """The relative depth change of our own, (H, W) in 0..1: parallax above its noise, half out of focus."""
     rest = parallax(vectors, seen)
     noise = max(3 * float(np.median(rest)), 0.5)
     sharp = focus(gray)

@@ -1,9 +1,9 @@
 """What target and background look like, near by and as a whole: color histograms that know where they were learned.
 
 A level set needs to know how much more a pixel looks like the inside than like the outside. Means (Chan and Vese 2001)
-say that for two flat tones; here histograms do (region competition with non-parametric densities: Kim et al. 2005), kept
-per cell of the picture so that they follow uneven light and clutter (the local classifiers of Bai et al. 2009, laid on a
-bilateral grid as in Maerki et al. 2016), and once for the whole picture, to fall back on where a cell knows nothing.
+say that for two flat tones; here histograms do (region competition with densities, Kim et al. 2005), kept per cell of
+the picture so that they follow uneven light and clutter (the local classifiers of Bai et al. 2009, laid on a bilateral
+grid as in Maerki et al. 2016), and once for the whole picture, to fall back on where a cell knows nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ Array = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
 BINS = 16  # per color axis
-_TRUST = 6.0  # pixels of its own that a cell needs to outweigh the whole picture
 
 
 def features(picture: Picture) -> Picture:
@@ -36,31 +35,41 @@ class Regions:
     Args:
         shape: (H, W) of the pictures.
         cell: side of a cell in pixels.
+        trust: pixels of its own that a cell needs to outweigh the whole picture.
     """
 
-    def __init__(self, shape: tuple[int, int], cell: int = 32) -> None:
-        self.cell = cell
+    def __init__(self, shape: tuple[int, int], cell: int = 32, trust: float = 30.0) -> None:
+        self.cell, self.trust = cell, trust
         rows, columns = (-(-side // cell) + 1 for side in shape)
         self.near = np.zeros((2, rows, columns, BINS, BINS, BINS), np.float32)
         self.whole = np.zeros((2, BINS, BINS, BINS), np.float32)
         self._soft_near, self._soft_whole = self.near, self.whole
         self._stale = True
 
-    def fade(self, near: float, whole: float) -> None:
-        """Forgets: what was learned counts so much less."""
-        self.near *= np.float32(near)
-        self.whole *= np.float32(whole)
+    def fade(self, share: float) -> None:
+        """Forgets: what neighborhoods learned counts so much less."""
+        self.near *= np.float32(share)
         self._stale = True
 
-    def learn(self, colors: Picture, inside: Array, outside: Array) -> None:
+    def anchor(self, colors: Picture, inside: Array, outside: Array) -> None:
+        """Adds a key frame to the whole, which is never forgotten: what was learned on the way may be wrong."""
+        nowhere = np.zeros((2, *self.near.shape[1:]), np.float32)
+        moved = np.zeros((*inside.shape, 2), np.float32)
+        _splat(colors, inside, outside, moved, nowhere, self.whole, self.cell)
+        self._stale = True
+
+    def learn(self, colors: Picture, inside: Array, outside: Array, moved: Array | None = None) -> None:
         """Adds a picture.
 
         Args:
             colors: (H, W, 3) from `features`.
             inside: (H, W) weight of each pixel as part of the target, 0..1.
             outside: (H, W) weight of each pixel as part of the background, 0..1.
+            moved: (H, W, 2) where each pixel has gone since: it counts in the neighborhood where it is now.
         """
-        _splat(colors, inside, outside, self.near, self.whole, self.cell)
+        if moved is None:
+            moved = np.zeros((*inside.shape, 2), np.float32)
+        _splat(colors, inside, outside, moved, self.near, np.zeros_like(self.whole), self.cell)
         self._stale = True
 
     def ask(self, colors: Picture, where: npt.NDArray[np.bool_]) -> Array:
@@ -69,8 +78,51 @@ class Regions:
             self._soft_near, self._soft_whole = _soften(self.near), _soften(self.whole)
             self._stale = False
         result = np.full(colors.shape[:2], 0.5, np.float32)
-        _slice(colors, where, self._soft_near, self._soft_whole, self.cell, np.float32(_TRUST), result)
+        _slice(colors, where, self._soft_near, self._soft_whole, self.cell, np.float32(self.trust), result)
         return result
+
+
+_SPREAD = 1.5  # pixels that flow is uncertain by
+_MOST = 10  # pixels of motion against the surroundings that are told apart
+
+
+def by_motion(vectors: Array, inside: Array, outside: Array) -> Array:
+    """The chance in 0..1 that each pixel belongs to the target by the way it moves.
+
+       Flow against the surroundings' median, in bins of a pixel: densities inside and outside, of this frame. Where both
+    move alike it is 0.5 and says nothing.
+
+       Args:
+           vectors: (H, W, 2) flow.
+           inside: (H, W) weight of each pixel as part of the target, 0..1.
+           outside: (H, W) weight of each pixel as part of the background, 0..1.
+    """
+    around = outside > 0.5
+    rest = vectors - (np.median(vectors[around], axis=0) if around.any() else 0)
+    bins = np.rint(rest.clip(-_MOST, _MOST)).astype(np.int32) + _MOST
+    side = 2 * _MOST + 1
+    index = bins[..., 1] * side + bins[..., 0]
+    heaps = []
+    for weight in (inside, outside):
+        counts = np.bincount(index.ravel(), weight.ravel(), side * side).reshape(side, side).astype(np.float32)
+        counts = cv2.GaussianBlur(counts, (0, 0), _SPREAD, borderType=cv2.BORDER_REPLICATE)
+        heaps.append(counts / max(float(counts.sum()), 1e-6))
+    chance = (heaps[0] + 1e-3) / (heaps[0] + heaps[1] + 2e-3)
+    result: Array = chance.ravel()[index].astype(np.float32)
+    return result
+
+
+def joined(first: Array, second: Array, weight: float) -> Array:
+    """Two chances as one: log odds added, the second's times `weight`."""
+    result: Array = 1 / (1 + np.exp(-odds(first) - np.float32(weight) * odds(second)))
+    return result
+
+
+def odds(chance: Array) -> Array:
+    """Log odds of a chance, held to 1 in 100."""
+    kept = chance.clip(0.01, 0.99)
+    result: Array = np.log(kept / (1 - kept))
+    return result
 
 
 def _soften(counts: Array) -> Array:
@@ -109,18 +161,17 @@ def _spread(cells: Any, used: Any) -> None:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _splat(colors: Any, inside: Any, outside: Any, near: Any, whole: Any, cell: int) -> None:
-    for y in range(colors.shape[0]):
-        row = y / cell
-        top = int(row)
-        fy = np.float32(row - top)
-        for x in range(colors.shape[1]):
+def _splat(colors: Any, inside: Any, outside: Any, moved: Any, near: Any, whole: Any, cell: int) -> None:
+    height, width = inside.shape
+    for y in range(height):
+        for x in range(width):
             a, b = inside[y, x], outside[y, x]
             if a == 0 and b == 0:
                 continue
-            column = x / cell
-            left = int(column)
-            fx = np.float32(column - left)
+            row = min(max(y + moved[y, x, 1], np.float32(0)), np.float32(height - 1)) / cell
+            column = min(max(x + moved[y, x, 0], np.float32(0)), np.float32(width - 1)) / cell
+            top, left = int(row), int(column)
+            fy, fx = np.float32(row - top), np.float32(column - left)
             i, j, k = colors[y, x, 0] >> 4, colors[y, x, 1] >> 4, colors[y, x, 2] >> 4
             whole[0, i, j, k] += a
             whole[1, i, j, k] += b

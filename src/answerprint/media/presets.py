@@ -214,6 +214,9 @@ def adapted(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
     for name in ("primaries", "transfer"):
         if getattr(probe.color, name) not in ("unknown", getattr(delivery, name)):
             changes[name] = getattr(probe.color, name)
+    if probe.alpha is not None and preset.alpha and not pixels.layout(delivery.layout).alpha:
+        # An operation made an alpha (a cutout): a format that can carry it does.
+        changes["layout"] = preset.alpha
     form = pixels.layout(delivery.layout)
     if form.family == "gray" and preset.layout == "source" and not _is_gray(probe):
         changes |= {"layout": f"yuv444p{form.bits if form.bits > 8 else ''}", "range": "limited"}

@@ -79,11 +79,13 @@ class Contours:
 
     def _write(self, path: Path, head: bytes, count: int) -> None:
         # Under another name first: another process may look for it.
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
-            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr("times", head)
-                for number in range(count):
-                    archive.writestr(str(number), self._packed[number])
+        with (
+            tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part,
+            zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive,
+        ):
+            archive.writestr("times", head)
+            for number in range(count):
+                archive.writestr(str(number), self._packed[number])
         Path(part.name).replace(path)
 
 
@@ -124,7 +126,7 @@ class Kept:
 
 def _unpacked(packed: bytes, shape: tuple[int, int]) -> Array:
     codes = np.frombuffer(zlib.decompress(packed), np.int8).reshape(shape)
-    return codes.astype(np.float32) / _STEPS
+    return codes.astype(np.float32) / np.float32(_STEPS)
 
 
 class Strip:

@@ -1,8 +1,8 @@
 """What a person knows of the target: rough masks, boxes, polygons and scribbles on key frames, read from files.
 
-A single picture is a mask for the clip's first frame. A sequence (`mask.%04d.png`, `mask.####.png`) names its key frames
-by its numbers, counted like the clip's frames from `numbered_from` on. A JSON file holds one key or a list of them, bare
-or under "keys":
+A single picture is a mask for the clip's first frame. A sequence (`mask.%04d.png`, `mask.####.png`) names its key
+frames by its numbers, counted like the clip's frames from `numbered_from` on. A JSON file holds one key or a list of
+them, bare or under "keys":
 
     {"keys": [
         {"frame": 0, "size": [1920, 1080], "box": [left, top, right, bottom]},

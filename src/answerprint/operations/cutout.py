@@ -1,7 +1,7 @@
 """Cutout: from a rough shape, or from motion alone, to a matte that holds through the shot.
 
-The method of AEPR section 3.1: a region of interest from the difference of three frames, checked against depth; what the
-user knows of the shape as a prior; an edge-free active contour (equations 1 to 3) driven by both.
+The method of AEPR section 3.1: a region of interest from the difference of three frames, checked against depth; what
+the user knows of the shape as a prior; an edge-free active contour (equations 1 to 3) driven by both.
 
 Region. Without a prior the shot is searched for what moves: camera motion and flicker are taken out, two difference
 images are thresholded and joined by AND, cleaned, and a piece counts as far as its depth changes (`depth_influence`).
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,12 +70,12 @@ class Params(Settings):
         "regions", description="regions: our contour; chan-vese: the basic model alone, to compare."
     )
     beta: float = Field(1.0, ge=0, le=10, description="Weight of what target and background look like, near by.")
-    mu: float = Field(0.2, ge=0, le=10, description="Weight of the means of color and texture (equation 2).")
-    shape: float = Field(0.6, ge=0, le=10, description="Weight of the prior shape.")
+    mu: float = Field(0.05, ge=0, le=10, description="Weight of the means of color and texture (equation 2).")
+    shape: float = Field(0.2, ge=0, le=10, description="Weight of the prior shape.")
     smooth: float = Field(0.15, ge=0, le=10, description="Weight of the contour's length.")
     local: int = Field(24, ge=0, le=500, description="Radius in pixels of the means; 0 takes the whole region.")
     iterations: int = Field(20, ge=1, le=1000, description="Steps of the contour per frame.")
-    search: float = Field(14.0, ge=1, le=200, description="Pixels that the contour may be off what the flow says.")
+    search: float = Field(24.0, ge=1, le=200, description="Pixels that the contour may be off what the flow says.")
     camera: Literal["auto", "static", "moving"] = Field("auto", description="Whether camera motion is taken out first.")
     threshold: Literal["noise", "otsu"] = Field("noise", description="How the difference of frames is thresholded.")
     level: float = Field(0.0, ge=0, le=1, description="A fixed threshold of the difference instead; 0 finds one.")
@@ -189,10 +190,12 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
     def carry(first: int, reached: range) -> Iterator[tuple[int, tracking.State]]:
         if params.model == "chan-vese":
             return _basic(strip, first, reached, keys[first], params)
-        return tracking.carry(strip.__getitem__, strip.flows, first, reached, keys[first], how)
+        # What the keys at both ends look like, and no others: light and background change along a shot.
+        others = {number: keys[number] for number in (reached.stop, first) if number in keys and number != first}
+        return tracking.carry(strip.__getitem__, strip.flows, first, reached, keys[first], how, others)
 
     ends = [-1, *numbers, len(strip)]
-    for before, after in zip(ends, ends[1:], strict=False):
+    for before, after in pairwise(ends):
         if before >= 0:
             for number, state in carry(before, range(before + 1, after)):
                 contours[number], sure[number] = state.phi, state.confidence
@@ -200,9 +203,15 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
             for number, state in carry(after, range(after - 1, before, -1)):
                 if before >= 0:
                     other = tracking.State(contours[number], sure[number])
-                    state = tracking.blend(other, state, 1 - (number - before) / (after - before))
+                    state = _blended(other, state, 1 - (number - before) / (after - before), params)
                 contours[number], sure[number] = state.phi, state.confidence
     return contours, [0.0 if number in strip.blank else value for number, value in enumerate(sure)]
+
+
+def _blended(first: tracking.State, second: tracking.State, nearness: float, params: Params) -> tracking.State:
+    if params.model == "chan-vese":
+        return first if nearness >= 0.5 else second
+    return tracking.blend(first, second, nearness)
 
 
 def _basic(
@@ -217,7 +226,7 @@ def _basic(
 
 
 def _basic_step(strip: Strip, number: int, phi: Array, params: Params) -> Array:
-    gray = strip.gray(number).astype(np.float32) / 255
+    gray = (strip.gray(number) / np.float32(255)).astype(np.float32)
     return levelset.signed_distance(levelset.chan_vese(gray, phi, params.iterations) > 0)
 
 
@@ -275,7 +284,9 @@ def _key(strip: Strip, number: int, prior: _prior.Prior, params: Params) -> trac
     if prior.boxed:
         # The box holds all of the target, but its corners do not.
         slack = max(slack, 0.2 * float(np.sqrt(shape.sum())))
-    return tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background)
+    beside = number + 1 if number + 1 < len(strip) else number - 1
+    vectors = strip.flows(number, beside)[0] if beside >= 0 else None
+    return tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background, vectors)
 
 
 def _slack(shape: Mask, params: Params) -> float:
@@ -307,7 +318,7 @@ def _from_motion(strip: Strip, shot: Shot, params: Params) -> _Found:
             moving.append(camera)
             if not region.any() or region.mean() > 0.6:
                 continue
-            state = _key(strip, number, _prior.Prior(region, region & False, region & False), params)
+            state = _key(strip, number, _prior.Prior(region, np.zeros_like(region), np.zeros_like(region)), params)
             score = state.confidence * tracking.overlap(state.phi > 0, region)
             if (state.phi > 0).any() and (best is None or score > best[0]):
                 best = (score, number, state)
@@ -349,8 +360,8 @@ def _region(strip: Strip, number: int, depth: _Depth, params: Params) -> tuple[M
         knowns.append(known)
     mask, level = motion.moved(differences, params.threshold, params.level)
     region = motion.cleaned(motion.filled(mask, changes if depth.own else None))
-    known = None if depth.own else np.logical_or.reduce(knowns)
-    region, share = motion.checked(region, np.maximum.reduce(changes), known, params.depth_influence)
+    told: Mask | None = None if depth.own else np.logical_or.reduce(knowns)
+    region, share = motion.checked(region, np.maximum.reduce(changes), told, params.depth_influence)
     return region, level, share, moving
 
 
@@ -430,7 +441,7 @@ def _depth_network(path: Path) -> Any:
         if path.suffix.lower() == ".onnx":
             network = cv2.dnn.readNetFromONNX(str(path))
         else:
-            scripted = torch.jit.load(str(path), map_location="cpu").eval()
+            scripted = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (cv2.error, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MediaError(f"depth model {path}: is neither ONNX nor TorchScript that can be read: {reason}") from error
@@ -445,7 +456,8 @@ def _depth_network(path: Path) -> Any:
         plane = np.squeeze(result)
         if plane.ndim != 2:
             raise SettingsError(f"depth model {path}: gives shape {result.shape}; one plane of depth is needed")
-        return plane - plane.min() + 0.05 * float(np.ptp(plane)) + 1e-6
+        lifted: Array = (plane - plane.min() + 0.05 * float(np.ptp(plane)) + 1e-6).astype(np.float32)
+        return lifted
 
     return run
 
