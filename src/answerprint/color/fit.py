@@ -200,7 +200,7 @@ class Objective(Protocol):
 
 
 Transform = Callable[[Tensor], Tensor]
-_STRICTER = 0.9  # share of what Reinhard loses that may be lost: fitted pixels are few, so a little is kept in hand
+_IN_HAND = 0.1  # share of what Reinhard loses that is kept in hand: fitted pixels are few, and the picture has many
 _LOST = 60.0  # CIELAB units that missing structure of 1 costs
 _PULL, _HOLD = 0.02, 1.0  # what a free number 1 away from neutral costs, or from the grade of the whole shot
 _ROUGH = 20.0
@@ -242,7 +242,8 @@ class Style:
         for each, plane in zip(pictures, luma, strict=True):
             moved = spaces.lab_to_rgb(_reinhard(spaces.rgb_to_lab(each), source, wanted)).clamp(0, 1)
             kept = float(style.structure(spaces.luma(moved), plane))
-            enough.append(kept * structure if structure < 1 else 1 - (1 - kept) * _STRICTER / structure)
+            stricter = 1 - _IN_HAND * kept
+            enough.append(kept * structure if structure < 1 else 1 - (1 - kept) * stricter / structure)
         along = style.directions(32, seed)
         quantiles = style.quantiles(wanted, along, len(colors))
         return cls(colors, wanted, tuple(pictures), luma, tuple(enough), along, quantiles)

@@ -8,8 +8,6 @@ as the pictures.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from pydantic import Field
@@ -17,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from answerprint.color import fit
-from answerprint.nets import weights
 from answerprint.nets.look import Encoder, EncoderConfig, stylized
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+
+SHIPS = "encoder.encoder"
 
 
 class Params(Training):
@@ -90,21 +89,6 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     left = (torch.cat([found.float().cpu() for _, found in told]) - free).square().mean() / free.square().mean()
     figures = {"turns": float(right.mean()), "grade": float(1 - left)}
     return Validation(sum(figures.values()), figures)
-
-
-def finish(checkpoint: Path, out: Path, card: weights.Card) -> None:
-    """Writes the averaged encoder of a checkpoint, without the heads, as weights that ship.
-
-    Raises:
-        WeightsError: the checkpoint cannot be read.
-    """
-    tensors, facts = weights.read(checkpoint)
-    widths = tuple(facts.get("params", {}).get("widths", Params().widths))
-    config = EncoderConfig(widths=widths)
-    encoder = Encoder(config)
-    prefix = "average/encoder/encoder."
-    encoder.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-    weights.save(out, encoder, config, card)
 
 
 def _moments(layer: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,6 @@ at once; the encoder that also judges stays as it is.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
@@ -15,10 +14,11 @@ from pydantic import Field
 from torch import Tensor
 
 from answerprint.color import style
-from answerprint.nets import weights
 from answerprint.nets.look import VGG19, Config, Encoder, LookNet, judge, shipped_encoder, stylized, vgg19
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+
+SHIPS = "look"
 
 
 class Params(Training):
@@ -73,20 +73,6 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     before, *after = [_distance(pictures, reference) for pictures in (content, *graded)]
     figures = {name: 1 - reached / before for name, reached in zip(("seven", "extended"), after, strict=True)}
     return Validation(sum(figures.values()), figures, (content, reference, *graded))
-
-
-def finish(checkpoint: Path, out: Path, card: weights.Card) -> None:
-    """Writes the averaged network of a checkpoint as weights that ship.
-
-    Raises:
-        WeightsError: the checkpoint cannot be read.
-    """
-    tensors, facts = weights.read(checkpoint)
-    network = networks(Params.of(facts.get("params", {}), str(checkpoint)))["look"]
-    prefix = "average/look/"
-    network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-    config = Config(encoder=VGG19 if facts.get("params", {}).get("encoder") == "vgg19" else shipped_encoder().config)
-    weights.save(out, network, config, card)
 
 
 def _distance(pictures: Tensor, reference: Tensor) -> float:

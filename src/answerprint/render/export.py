@@ -28,7 +28,7 @@ from answerprint.frame import Frame
 from answerprint.media import timecode
 from answerprint.media.reader import Clip
 from answerprint.render import jobs
-from answerprint.render.pipeline import Step
+from answerprint.render.pipeline import Step, chain_of
 from answerprint.settings import Settings
 from answerprint.shots import timeline
 from answerprint.shots.decisions import DecisionList, ShotDecision
@@ -143,7 +143,7 @@ def _check_spaces(wanted: Wanted) -> None:
 
 
 def _color_steps(shot: ShotDecision) -> tuple[Step, ...]:
-    return tuple(step for step in jobs.chain_of(shot) if hasattr(step.operation.module, "cube"))
+    return tuple(step for step in chain_of(shot) if hasattr(step.operation.module, "cube"))
 
 
 # ---- LUTs
@@ -164,8 +164,8 @@ def _cubes(shot: _Shot, folder: Path, stem: str, wanted: Wanted, lines: list[str
                     f"{path}: does not come back from {proof.reader}: off by {proof.largest:.2g} at most; not exported"
                 )
             lines.append(
-                f"{path.name}: read back by {proof.reader}; from the direct transform {difference.largest:.5f} at most, "
-                f"{difference.mean:.6f} on average"
+                f"{path.name}: read back by {proof.reader}; from the direct transform "
+                f"{difference.largest:.5f} at most, {difference.mean:.6f} on average"
             )
         shot.luts.append({"file": path.name, "points": size, "differences": [asdict(each) for each in away]})
         files.append(path)
