@@ -336,6 +336,43 @@ def _resume(
     _print_outcome(outcome, json_)
 
 
+def _export(
+    decisions: Annotated[Path, Parameter(help="The decision list.")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder to write into.")],
+    cube: Annotated[bool, Parameter(negative="", help="LUTs of each shot's color (.cube).")] = False,
+    cdl: Annotated[bool, Parameter(negative="", help="Color decision lists (.cdl, .cc, .ccc).")] = False,
+    edl: Annotated[bool, Parameter(negative="", help="An EDL with ASC_SOP and ASC_SAT comments.")] = False,
+    otio: Annotated[bool, Parameter(negative="", help="A timeline with the grades as effects.")] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative="", help="The grades as JSON.")] = False,
+    sizes: Annotated[str, Parameter(help="Points per axis of the LUTs, separated by commas.")] = "17,33,65",
+    input_space: Annotated[
+        str, Parameter(help="OpenColorIO name of the footage's color space, for the comments.")
+    ] = "",
+    output_space: Annotated[str, Parameter(help="OpenColorIO name of the result's color space.")] = "",
+    linear: Annotated[float, Parameter(help="Brightest value of scene-linear footage: puts a shaper first.")] = 0.0,
+) -> None:
+    """Hand the color of every shot over to other tools; with no form named, in all of them."""
+    from answerprint.render import decide, export, options
+
+    everything = not (cube or cdl or edl or otio or json_)
+    forms = {"cube": cube, "cdl": cdl, "edl": edl, "otio": otio, "json": json_}
+    if not all(size.strip().isdecimal() for size in sizes.split(",")):
+        raise AnswerprintError(f"--sizes is {sizes!r}; allowed: whole numbers separated by commas, such as 17,33,65")
+    wanted = export.Wanted(
+        **{form: asked or everything for form, asked in forms.items()},
+        sizes=tuple(int(size) for size in sizes.split(",")),
+        input_space=input_space,
+        output_space=output_space,
+        linear=linear,
+    )
+    made = decide.load(decisions)
+    done = export.export(made, options.open_source(made.source.path, made.source.overrides), output, wanted)
+    for line in (*done.lines, *(f"written: {file}" for file in done.files)):
+        print(line)
+
+
 def _schema(
     what: Annotated[Literal["decisions", "recipe"], Parameter(help="Which file.")] = "decisions",
     /,
@@ -396,6 +433,7 @@ def build(tokens: Sequence[str]) -> App:
         ("render", _render, True),
         ("run", _run, True),
         ("resume", _resume, False),
+        ("export", _export, False),
         ("schema", _schema, False),
         ("presets", _presets, False),
         ("bench", _bench, False),
