@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -302,7 +303,7 @@ def speed(quick: bool) -> Table:
         pixels = torch.rand(3, height, width)
         frame = Frame(pixels, Fraction(0))
         methods: dict[str, Callable[[], object]] = {
-            "parameters": partial(_last, params, findings, frame),
+            "parameters": _by_parameters(params, findings, frame),
             "LUT": partial(_by_lut, cube, pixels),
             "FFmpeg lut3d": _ffmpeg(cube, pixels),
             "OpenColorIO": _opencolorio(cube, pixels),
@@ -322,8 +323,9 @@ def speed(quick: bool) -> Table:
     )
 
 
-def _last(params: look.Params, findings: look.Findings, frame: Frame) -> Tensor:
-    return next(look.run(iter([frame]), params, findings, CPU)).pixels
+def _by_parameters(params: look.Params, findings: look.Findings, frame: Frame) -> Callable[[], object]:
+    graded = look.run(itertools.repeat(frame), params, findings, CPU)
+    return lambda: next(graded)
 
 
 def _by_lut(cube: lut.Cube, pixels: Tensor) -> Tensor:
@@ -355,7 +357,7 @@ def _ffmpeg(cube: lut.Cube, pixels: Tensor) -> Callable[[], object]:
             rows = np.frombuffer(plane, np.float32).reshape(-1, plane.line_size // 4)
             rows[:height, :width] = pixels[channel].numpy()
         source.push(frame)
-        _ = folder  # kept until the last call
+        _ = folder, graph  # both must live as long as this is called
         return sink.pull()
 
     return go

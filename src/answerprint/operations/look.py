@@ -32,13 +32,13 @@ import cv2
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 from torch import Tensor
 
 from answerprint.color import cdl as cdl_file
 from answerprint.color import fit, fused, lut, spaces, style
 from answerprint.color.fit import CURVE, Points, Triple, Values
-from answerprint.color.grade import curve as tone_curve
+from answerprint.color.grade import curve_slopes
 from answerprint.errors import SettingsError
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.imgproc import filters
@@ -291,7 +291,8 @@ def _grade_params(values: Values) -> grade.Params:
     )
 
 
-_CURVE_LOW, _CURVE_HIGH, _CURVE_ENTRIES = -0.5, 2.0, 8001
+# A step of 1/800 puts an entry on every point of a curve; more entries would not stay in the first cache.
+_CURVE_LOW, _CURVE_HIGH, _CURVE_ENTRIES = -0.5, 2.0, 2001
 
 
 def _curves(values: Values) -> lut.Curves | None:
@@ -299,9 +300,20 @@ def _curves(values: Values) -> lut.Curves | None:
     outputs = [getattr(values, name) for name in fit.CURVES]
     if all(output == CURVE for output in outputs):
         return None
-    ramp = torch.linspace(_CURVE_LOW, _CURVE_HIGH, _CURVE_ENTRIES, dtype=torch.float64)
-    columns = [tone_curve(ramp, CURVE, torch.tensor(output, dtype=torch.float64)) for output in outputs]
-    return lut.Curves(torch.stack(columns, 1).float(), (_CURVE_LOW,) * 3, (_CURVE_HIGH,) * 3)
+    table = torch.from_numpy(np.stack([_tabulated(output) for output in outputs], 1).astype(np.float32))
+    return lut.Curves(table, (_CURVE_LOW,) * 3, (_CURVE_HIGH,) * 3)
+
+
+def _tabulated(output: Points) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """`color.grade.curve` at the table's entries; in NumPy, since keys make a table a frame."""
+    ramp = np.linspace(_CURVE_LOW, _CURVE_HIGH, _CURVE_ENTRIES)
+    points = [torch.tensor(side, dtype=torch.float64) for side in (CURVE, output)]
+    slopes = curve_slopes(*points).numpy()
+    inside = CubicHermiteSpline(np.asarray(CURVE), np.asarray(output), slopes)(ramp.clip(0, 1))
+    table: np.ndarray[Any, np.dtype[np.float64]] = (
+        inside + slopes[0] * ramp.clip(max=0) + slopes[-1] * (ramp - 1).clip(min=0)
+    )
+    return table
 
 
 def _graded(
