@@ -181,7 +181,7 @@ def test_damaged_checkpoint_is_refused(tmp_path, photos, harm):
 
 def test_begins_with_the_averaged_weights_of_another_run(tmp_path, photos):
     go(tmp_path / "first", photos)
-    go(tmp_path / "second", photos, begin_with=tmp_path / "first" / loop.BEST, stop_after=1)
+    go(tmp_path / "second", photos, Params(begin_with=tmp_path / "first" / loop.BEST), stop_after=1)
     # One step at the start of the warm-up moves nothing by more than its learning rate.
     given, _ = weights.read(tmp_path / "first" / loop.BEST)
     taken, _ = weights.read(tmp_path / "second" / loop.CHECKPOINT)

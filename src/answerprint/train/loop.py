@@ -73,6 +73,7 @@ class Training(Settings):
     checkpoint_minutes: float = Field(3.0, gt=0, description="Minutes between checkpoints.")
     log_every: int = Field(50, ge=1, description="Steps between lines of the log.")
     validate_every: int = Field(1000, ge=1, description="Steps between validations.")
+    begin_with: Path | None = Field(None, description="Checkpoint of another run to begin with, where its shapes fit.")
     patience: int = Field(0, ge=0, description="Validations without progress before stopping early; 0 = never.")
 
 
@@ -136,7 +137,6 @@ def train(
     folders: Sequence[Path],
     run: Path,
     *,
-    begin_with: Path | None = None,
     stop_after: int | None = None,
     say: Callable[[str], None] = print,
 ) -> Outcome:
@@ -147,7 +147,6 @@ def train(
         params: its Params; those of a resumed run may differ in schedule and batch, not in the networks' dimensions.
         folders: data folders.
         run: holds checkpoint.safetensors, best.safetensors, log.csv, sheet.png, manifest.json, params.json.
-        begin_with: checkpoint of another run; a new one begins with its averaged weights where names and shapes fit.
         stop_after: stop, with a checkpoint, when this many steps are done in all.
         say: where a line for a person goes.
 
@@ -158,7 +157,7 @@ def train(
     with _processes() as place:
         data = load(folders, scales=params.scales, ratio=params.ratio, exclude=params.exclude)
         run.mkdir(parents=True, exist_ok=True)
-        state = _begin(recipe, params, run, place, begin_with, say)
+        state = _begin(recipe, params, run, place, say)
         if place.first:
             (run / "manifest.json").write_text(json.dumps(data.manifest, indent=1) + "\n", encoding="utf-8")
             (run / "params.json").write_text(params.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -196,9 +195,7 @@ def _processes() -> Iterator[Place]:
         torch.distributed.destroy_process_group()
 
 
-def _begin(
-    recipe: Recipe, params: Training, run: Path, place: Place, begin_with: Path | None, say: Callable[[str], None]
-) -> State:
+def _begin(recipe: Recipe, params: Training, run: Path, place: Place, say: Callable[[str], None]) -> State:
     torch.manual_seed(params.seed)
     nets = {
         name: net.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -209,8 +206,8 @@ def _begin(
     if (run / CHECKPOINT).exists():
         _restore(state, run / CHECKPOINT, recipe)
         say(f"going on at step {state.step}")
-    elif begin_with is not None:
-        say(_adopt(state, begin_with))
+    elif params.begin_with is not None:
+        say(_adopt(state, params.begin_with))
     return state
 
 
