@@ -110,7 +110,7 @@ def test_what_ships_can_be_trusted_and_says_its_licence():
         pytest.skip("no weights ship yet")
     for entry in shipped:
         kept = weights.load(entry.card.name, entry.path)
-        assert kept.card.licence != "unknown" and kept.card.data and kept.card.figures
+        assert kept.card.licence != "unknown" and kept.card.data and kept.card.trained
         assert all(bool(torch.isfinite(tensor).all()) for tensor in kept.tensors.values())
 
 
