@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -190,14 +188,24 @@ def test_begins_with_the_averaged_weights_of_another_run(tmp_path, photos):
 
 
 def test_a_signal_saves_and_ends_the_run(tmp_path, photos):
-    def slow(nets, batch, update):
-        time.sleep(0.05)
-        _step(nets, batch, update)
-
-    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
-    outcome = go(tmp_path / "run", photos, Params(steps=100_000), recipe=recipe(step=slow))
-    _, facts = weights.read(tmp_path / "run" / loop.CHECKPOINT)
-    assert outcome.reason == "stopped" and facts["step"] == outcome.step > 0
+    # In a process of its own: here the signal would run on pytest's fault stack, which the state of AMX overflows.
+    script, run = tmp_path / "slow.py", tmp_path / "run"
+    script.write_text(
+        "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_loop as t\n"
+        "def slow(nets, batch, update):\n"
+        "    time.sleep(0.05); t._step(nets, batch, update); print('step', flush=True)\n"
+        "done = t.go(Path(sys.argv[2]), Path(sys.argv[3]), t.Params(steps=100_000), recipe=t.recipe(step=slow))\n"
+        "print(done.reason, done.step)\n"
+    )
+    command = [sys.executable, str(script), str(Path(__file__).parent), str(run), str(photos)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while process.stdout.readline().strip() != "step":
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        said = process.stdout.read().split()
+    _, facts = weights.read(run / loop.CHECKPOINT)
+    assert said[-2] == "stopped" and facts["step"] == int(said[-1]) > 0
 
 
 def test_two_processes_train_one_network(tmp_path, photos):
