@@ -29,6 +29,7 @@ def flow(first: Picture, second: Picture, quality: Literal["fast", "medium"] = "
     Returns:
         (H, W, 2), x then y, in pixels.
     """
+    first, second = np.ascontiguousarray(first), np.ascontiguousarray(second)
     height, width = first.shape
     down, across = max(0, _LEAST - height), max(0, _LEAST - width)
     if down or across:

@@ -52,7 +52,7 @@ class Weights:
     evidence: float = 0.0
     prior: float = 0.0
     length: float = 0.2
-    distance: float = 0.04
+    distance: float = 0.055
     epsilon: float = 1.5
     step: float = 4.0
     band: float = 6.0
@@ -67,7 +67,8 @@ def heaviside(phi: Array, epsilon: float) -> Array:
 
 def derivative(phi: Array, epsilon: float) -> Array:
     """The derivative of `heaviside` by phi."""
-    return (epsilon / (np.pi * (epsilon**2 + phi**2))).astype(np.float32)
+    result: Array = (epsilon / (np.pi * (epsilon**2 + phi**2))).astype(np.float32)
+    return result
 
 
 def signed_distance(mask: Mask) -> Array:
@@ -196,6 +197,7 @@ def _run(
     fixed = np.zeros(shape, np.float32)
     if evidence is not None:
         fixed += np.float32(weights.evidence) * evidence
+    force = fixed.copy()
     pull = np.zeros(shape, np.float32)
     if prior is not None:
         pull[:] = weights.prior * (1 if prior_weight is None else prior_weight)
@@ -205,10 +207,11 @@ def _run(
     every = 5
     for start in range(0, iterations, every):
         # The band is laid anew now and then; in between the contour moves by less than its half-width.
-        band = np.flatnonzero(np.abs(phi) < weights.band)
-        force = fixed
+        band = np.flatnonzero(_around(phi, round(weights.band)))
         if planes is not None and weights.mu:
-            force = fixed + np.float32(weights.mu) * _means_force(phi, planes, weights)
+            force.ravel()[band] = fixed.ravel()[band] + np.float32(weights.mu) * _means_force(
+                phi, planes, weights, band
+            )
         count = min(every, iterations - start)
         if watch is None:
             phi = _band_steps(phi, band, force, pull, goal, numbers, count)
@@ -219,30 +222,47 @@ def _run(
     return phi
 
 
-def _means_force(phi: Array, planes: Array, weights: Weights) -> Array:
-    """-((I - c_a)^2 - (I - c_b)^2) averaged over the channels, means of the regions or of their neighborhoods."""
-    inside = heaviside(phi, weights.epsilon)
-    total = np.zeros(phi.shape, np.float32)
+def _around(phi: Array, radius: int) -> npt.NDArray[np.uint8]:
+    """The pixels within a radius of the contour."""
+    inside = (phi > 0).astype(np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
+    edge = cv2.dilate(inside, disc) - inside
+    wide: npt.NDArray[np.uint8] = cv2.dilate(edge, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
+    return wide
+
+
+_ENOUGH = 100_000  # pixels that a whole region's mean is taken over
+
+
+def _means_force(phi: Array, planes: Array, weights: Weights, band: Any) -> Array:
+    """-((I - c_a)^2 - (I - c_b)^2) in the band, averaged over the channels; means of regions or of neighborhoods."""
+    step = 1 if weights.local else max(1, int((phi.size / _ENOUGH) ** 0.5))
+    inside = heaviside(phi[::step, ::step], weights.epsilon)
+    total = np.zeros(len(band), np.float32)
     for plane in planes:
+        a: Any
+        b: Any
         if weights.local:
-            side = 2 * weights.local + 1
-            size = (side, side)
-            share = cv2.blur(inside, size)
-            filled, mean = cv2.blur(inside * plane, size), cv2.blur(plane, size)
+            size = (2 * weights.local + 1, 2 * weights.local + 1)
+            share = cv2.blur(inside, size).ravel()[band]
+            filled, mean = cv2.blur(inside * plane, size).ravel()[band], cv2.blur(plane, size).ravel()[band]
             a = filled / np.maximum(share, 1e-3)
             b = (mean - filled) / np.maximum(1 - share, 1e-3)
         else:
-            a, b = _mean(plane, inside), _mean(plane, 1 - inside)
-        total += (plane - b) ** 2 - (plane - a) ** 2
-    result: Array = total / np.float32(len(planes))
-    return result.clip(-4, 4)
+            thin = plane[::step, ::step]
+            a, b = _mean(thin, inside), _mean(thin, 1 - inside)
+        values = plane.ravel()[band]
+        total += (values - b) ** 2 - (values - a) ** 2
+    result: Array = (total / np.float32(len(planes))).clip(-4, 4)
+    return result
 
 
 def _unit(planes: Array) -> Array:
     """Every channel around 0 with a deviation of 1."""
     mean = planes.mean((1, 2), keepdims=True)
     spread = planes.std((1, 2), keepdims=True)
-    return ((planes - mean) / np.maximum(spread, 1e-6)).astype(np.float32)
+    result: Array = ((planes - mean) / np.maximum(spread, 1e-6)).astype(np.float32)
+    return result
 
 
 def _mean(plane: Array, weight: Array) -> Any:
@@ -282,6 +302,18 @@ def _full_step(phi: Any, force: Any, step: Any, epsilon: Any) -> Any:
     return result
 
 
+@njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
+def _rate(along: Any, across: Any) -> Any:
+    """The diffusion rate of the double-well potential (Li et al. 2010, equation 16): slopes go to 1 or 0."""
+    slope = np.sqrt(along * along + across * across)
+    if slope >= 1:
+        return 1 - 1 / slope
+    if slope < np.float32(1e-3):
+        return np.float32(1)
+    angle = np.float32(2 * np.pi) * slope
+    return np.sin(angle) / angle
+
+
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def _band_steps(phi: Any, band: Any, force: Any, pull: Any, goal: Any, numbers: Any, count: int) -> Any:
     """`count` steps on the pixels of the band; the others stay."""
@@ -289,7 +321,6 @@ def _band_steps(phi: Any, band: Any, force: Any, pull: Any, goal: Any, numbers: 
     length, distance, epsilon, step, limit = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4] + 1
     now, new = phi.copy(), phi.copy()
     tiny = np.float32(1e-8)
-    turn = np.float32(2 * np.pi)
     for _ in range(count):
         for at in band:
             y, x = at // width, at % width
@@ -302,19 +333,23 @@ def _band_steps(phi: Any, band: Any, force: Any, pull: Any, goal: Any, numbers: 
             pyy = now[down, x] - 2 * here + now[up, x]
             pxy = (now[down, right] - now[down, left] - now[up, right] + now[up, left]) * np.float32(0.25)
             squared = px * px + py * py
-            slope = np.sqrt(squared)
-            bend = (pxx * py * py - 2 * px * py * pxy + pyy * px * px) / (squared * slope + tiny)
+            bend = (pxx * py * py - 2 * px * py * pxy + pyy * px * px) / (squared * np.sqrt(squared) + tiny)
             bend = min(max(bend, np.float32(-1)), np.float32(1))
-            # Double-well potential: pulls the slope to 1 near the contour, to 0 where phi is flat (Li et al. 2010,
-            # equation 16); its diffusion is taken at the pixel.
-            if slope <= 1:
-                rate = np.sin(turn * slope) / (turn * slope + tiny) if slope > 1e-4 else np.float32(1)
-            else:
-                rate = 1 - 1 / slope
+            # What flows over the four sides of the pixel; the slope along a side is the mean of both its pixels'.
+            half = np.float32(0.25)
+            e, w = now[y, right] - here, here - now[y, left]
+            s, n = now[down, x] - here, here - now[up, x]
+            ey = (now[down, right] - now[up, right]) * half + py * np.float32(0.5)
+            wy = (now[down, left] - now[up, left]) * half + py * np.float32(0.5)
+            sx = (now[down, right] - now[down, left]) * half + px * np.float32(0.5)
+            nx = (now[up, right] - now[up, left]) * half + px * np.float32(0.5)
+            flow = _rate(e, ey) * e - _rate(w, wy) * w + _rate(s, sx) * s - _rate(n, nx) * n
             shape = np.float32(0.5) + np.arctan(here / epsilon) / np.float32(np.pi)
             theta = epsilon / (np.float32(np.pi) * (epsilon * epsilon + here * here))
             drive = length * bend + force[y, x] + pull[y, x] * (goal[y, x] - shape)
-            value = here + step * (distance * rate * (pxx + pyy) + theta * drive)
+            # No step moves the contour by more than about a pixel: a pixel that shouts is no more right.
+            drive = min(max(drive, np.float32(-1)), np.float32(1))
+            value = here + step * (distance * flow + theta * drive)
             new[y, x] = min(max(value, -limit), limit)
         now, new = new, now
     return now

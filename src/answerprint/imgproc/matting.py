@@ -95,7 +95,8 @@ def closed_form(picture: Array, phi: Array, band: float, epsilon: float = 1e-5, 
     system = laplacian + sparse.diags(100 * known + 1e-6)
     start = hard(near).astype(np.float64).ravel()
     solved, _ = cg(system, 100 * known * start + 1e-6 * start, x0=start, rtol=1e-4, maxiter=rounds)
-    alpha[box] = solved.reshape(near.shape).clip(0, 1).astype(np.float32)
+    told = np.abs(near) >= band
+    alpha[box] = np.where(told, hard(near), solved.reshape(near.shape).clip(0, 1)).astype(np.float32)
     return alpha
 
 

@@ -134,7 +134,8 @@ def difference(present: Picture, other: Picture, seen: Camera) -> Array:
 
 
 def _plane(picture: Picture, channel: int) -> Array:
-    return cv2.GaussianBlur(picture[..., channel].astype(np.float32) / 255, (0, 0), 0.8)
+    result: Array = cv2.GaussianBlur(picture[..., channel].astype(np.float32) / 255, (0, 0), 0.8)
+    return result
 
 
 def moved(differences: list[Array], how: Threshold, level: float = 0.0) -> tuple[Mask, float]:
@@ -150,15 +151,13 @@ def moved(differences: list[Array], how: Threshold, level: float = 0.0) -> tuple
     return np.logical_and.reduce(masks), float(np.mean(levels))
 
 
-def filled(mask: Mask, changes: list[Array] | None) -> Mask:
+def filled(mask: Mask, changes: list[Array]) -> Mask:
     """A difference shows the rim of a flat thing; what moves with it by our own cue, and touches it, is added."""
-    if not changes:
-        return mask
     moving = np.minimum.reduce(changes) > 0.5
     count, labels = cv2.connectedComponents(moving.astype(np.uint8))
     hits = np.bincount(labels.ravel(), mask.ravel(), count)
     sizes = np.bincount(labels.ravel(), minlength=count)
-    keep = hits > 0.1 * sizes
+    keep = hits > 0.03 * sizes
     keep[0] = False
     result: Mask = mask | keep[labels]
     return result
@@ -197,7 +196,8 @@ def parallax(vectors: Array, seen: Camera) -> Array:
     A relative cue only: a thing at another depth than the bulk of the scene, or a thing that moves by itself.
     """
     rest = vectors - (displacement(seen.matrix, vectors.shape[:2]) if seen.moving else 0)
-    return np.hypot(rest[..., 0], rest[..., 1]).astype(np.float32)
+    result: Array = np.hypot(rest[..., 0], rest[..., 1]).astype(np.float32)
+    return result
 
 
 def focus(gray: Picture) -> Array:
@@ -206,7 +206,8 @@ def focus(gray: Picture) -> Array:
     size = (max(3, min(gray.shape) // 24 | 1),) * 2
     detail = cv2.blur(np.abs(cv2.Laplacian(image, cv2.CV_32F)), size)
     slope = cv2.blur(np.abs(cv2.Sobel(image, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(image, cv2.CV_32F, 0, 1)), size)
-    return (detail / (detail + slope + 8)).astype(np.float32)
+    result: Array = (detail / (detail + slope + 8)).astype(np.float32)
+    return result
 
 
 def own_cue(vectors: Array, seen: Camera, gray: Picture) -> Array:

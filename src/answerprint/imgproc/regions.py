@@ -89,8 +89,8 @@ _MOST = 10  # pixels of motion against the surroundings that are told apart
 def by_motion(vectors: Array, inside: Array, outside: Array) -> Array:
     """The chance in 0..1 that each pixel belongs to the target by the way it moves.
 
-       Flow against the surroundings' median, in bins of a pixel: densities inside and outside, of this frame. Where both
-    move alike it is 0.5 and says nothing.
+    Flow against the surroundings' median, in bins of a pixel: densities inside and outside, of this frame. Where
+    both move alike it is 0.5 and says nothing.
 
        Args:
            vectors: (H, W, 2) flow.
@@ -104,8 +104,8 @@ def by_motion(vectors: Array, inside: Array, outside: Array) -> Array:
     index = bins[..., 1] * side + bins[..., 0]
     heaps = []
     for weight in (inside, outside):
-        counts = np.bincount(index.ravel(), weight.ravel(), side * side).reshape(side, side).astype(np.float32)
-        counts = cv2.GaussianBlur(counts, (0, 0), _SPREAD, borderType=cv2.BORDER_REPLICATE)
+        told = np.bincount(index.ravel(), weight.ravel(), side * side).reshape(side, side).astype(np.float32)
+        counts: Array = cv2.GaussianBlur(told, (0, 0), _SPREAD, borderType=cv2.BORDER_REPLICATE)
         heaps.append(counts / max(float(counts.sum()), 1e-6))
     chance = (heaps[0] + 1e-3) / (heaps[0] + heaps[1] + 2e-3)
     result: Array = chance.ravel()[index].astype(np.float32)

@@ -168,9 +168,9 @@ def placed(shape: Array, chance: Array, slack: float) -> Array:
         for inset in (0.0, 0.33 * slack, 0.66 * slack):
             mask = cv2.resize((scaled > inset).astype(np.float32), size, interpolation=cv2.INTER_AREA)
             scores = cv2.matchTemplate(padded, mask, cv2.TM_CCORR)
-            y, x = np.unravel_index(int(scores.argmax()), scores.shape)
+            y, x = divmod(int(scores.argmax()), scores.shape[1])
             if scores[y, x] > best[0]:
-                best = (float(scores[y, x]), inset, scale, int(x) - reach, int(y) - reach)
+                best = (float(scores[y, x]), inset, scale, x - reach, y - reach)
     _, inset, scale, x, y = best
     turn = np.array([[1, 0, x * step], [0, 1, y * step]], np.float32)
     moved = cv2.warpAffine(
@@ -280,7 +280,7 @@ def _with_object(before: Picture, picture: Picture, phi: Array, back: Array, how
     padded = cv2.copyMakeBorder(now, half, half, half, half, cv2.BORDER_REPLICATE).astype(np.float32)
     window = padded[rows.start : rows.stop + 2 * half, columns.start : columns.stop + 2 * half]
     score = cv2.matchTemplate(window, template, cv2.TM_SQDIFF, mask=np.repeat(weight[..., None], 3, 2))
-    y, x = np.unravel_index(int(score.argmin()), score.shape)
+    y, x = divmod(int(score.argmin()), score.shape[1])
     shift = np.array([half - x, half - y], np.float32) * 2
     own = np.empty_like(back)
     own[:] = shift

@@ -348,18 +348,20 @@ def _region(strip: Strip, number: int, depth: _Depth, params: Params) -> tuple[M
     """The moving region of a frame, its threshold, the share that depth left, whether the camera moves."""
     picture = strip[number]
     beside = [other for other in (number - 1, number + 1) if 0 <= other < len(strip)]
-    differences, changes, knowns, moving = [], [], [], False
+    differences, cues, changes, knowns, moving = [], [], [], [], False
+    gray = strip.gray(number)
     for other in beside:
         there, _ = strip.flows(number, other)
         camera = motion.STATIC if params.camera == "static" else motion.camera(there)
         camera = replace(camera, moving=True) if params.camera == "moving" else camera
         moving |= camera.moving
         differences.append(motion.difference(picture, strip[other], camera))
-        change, known = depth.change(number, other, there, camera)
+        cues.append(motion.own_cue(there, camera, gray))
+        change, known = depth.change(number, other, there, cues[-1])
         changes.append(change)
         knowns.append(known)
     mask, level = motion.moved(differences, params.threshold, params.level)
-    region = motion.cleaned(motion.filled(mask, changes if depth.own else None))
+    region = motion.cleaned(motion.filled(mask, cues))
     told: Mask | None = None if depth.own else np.logical_or.reduce(knowns)
     region, share = motion.checked(region, np.maximum.reduce(changes), told, params.depth_influence)
     return region, level, share, moving
@@ -372,9 +374,8 @@ class _Depth:
         self.name, self.own, self.bad = name, read is None, 0
         self._strip, self._read, self._held = strip, read, dict[int, Array]()
 
-    def change(self, number: int, other: int, there: Array, camera: motion.Camera) -> tuple[Array, Mask]:
+    def change(self, number: int, other: int, there: Array, cue: Array) -> tuple[Array, Mask]:
         if self.own:
-            cue = motion.own_cue(there, camera, self._strip.gray(number))
             return cue, np.ones(cue.shape, bool)
         return motion.depth_change(self._at(number), self._at(other), there)
 

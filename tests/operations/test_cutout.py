@@ -1,0 +1,304 @@
+"""Cutting out: shapes that are known, priors of every kind, and what must be refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from answerprint.errors import MediaError, SettingsError
+from answerprint.frame import Frame, Shot
+from answerprint.media import reader
+from answerprint.operations import cutout
+from answerprint.operations.cutout import Findings, Params
+from answerprint.render import decide, jobs
+from answerprint.render.options import Options
+from clips import gradient, write
+
+CPU = torch.device("cpu")
+DAVIS = Path(__file__).resolve().parents[2].parent / "shared/data/vos/davis"
+H, W = 96, 144
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSWERPRINT_CACHE", str(tmp_path / "cache"))
+
+
+def truth(number: int) -> np.ndarray:
+    y, x = np.mgrid[0:H, 0:W]
+    return np.hypot(x - 50 - 3 * number, y - 48 - number) < 18
+
+
+def frames(count: int = 8, still: bool = False) -> list[Frame]:
+    """A mottled orange ball that rolls over a mottled green ground."""
+    rng = np.random.default_rng(3)
+    ground = cv2.GaussianBlur(rng.normal(0, 1, (H, W)), (0, 0), 2)[..., None] * 0.4 + (0.25, 0.45, 0.3)
+    ball = cv2.GaussianBlur(rng.normal(0, 1, (H, W)), (0, 0), 2)[..., None] * 0.4 + (0.8, 0.45, 0.2)
+    made = []
+    for number in range(count):
+        at = 0 if still else number
+        turn = np.array([[1, 0, 3 * at], [0, 1, at]], np.float32)
+        rolled = cv2.warpAffine(ball, turn, (W, H), borderMode=cv2.BORDER_WRAP)
+        picture = np.where(truth(at)[..., None], rolled, ground) + rng.normal(0, 0.01, (H, W, 3))
+        made.append(Frame(torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1), Fraction(number, 25)))
+    return made
+
+
+def shot(made: list[Frame], start: int = 0) -> Shot:
+    def read(first: int, stop: int) -> Iterator[Frame]:
+        return iter(made[first:stop])
+
+    return Shot("001", len(made), Fraction(25), read, start)
+
+
+def paint(path: Path, mask: np.ndarray) -> Path:
+    cv2.imwrite(str(path), mask.astype(np.uint8) * 255)
+    return path
+
+
+def rough(number: int) -> np.ndarray:
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+    return np.roll(cv2.dilate(truth(number).astype(np.uint8), kernel), (2, -2), (0, 1)) > 0
+
+
+def overlap(matte: torch.Tensor, right: np.ndarray) -> float:
+    found = matte[0].numpy() > 0.5
+    return float((found & right).sum() / (found | right).sum())
+
+
+def mattes(made: list[Frame], params: Params, start: int = 0) -> tuple[list[torch.Tensor], Findings]:
+    findings = cutout.analyze(shot(made, start), params, CPU)
+    return [frame.matte for frame in cutout.run(iter(made), params, findings, CPU) if frame.matte is not None], findings
+
+
+def test_a_rough_mask_on_the_first_frame_follows_the_ball(tmp_path: Path) -> None:
+    found, findings = mattes(frames(), Params(prior=paint(tmp_path / "mask.png", rough(0))))
+    assert min(overlap(matte, truth(i)) for i, matte in enumerate(found)) > 0.85
+    assert findings.start == "prior" and findings.keys == (0,)
+    assert len(findings.confidence) == 8 and min(findings.confidence) > 0.3
+
+
+def test_keys_by_number_go_both_ways_and_are_counted_in_the_clip(tmp_path: Path) -> None:
+    for number in (103, 107):
+        paint(tmp_path / f"mask.{number:04d}.png", rough(number - 103 + 1))
+    made = frames()
+    params = Params(prior=tmp_path / "mask.%04d.png", numbered_from=100)
+    found, findings = mattes(made, params, start=2)
+    assert findings.keys == (3, 7)
+    assert min(overlap(matte, truth(i)) for i, matte in enumerate(found)) > 0.8
+
+
+def test_keys_of_other_shots_do_not_count(tmp_path: Path) -> None:
+    params = Params(prior=paint(tmp_path / "mask.png", rough(0)))
+    _, findings = mattes(frames(), params, start=50)
+    assert findings.start == "motion"
+    assert "other shots" in findings.note
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"box": [31, 29, 70, 68]},
+        {"polygon": [[34, 34], [66, 34], [66, 62], [34, 62]]},
+        {"size": [288, 192], "box": [62, 58, 140, 136]},
+        {"foreground": [{"points": [[42, 48], [58, 48]], "radius": 3}]},
+        {"mask": "mask.png", "background": [{"points": [[90, 40]], "radius": 4}]},
+    ],
+)
+def test_json_keys(tmp_path: Path, said: dict[str, Any]) -> None:
+    paint(tmp_path / "mask.png", rough(0))
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps({"keys": [{"frame": 0, **said}]}))
+    found, _ = mattes(frames(3), Params(prior=path))
+    assert overlap(found[0], truth(0)) > 0.8
+
+
+def test_motion_alone_finds_the_ball() -> None:
+    found, findings = mattes(frames(), Params())
+    assert findings.start == "motion" and findings.keys
+    assert findings.threshold > 0 and "parallax" in findings.depth
+    assert np.mean([overlap(matte, truth(i)) for i, matte in enumerate(found)]) > 0.6
+
+
+def test_depth_that_does_not_change_rules_the_region_out_and_nan_is_said() -> None:
+    made = [replace(frame, depth=torch.full((1, H, W), 4.0)) for frame in frames()]
+    made[2].depth[0, :4] = torch.nan  # type: ignore[index]
+    _, by_depth = mattes(made, Params(depth_influence=1.0))
+    assert by_depth.start == "nothing" and by_depth.depth == "Z channel" and by_depth.depth_kept == 0
+    assert "NaN" in by_depth.note
+    _, without = mattes(made, Params(depth_influence=0.0))
+    assert without.start == "motion"
+
+
+@pytest.mark.parametrize(
+    ("count", "still", "says"), [(1, False, "one frame"), (2, False, "two frames"), (6, True, "nothing moves")]
+)
+def test_shots_without_three_moving_frames_say_so(count: int, still: bool, says: str) -> None:
+    found, findings = mattes(frames(count, still), Params())
+    assert says in findings.note
+    assert len(found) == count
+    if count != 2:
+        assert findings.start == "nothing" and max(float(matte.max()) for matte in found) == 0
+
+
+def test_a_fade_to_black_is_carried_and_doubted(tmp_path: Path) -> None:
+    made = frames(8)
+    made[5:] = [replace(frame, pixels=frame.pixels * 0) for frame in made[5:]]
+    found, findings = mattes(made, Params(prior=paint(tmp_path / "mask.png", rough(0))))
+    assert all(bool(torch.isfinite(matte).all()) for matte in found)
+    assert findings.confidence[-1] == 0 and "fade" in findings.note
+    assert findings.doubtful
+
+
+@pytest.mark.parametrize(
+    ("mask", "says"),
+    [
+        (np.zeros((H, W), bool), "empty"),
+        (np.ones((H, W), bool), "whole picture"),
+        (np.eye(90, 60) > 0, "another shape"),
+    ],
+)
+def test_priors_that_cannot_be_meant(tmp_path: Path, mask: np.ndarray, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        mattes(frames(3), Params(prior=paint(tmp_path / "mask.png", mask)))
+
+
+def test_a_prior_of_another_size_is_scaled(tmp_path: Path) -> None:
+    large = cv2.resize(rough(0).astype(np.uint8), (3 * W, 3 * H), interpolation=cv2.INTER_NEAREST) > 0
+    found, _ = mattes(frames(2), Params(prior=paint(tmp_path / "mask.png", large)))
+    assert overlap(found[0], truth(0)) > 0.85
+
+
+def test_a_prior_off_the_object_is_doubted(tmp_path: Path) -> None:
+    away = np.roll(truth(0), 60, 1)
+    _, on = mattes(frames(2), Params(prior=paint(tmp_path / "on.png", rough(0))))
+    _, off = mattes(frames(2), Params(prior=paint(tmp_path / "off.png", away)))
+    assert off.confidence[0] < 0.6 * on.confidence[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("{", "no JSON"), ('{"frame": 0}', "says nothing"), ('[{"box": [1,2,3,4]}]', "frame"), ("[]", "no key")],
+)
+def test_json_that_says_nothing(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=says):
+        mattes(frames(2), Params(prior=path))
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    for name in ("none.png", "none.%04d.png", "none.json"):
+        with pytest.raises(MediaError, match="none"):
+            mattes(frames(2), Params(prior=tmp_path / name))
+    with pytest.raises(MediaError, match="model"):
+        mattes(frames(3), Params(depth_model=tmp_path / "none.onnx"))
+
+
+def test_a_depth_network_is_asked(tmp_path: Path) -> None:
+    class Brightness(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean(1)
+
+    path = tmp_path / "depth.pt"
+    torch.jit.script(Brightness()).save(str(path))
+    _, findings = mattes(frames(4), Params(depth_model=path))
+    assert findings.depth == "model depth.pt"
+
+
+def test_rendering_without_the_side_file_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = Params(prior=paint(tmp_path / "mask.png", rough(0)))
+    made = frames(2)
+    findings = cutout.analyze(shot(made), params, CPU)
+    monkeypatch.setenv("ANSWERPRINT_CACHE", str(tmp_path / "elsewhere"))
+    with pytest.raises(SettingsError, match="analyze the clip again"):
+        list(cutout.run(iter(made), params, findings, CPU))
+
+
+def test_what_is_delivered(tmp_path: Path) -> None:
+    made = frames(2)
+    params = Params(prior=paint(tmp_path / "mask.png", rough(0)))
+    findings = cutout.analyze(shot(made), params, CPU)
+
+    def first(**said: Any) -> Frame:
+        return next(cutout.run(iter(made), params.model_copy(update=said), findings, CPU))
+
+    matte = first()
+    assert matte.matte is not None and matte.alpha is None
+    assert torch.equal(matte.pixels, matte.matte.expand(3, -1, -1))
+    kept = first(deliver="keep")
+    assert torch.equal(kept.pixels, made[0].pixels) and kept.alpha is None
+    cut = first(deliver="alpha")
+    assert cut.alpha is not None and cut.matte is not None and torch.equal(cut.alpha, cut.matte)
+    whole = (cut.matte == 1).expand(3, -1, -1)
+    assert torch.equal(cut.pixels[whole], made[0].pixels[whole])
+    assert float(first(deliver="alpha", premultiply=True).pixels[:, 0, 0].abs().max()) == 0
+    size = float(matte.matte.sum())
+    grown, shrunk = first(grow=3.0).matte, first(grow=-3.0).matte
+    assert grown is not None and shrunk is not None
+    assert float(shrunk.sum()) < 0.85 * size < 1.15 * size < float(grown.sum()) * 1.05
+    soft = first(feather=6.0).matte
+    assert soft is not None and ((soft > 0.1) & (soft < 0.9)).sum() > ((matte.matte > 0.1) & (matte.matte < 0.9)).sum()
+
+
+def test_outside_the_matte_the_code_values_stay(tmp_path: Path) -> None:
+    """A grade inside, FFV1 to FFV1: code values outside are the source's, a chroma sample's reach aside."""
+    source = write(tmp_path / "in.mkv", layout="yuv422p10", width=W, height=H, frames=3, picture=gradient)
+    prior = paint(tmp_path / "mask.png", truth(0))
+    out = tmp_path / "out.mkv"
+    chain = [("cutout", {"prior": str(prior), "deliver": "keep"}), ("grade", {"exposure": 1.0})]
+    decisions = decide.analyze(source.path, chain, Options.of({"shots": "none"}))
+    jobs.render(decisions, out, Options.of({"shots": "none"}))
+    before, after = reader.open(source.path), reader.open(out)
+    found = decisions.shots[0].operations[0].findings
+    params = Params(prior=prior, deliver="keep")
+    graded = list(cutout.run(before.frames(), params, Findings.of(dict(found or {})), CPU))
+    changed = 0
+    for kept, made in zip(graded, after.frames(), strict=True):
+        assert kept.origin is not None and made.origin is not None and kept.matte is not None
+        inside = kept.matte[0].numpy() > 0
+        reach = cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        for plane, (old, new) in enumerate(zip(kept.origin.planes, made.origin.planes, strict=True)):
+            outside = ~inside if plane == 0 else ~reach[:, ::2]
+            assert np.array_equal(old.numpy()[outside], new.numpy()[outside]), f"plane {plane}"
+        changed += int((kept.origin.planes[0] != made.origin.planes[0]).sum())
+    assert changed > 100
+
+
+def test_alpha_is_delivered_where_it_can_be(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mkv", layout="yuv444p10", width=W, height=H, frames=2, picture=gradient)
+    prior = paint(tmp_path / "mask.png", truth(0))
+    out = tmp_path / "out.mov"
+    options = Options.of({"shots": "none", "preset": "prores-4444"})
+    made = decide.analyze(source.path, [("cutout", {"prior": str(prior), "deliver": "alpha"})], options)
+    jobs.render(made, out, options)
+    frame = next(iter(reader.open(out).frames()))
+    assert frame.alpha is not None
+    assert float(frame.alpha.max()) > 0.99 and float(frame.alpha.min()) < 0.01
+
+
+@pytest.mark.parametrize("name", ["dog", pytest.param("parkour", marks=pytest.mark.nightly)])
+def test_real_footage_beats_the_bare_difference(name: str, tmp_path: Path) -> None:
+    folder = DAVIS / name
+    if not folder.is_dir():
+        pytest.skip(f"no footage at {folder}")
+    masks = [cv2.imread(str(folder / f"masks/{i:05d}.png"), 0)[::2, ::2] > 127 for i in range(6)]
+    made = []
+    for i in range(6):
+        picture = cv2.imread(str(folder / f"frames/{i:05d}.jpg"))[..., ::-1]
+        small = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        made.append(Frame(torch.from_numpy(small).permute(2, 0, 1).contiguous(), Fraction(i, 25)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+    prior = np.roll(cv2.dilate(masks[0].astype(np.uint8), kernel), (3, 3), (0, 1)) > 0
+    found, _ = mattes(made, Params(prior=paint(tmp_path / "mask.png", prior)))
+    height, width = found[0].shape[1:]
+    assert np.mean([overlap(m, right[:height, :width]) for m, right in zip(found, masks, strict=True)]) > 0.75
