@@ -283,3 +283,25 @@ def test_nearer_than_reinhard_at_equal_structure_on_photographs() -> None:
 
     found = [bench.compare(*pair) for pair in bench.pairs(folder)[:3]]
     assert sum(entry.won for entry in found) >= 2
+
+
+@pytest.mark.parametrize("tune", ["network", "off"])
+@pytest.mark.parametrize("method", ["ncst", "extended"])
+def test_the_network_gives_parameters_of_its_own(tune: str, method: str, warm: Path) -> None:
+    params = look.Params.of({"reference": warm, "tune": tune, "method": method, "iterations": 3, "hold": ["hue"]})
+    findings = look.analyze(shot_of([scene()]), params, CPU)
+    assert findings.hue == (0.0,)
+    assert findings != look.Findings()
+    assert bool(torch.isfinite(rendered(shot_of([scene()]), params, findings)[0]).all())
+
+
+def test_the_network_cannot_be_fitted_to_a_clip(warm: Path) -> None:
+    with pytest.raises(SettingsError, match="takes a reference still"):
+        look.analyze(shot_of([scene()]), look.Params(fit=warm, tune="off"), CPU)
+
+
+def test_the_paper_s_seven_parameters_come_near_too(warm: Path) -> None:
+    params = look.Params(reference=warm, method="ncst", iterations=60)
+    findings = look.analyze(shot_of([scene()]), params, CPU)
+    assert findings.distance_after < 0.7 * findings.distance_before
+    assert findings.slope == ((1.0, 1.0, 1.0),) and list(findings.shares) == ["seven"]

@@ -155,19 +155,17 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
     wanted: _Still | _Pairs
     if params.fit is not None:
         wanted = _Pairs.read(params.fit, params)
-    elif params.reference is not None:
-        wanted = _Still.read(params.reference, chosen[0].color, params)
     else:
-        raise SettingsError("look: nothing to take a look from; give a still (reference) or a graded clip (fit)")
+        wanted = _Still.read(params.reference or Path(), chosen[0].color, params)
     notes = [wanted.note]
     if max(_span(frame) for frame in chosen) < _FLAT:
         notes.append("the shot is a single tone and is left as it is: it has no light and shade to grade")
         return _neutral(chosen, wanted.digest, notes)
     whole = wanted.objective(chosen, shot)
-    if params.tune == "parameters":
+    if isinstance(wanted, _Pairs) or params.tune == "parameters":
         fitted, sharpness = fit.fit(whole, plan, say=say), 0.0
     else:
-        fitted, sharpness = _by_network(whole, params, chosen, wanted, device, say)
+        fitted, sharpness = _by_network(whole, params, chosen, wanted.picture, device, say)
     times, keyed = [float(chosen[0].time)], [fitted]
     count = params.keys or (_keys(drift) if steady else 1)
     count = min(count, shot.length)
@@ -564,6 +562,12 @@ def _plan(params: Params) -> fit.Plan:
     Raises:
         SettingsError: parameters that contradict each other.
     """
+    if params.reference is None and params.fit is None:
+        raise SettingsError("look: nothing to take a look from; give a still (reference) or a graded clip (fit)")
+    if params.fit is not None and params.tune != "parameters":
+        raise SettingsError(
+            f"tune {params.tune}: the network takes a reference still; a graded clip needs tune parameters"
+        )
     known = {*fit.CDL, "curve", *fit.SEVEN, "sharpness"}
     unknown = [name for name in params.hold if name not in known]
     if unknown:
@@ -588,7 +592,7 @@ def _by_network(
     objective: fit.Objective,
     params: Params,
     chosen: Sequence[Frame],
-    wanted: _Still | _Pairs,
+    still: Tensor,
     device: torch.device,
     say: Callable[[str], None] | None,
 ) -> tuple[fit.Fitted, float]:
@@ -599,13 +603,9 @@ def _by_network(
     """
     from answerprint.nets import look as nets
 
-    if not isinstance(wanted, _Still):
-        raise SettingsError(
-            f"tune {params.tune}: the network takes a reference still; a graded clip needs tune parameters"
-        )
     network, extended, taken = nets.load().to(device), params.method == "extended", 0
     contents = [picture.clamp(0, 1).to(device) for picture in _small(chosen, _SEEN)]
-    reference = wanted.picture.clamp(0, 1).to(device)
+    reference = still.clamp(0, 1).to(device)
     if params.tune == "network":
         taken = nets.tune(network, contents, reference, extended, params.iterations, seed=params.seed)
     free = nets.predict(network, contents, reference, extended).cpu()
