@@ -188,7 +188,7 @@ def test_begins_with_the_averaged_weights_of_another_run(tmp_path, photos):
 
 
 def test_a_signal_saves_and_ends_the_run(tmp_path, photos):
-    # In a process of its own: here the signal would run on pytest's fault stack, which the state of AMX overflows.
+    # In a process of its own, as a run is: a signal to the process of all tests has been seen to crash it.
     script, run = tmp_path / "slow.py", tmp_path / "run"
     script.write_text(
         "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_loop as t\n"
