@@ -77,7 +77,8 @@ def signed_distance(mask: Mask) -> Array:
         return np.full(mask.shape, 1e3 if mask.all() else -1e3, np.float32)
     inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
-    return np.where(mask, inside - 0.5, 0.5 - outside).astype(np.float32)
+    result: Array = np.where(mask, inside - 0.5, 0.5 - outside).astype(np.float32)
+    return result
 
 
 def energy(phi: Array, features: Array, beta: float, epsilon: float = 1.0) -> float:

@@ -43,19 +43,20 @@ class Regions:
         rows, columns = (-(-side // cell) + 1 for side in shape)
         self.near = np.zeros((2, rows, columns, BINS, BINS, BINS), np.float32)
         self.whole = np.zeros((2, BINS, BINS, BINS), np.float32)
-        self._soft_near, self._soft_whole = self.near, self.whole
+        self._used = np.zeros((rows, columns), np.bool_)  # cells that learned anything: the others are not looked at
+        self._soft_near, self._soft_whole = np.zeros_like(self.near), self.whole
         self._stale = True
 
     def fade(self, share: float) -> None:
         """Forgets: what neighborhoods learned counts so much less."""
-        self.near *= np.float32(share)
+        self.near[:, self._used] *= np.float32(share)
         self._stale = True
 
     def anchor(self, colors: Picture, inside: Array, outside: Array) -> None:
         """Adds a key frame to the whole, which is never forgotten: what was learned on the way may be wrong."""
-        nowhere = np.zeros((2, *self.near.shape[1:]), np.float32)
+        nowhere = np.zeros_like(self.near)
         moved = np.zeros((*inside.shape, 2), np.float32)
-        _splat(colors, inside, outside, moved, nowhere, self.whole, self.cell)
+        _splat(colors, inside, outside, moved, nowhere, self.whole, np.zeros_like(self._used), self.cell)
         self._stale = True
 
     def learn(self, colors: Picture, inside: Array, outside: Array, moved: Array | None = None) -> None:
@@ -69,13 +70,15 @@ class Regions:
         """
         if moved is None:
             moved = np.zeros((*inside.shape, 2), np.float32)
-        _splat(colors, inside, outside, moved, self.near, np.zeros_like(self.whole), self.cell)
+        _splat(colors, inside, outside, moved, self.near, np.zeros_like(self.whole), self._used, self.cell)
         self._stale = True
 
     def ask(self, colors: Picture, where: npt.NDArray[np.bool_]) -> Array:
         """The chance in 0..1 that each pixel belongs to the target; 0.5 outside `where`."""
         if self._stale:
-            self._soft_near, self._soft_whole = _soften(self.near), _soften(self.whole)
+            if self._used.any():
+                self._soft_near[:, self._used] = _soften(self.near[:, self._used])
+            self._soft_whole = _soften(self.whole)
             self._stale = False
         result = np.full(colors.shape[:2], 0.5, np.float32)
         _slice(colors, where, self._soft_near, self._soft_whole, self.cell, np.float32(self.trust), result)
@@ -104,7 +107,7 @@ def by_motion(vectors: Array, inside: Array, outside: Array) -> Array:
     index = bins[..., 1] * side + bins[..., 0]
     heaps = []
     for weight in (inside, outside):
-        told = np.bincount(index.ravel(), weight.ravel(), side * side).reshape(side, side).astype(np.float32)
+        told: Array = np.bincount(index.ravel(), weight.ravel(), side * side).reshape(side, side).astype(np.float32)
         counts: Array = cv2.GaussianBlur(told, (0, 0), _SPREAD, borderType=cv2.BORDER_REPLICATE)
         heaps.append(counts / max(float(counts.sum()), 1e-6))
     chance = (heaps[0] + 1e-3) / (heaps[0] + heaps[1] + 2e-3)
@@ -114,7 +117,8 @@ def by_motion(vectors: Array, inside: Array, outside: Array) -> Array:
 
 def joined(first: Array, second: Array, weight: float) -> Array:
     """Two chances as one: log odds added, the second's times `weight`."""
-    result: Array = 1 / (1 + np.exp(-odds(first) - np.float32(weight) * odds(second)))
+    total = odds(first) + np.float32(weight) * odds(second)
+    result: Array = (1 / (1 + np.exp(-total))).astype(np.float32)
     return result
 
 
@@ -161,7 +165,7 @@ def _spread(cells: Any, used: Any) -> None:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _splat(colors: Any, inside: Any, outside: Any, moved: Any, near: Any, whole: Any, cell: int) -> None:
+def _splat(colors: Any, inside: Any, outside: Any, moved: Any, near: Any, whole: Any, used: Any, cell: int) -> None:
     height, width = inside.shape
     for y in range(height):
         for x in range(width):
@@ -179,6 +183,7 @@ def _splat(colors: Any, inside: Any, outside: Any, moved: Any, near: Any, whole:
                 wy = fy if dy else 1 - fy
                 for dx in range(2):
                     weight = wy * (fx if dx else 1 - fx)
+                    used[top + dy, left + dx] = True
                     near[0, top + dy, left + dx, i, j, k] += weight * a
                     near[1, top + dy, left + dx, i, j, k] += weight * b
 

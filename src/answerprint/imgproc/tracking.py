@@ -240,7 +240,7 @@ def _step(
         return np.full_like(phi, -1e3), 0.0
     box = _box(carried > -how.search, phi.shape, 8)
     carried = levelset.signed_distance(carried[box] > 0)
-    trust = flow.confidence(back, there)[box]
+    trust = _trust(back, there, box)
     colors = np.zeros((*phi.shape, 3), np.uint8)
     colors[box] = features(picture[box])
     where = np.zeros(phi.shape, bool)
@@ -258,6 +258,15 @@ def _step(
     edge = np.abs(moved) < 3
     flowing = float(trust[edge].mean()) if edge.any() else 0.0
     return _placed(moved, box, phi.shape), _certainty(moved, chance) * (0.5 + 0.5 * flowing)
+
+
+def _trust(back: Array, there: Array, box: tuple[slice, slice]) -> Array:
+    """The flow's confidence in a box, worked out in little more than the box."""
+    margin = 64
+    top, left = max(0, box[0].start - margin), max(0, box[1].start - margin)
+    wide = slice(top, box[0].stop + margin), slice(left, box[1].stop + margin)
+    trust = flow.confidence(np.ascontiguousarray(back[wide]), np.ascontiguousarray(there[wide]))
+    return trust[box[0].start - top : box[0].stop - top, box[1].start - left : box[1].stop - left]
 
 
 def _with_object(before: Picture, picture: Picture, phi: Array, back: Array, how: Settings) -> Array:
