@@ -251,14 +251,17 @@ def test_resume_without_a_job_says_so(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_is_told_and_loses_nothing(source: Path, shot_list: str, tmp_path: Path) -> None:
-    # Slow enough that there is a middle to kill it in.
-    made = decided(source, shot_list, *[("filter", {"kind": "bilateral", "radius": "24"})] * 3)
+    # Large and slow enough that there is a middle to kill it in.
+    clips.card(source, codec="prores_ks", picture=two_shots, frames=FRAMES, width=640, height=360)
+    made = decided(source, shot_list, *[("filter", {"kind": "bilateral", "radius": "10"})] * 3)
     decide.save(made, tmp_path / "d.toml")
     out = tmp_path / "out.mov"
     words = command("render", str(tmp_path / "d.toml"), "-o", str(out), "--chunk", "1", "--workers", "2", "--no-report")
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     _wait_for_chunks(out, 2, process)  # type: ignore[arg-type]
-    for worker in _workers_of(process.pid):
+    workers = _workers_of(process.pid)
+    assert len(workers) == 2
+    for worker in workers:
         os.kill(worker, signal.SIGKILL)
     _, said = process.communicate()
     assert process.returncode == 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import queue
 import shutil
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 # AV_FIELD_PROGRESSIVE, _TT, _BB: read alike by everyone, which the "swapped" _TB and _BT are not.
 _FIELDS = {"progressive": 1, "tff": 2, "bff": 3}
 _PACKED = {"gbrp": "bgr0", "gbrap": "bgra"}  # FFV1 has 8-bit R'G'B' only so
+
+
+_FRAMES_BEHIND = 16  # that a picture may be decoded before it is shown: more than any encoder here reorders
 
 
 class ChunkWriter:
@@ -257,6 +261,7 @@ class _VideoEncoder:
         self._stored = _stored_layout(delivery)
         self._fields = preset.fields and delivery.field_order in ("tff", "bff")
         self._graph: Graph | None = None
+        self._behind = math.ceil(_FRAMES_BEHIND / delivery.rate / self._stream.codec_context.time_base)
 
     def write(self, frame: Frame) -> None:
         if (frame.height, frame.width) != self._size:
@@ -266,14 +271,21 @@ class _VideoEncoder:
             )
         picture = self._marked(self._picture(frame))
         for packet in self._stream.encode(picture):
-            self._container.mux_one(packet)
+            self._mux(packet)
 
     def close(self) -> None:
         try:
             for packet in self._stream.encode(None):
-                self._container.mux_one(packet)
+                self._mux(packet)
         finally:
             self._container.close()
+
+    def _mux(self, packet: Any) -> None:
+        # x265 has no decoding time for a chunk of fewer frames than it looks ahead and hands out whatever its memory
+        # held. Joining gives every packet its own; here it only must not be absurd.
+        if packet.dts is None or not packet.pts - self._behind <= packet.dts <= packet.pts:
+            packet.dts = packet.pts
+        self._container.mux_one(packet)
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
         delivery = self._delivery
