@@ -140,4 +140,9 @@ class Shot:
 
     def sample(self, count: int) -> list[Frame]:
         """Up to `count` frames spread evenly through the shot."""
-        return [frame for position in self.positions(count) for frame in self.frames(position, position + 1)]
+        return list(self.samples(count))
+
+    def samples(self, count: int) -> Iterator[Frame]:
+        """The same one by one, for who needs only one of them in memory."""
+        for position in self.positions(count):
+            yield from self.frames(position, position + 1)

@@ -300,13 +300,14 @@ def _picture(seed: int, height: int, width: int) -> torch.Tensor:
 # Memory
 
 _PEAK = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from answerprint.render import decide, jobs
 from answerprint.render.options import Options
 source, out, chain = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 jobs.render(decide.analyze(source, chain, Options(shots="none")), out, keep_chunks=False)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# Not getrusage: its peak outlives exec, and would be that of the process that started this one.
+print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024)
 """
 
 

@@ -33,7 +33,7 @@ from answerprint.media.container import check_readable, opened, picture
 from answerprint.media.index import Index, Times
 from answerprint.media.info import ClipInfo, clock
 
-_AHEAD = 3  # frames made before they are asked for
+_AHEAD = 2  # frames made before they are asked for
 _HELD = 32  # frames that a decoder may give early before one that is missing is given up
 
 

@@ -115,7 +115,7 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
     brightest = max(float(frame.pixels[:, usable(frame)].amax()) for frame in frames if usable(frame).any())
     if brightest <= _BLACK:
         raise SettingsError(f"reference {params.reference} is black everywhere; give a picture with colors to match")
-    source = _statistics(shot.sample(params.frames), space, device)
+    source = _statistics([_thinned(frame) for frame in shot.samples(params.frames)], space, device)
     note = ""
     if reference.deviation[0] < _FLAT[space]:
         # A swatch says which tint is wanted, nothing of light and shade: those stay the shot's own.
@@ -223,6 +223,22 @@ def usable(frame: Frame) -> Tensor:
     return usable if frame.alpha is None else usable & (frame.alpha[0] > 0)
 
 
+def _step(frame: Frame) -> int:
+    """Every how manieth pixel, across and down, statistics look at."""
+    return max(1, int((frame.height * frame.width / _PIXELS_PER_FRAME) ** 0.5))
+
+
+def _thinned(frame: Frame) -> Frame:
+    """Only the pixels that statistics look at, so that the frames of a whole sample fit in memory at any size."""
+    step = _step(frame)
+
+    def thin(plane: Tensor | None) -> Tensor | None:
+        return None if plane is None else plane[:, ::step, ::step].clone()
+
+    pixels = frame.pixels[:, ::step, ::step].clone()
+    return Frame(pixels, frame.time, frame.color, alpha=thin(frame.alpha), matte=thin(frame.matte))
+
+
 def _statistics(frames: list[Frame], space: Space, device: torch.device) -> _Statistics:
     """Mean and standard deviation per channel over all usable pixels, weighted by the matte where it holds anything."""
     total, first, second = 0.0, torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
@@ -231,7 +247,7 @@ def _statistics(frames: list[Frame], space: Space, device: torch.device) -> _Sta
         weight = usable(frame).double()
         if matted and frame.matte is not None:
             weight = weight * frame.matte[0]
-        step = max(1, int((frame.height * frame.width / _PIXELS_PER_FRAME) ** 0.5))
+        step = _step(frame)
         weight = weight[::step, ::step].to(device)
         pixels = torch.nan_to_num(frame.pixels[:, ::step, ::step].to(device), nan=0.0, posinf=0.0, neginf=0.0)
         values = _to_space(pixels, space).double()

@@ -30,7 +30,7 @@ from answerprint.render.ledger import Done
 from answerprint.render.pipeline import Step, render_chunk
 from answerprint.shots.boundary import ShotRange
 
-FRAMES_AHEAD = 3  # frames held between two threads: enough to overlap, few enough for memory at UHD
+FRAMES_AHEAD = 2  # frames held between two threads: enough to overlap, few enough for memory at UHD
 
 
 @dataclass(frozen=True)
