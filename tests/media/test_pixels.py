@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from answerprint.color.spaces import LUMA_WEIGHTS
 from answerprint.errors import MediaError
 from answerprint.frame import ColorTags, Frame, Origin
 from answerprint.media import pixels
@@ -63,10 +64,10 @@ def test_codes_of_the_standards(layout: str, color: ColorTags, codes: tuple[int,
     assert got[:, 1, 1].tolist() == pytest.approx(rgb, abs=tolerance)
 
 
-@pytest.mark.parametrize("matrix", pixels.WEIGHTS)
+@pytest.mark.parametrize("matrix", LUMA_WEIGHTS)
 def test_matrix_is_the_definition(matrix: str) -> None:
     """Against the definition in double precision: Y = Kr R + Kg G + Kb B, Cb = (B - Y) / (2 (1 - Kb))."""
-    kr, kb = pixels.WEIGHTS[matrix]
+    kr, kb = LUMA_WEIGHTS[matrix]
     color = ColorTags("bt709", "bt709", matrix, "limited", "left")
     planes = planes_of("yuv444p12", 8, 8)
     y, cb, cr = (plane.numpy().astype(np.float64) / 16 for plane in planes)

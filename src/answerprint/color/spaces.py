@@ -286,27 +286,27 @@ def lalphabeta_to_rgb(values: Tensor) -> Tensor:
 
 # ---- luma
 
-# Kr, Kb: ITU-T H.273 table 4.
-_LUMA = {
+# Kr, Kb by FFmpeg's name of the matrix: ITU-T H.273 table 4. smpte170m and bt470bg are the two names of BT.601.
+LUMA_WEIGHTS = {
     "bt709": (0.2126, 0.0722),
-    "rgb": (0.2126, 0.0722),
-    "fcc": (0.30, 0.11),
-    "bt470bg": (0.299, 0.114),
     "smpte170m": (0.299, 0.114),
-    "smpte240m": (0.212, 0.087),
+    "bt470bg": (0.299, 0.114),
     "bt2020nc": (0.2627, 0.0593),
+    "smpte240m": (0.212, 0.087),
+    "fcc": (0.30, 0.11),
 }
 
 
 def luma(pixels: Tensor, matrix: str = "bt709") -> Tensor:
-    """Y' of R'G'B' by the matrix of that name, shape (..., 1, H, W).
+    """Y' of R'G'B' by the matrix of that name ("rgb" is taken as bt709), shape (..., 1, H, W).
 
     Raises:
         ColorError: the matrix is unknown.
     """
-    if matrix not in _LUMA:
-        raise ColorError(f"matrix '{matrix}' is unknown; known: {', '.join(_LUMA)}")
-    red, blue = _LUMA[matrix]
+    name = "bt709" if matrix == "rgb" else matrix
+    if name not in LUMA_WEIGHTS:
+        raise ColorError(f"matrix '{matrix}' is unknown; known: {', '.join(LUMA_WEIGHTS)}, rgb")
+    red, blue = LUMA_WEIGHTS[name]
     weights = torch.tensor([red, 1 - red - blue, blue], dtype=torch.float64)
     return (pixels * _column(weights, pixels)).sum(-3, keepdim=True)
 

@@ -25,21 +25,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from answerprint.color.spaces import LUMA_WEIGHTS
 from answerprint.errors import MediaError
 from answerprint.frame import ColorTags, Frame
 
 Array = NDArray[Any]
 
-# Luma weights (Kr, Kb) by FFmpeg's name of the matrix. smpte170m and bt470bg are the two names of BT.601.
-WEIGHTS = {
-    "bt709": (0.2126, 0.0722),
-    "smpte170m": (0.299, 0.114),
-    "bt470bg": (0.299, 0.114),
-    "bt2020nc": (0.2627, 0.0593),
-    "smpte240m": (0.212, 0.087),
-    "fcc": (0.30, 0.11),
-}
-MATRICES = (*WEIGHTS, "ycgco", "rgb")
+MATRICES = (*LUMA_WEIGHTS, "ycgco", "rgb")
 # Horizontal and vertical place of a chroma sample among the luma samples it stands for: 0 first, 0.5 middle, 1 last.
 SITES = {
     "left": (0.0, 0.5),
@@ -285,7 +277,7 @@ def _from_rgb_matrix(matrix: str) -> Array:
 
 def _weights(matrix: str) -> tuple[float, float]:
     try:
-        return WEIGHTS[matrix]
+        return LUMA_WEIGHTS[matrix]
     except KeyError:
         raise MediaError(f"color matrix '{matrix}' is not known; known: {', '.join(MATRICES)}") from None
 

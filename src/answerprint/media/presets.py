@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 
+from answerprint.color.spaces import LUMA_WEIGHTS
 from answerprint.errors import DeliveryError
 from answerprint.frame import ColorTags, FieldOrder, Frame
 from answerprint.media import pixels, timecode
@@ -284,7 +285,7 @@ def _color_for(preset: Preset, layout: str, source: str, tags: ColorTags) -> Col
         keep = before.family == "rgb" and not form.floating and not preset.pictures
         return ColorTags(tags.primaries, tags.transfer, "rgb", tags.range if keep else "full", "center")
     matrix = tags.matrix
-    if form.family == "yuv" and matrix not in pixels.WEIGHTS and not (matrix == "ycgco" and preset.full_range):
+    if form.family == "yuv" and matrix not in LUMA_WEIGHTS and not (matrix == "ycgco" and preset.full_range):
         matrix = "bt2020nc" if tags.primaries == "bt2020" else "bt709"
     from_rgb = before.family == "rgb" and form.family == "yuv"
     # A format that cannot say "full" is read as limited everywhere.

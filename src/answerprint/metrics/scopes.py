@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from answerprint.color.spaces import LUMA_WEIGHTS
 from answerprint.frame import ColorTags
 
 Image = NDArray[np.uint8]
@@ -23,15 +24,6 @@ LOW, HIGH = -0.1, 1.1  # ends of every level axis
 VECTOR_REACH = 0.62  # color difference at the border of the vectorscope; 100 % bars reach 0.5 on one axis
 BARS = {"R": (1, 0, 0), "Yl": (1, 1, 0), "G": (0, 1, 0), "Cy": (0, 1, 1), "B": (0, 0, 1), "Mg": (1, 0, 1)}
 
-_WEIGHTS = {  # Kr, Kb by FFmpeg's matrix name
-    "bt709": (0.2126, 0.0722),
-    "smpte170m": (0.299, 0.114),
-    "bt470bg": (0.299, 0.114),
-    "fcc": (0.30, 0.11),
-    "smpte240m": (0.212, 0.087),
-    "bt2020nc": (0.2627, 0.0593),
-    "bt2020c": (0.2627, 0.0593),
-}
 _BACK, _LINE, _EDGE = 13, 46, 88  # gray of the background, of graticule lines, of the 0 and 100 % lines
 _STEPS = 9  # brightness steps of a trace: enough for the eye, and a PNG of it stays small
 # The reds, greens and blues of a trace are the ones a monitor shows well on black, not the primaries themselves;
@@ -42,12 +34,12 @@ _GRAY = np.array((222, 222, 222), dtype=np.float32)
 
 def weights(color: ColorTags, height: int) -> tuple[float, float]:
     """Kr and Kb of the matrix in `color`; R'G'B' and untagged pictures: BT.601 below 720 lines, else BT.709."""
-    known = _WEIGHTS.get(color.matrix)
+    known = LUMA_WEIGHTS.get(color.matrix.replace("bt2020c", "bt2020nc"))
     if known is not None:
         return known
     if color.primaries == "bt2020":
-        return _WEIGHTS["bt2020nc"]
-    return _WEIGHTS["smpte170m" if height < 720 and color.matrix == "unknown" else "bt709"]
+        return LUMA_WEIGHTS["bt2020nc"]
+    return LUMA_WEIGHTS["smpte170m" if height < 720 and color.matrix == "unknown" else "bt709"]
 
 
 def luma(pixels: Tensor, color: ColorTags) -> Values:
