@@ -462,7 +462,7 @@ def _encode_yuv(
     tall = height if form.down else 1  # lines wait for their neighbors only where chroma is vertically sampled
     narrow = -(-width >> form.across)
     waiting = np.empty((2, tall, narrow), dtype=np.float32)
-    changed = np.empty((tall, narrow), dtype=np.uint8)
+    changed = np.ones((tall, narrow), dtype=np.uint8)  # what is not compared counts as changed
     u, v = (out[0], out[0]) if gray else (out[1], out[2])
     (kept_u, step_u), (kept_v, step_v) = (kept[0], kept[0]) if gray else (kept[1], kept[2])
     _encode_rows(
@@ -618,9 +618,17 @@ def _round(
     values: Array, changed: Array, out: Array, kept: Array, keep: bool,
     zero: np.float32, scale: np.float32, top: np.float32, start: np.uint32, dither: bool,
 ) -> None:  # fmt: skip
-    """One line of numbers to code values; values become codes plus a half in place."""
+    """One line of numbers to code values; where some are kept or dithered, values change in place on the way."""
     width = out.shape[0]
     base = zero + np.float32(0.5)
+    if not dither and not keep:
+        for x in range(width):
+            # Written so that NaN goes to 0.
+            code = values[x] * scale + base
+            code = code if code > np.float32(0) else np.float32(0)
+            code = code if code < top else top
+            out[x] = np.int32(code)
+        return
     if dither:
         for x in range(width):
             noise = _noise(np.uint32(start + np.uint32(x)))
@@ -628,17 +636,10 @@ def _round(
     else:
         for x in range(width):
             values[x] = values[x] * scale + base
-    if keep:
-        for x in range(width):
-            # Written so that NaN goes to 0.
-            code = values[x] if values[x] > np.float32(0) else np.float32(0)
-            code = code if code < top else top
-            out[x] = np.int32(code) if changed[x] else np.int32(kept[x])
-    else:
-        for x in range(width):
-            code = values[x] if values[x] > np.float32(0) else np.float32(0)
-            code = code if code < top else top
-            out[x] = np.int32(code)
+    for x in range(width):
+        code = values[x] if values[x] > np.float32(0) else np.float32(0)
+        code = code if code < top else top
+        out[x] = np.int32(code) if changed[x] or not keep else np.int32(kept[x])
 
 
 @_compiled
@@ -667,14 +668,20 @@ def _encode_plane(
 
 
 @_compiled
-def _narrow(x: Array, width: int, out: Array, taps: Array, a: np.float32) -> None:
+def _narrow(x: Array, width: int, out: Array, parts: Array, taps: Array, a: np.float32) -> None:
     """Half the samples; x holds its line from index 2 on, with two places free on each side; see `_down_once`."""
     x[0], x[1] = x[2], x[2]
     x[width + 2], x[width + 3] = x[width + 1], x[width + 1]
     t0, t1, t2, t3, t4 = taps[0], taps[1], taps[2], taps[3], taps[4]
     half = out.shape[0]
+    # Even and odd samples apart first: five taps two samples apart would be gathered one by one.
+    even, odd = parts[0], parts[1]
+    for j in range(half + 1):
+        even[j], odd[j] = x[2 * j], x[2 * j + 1]
+    even[half + 1] = x[2 * half + 2]
+    next_even, next_odd, last_even = even[1:], odd[1:], even[2:]
     for j in range(half):
-        out[j] = t0 * x[2 * j] + t1 * x[2 * j + 1] + t2 * x[2 * j + 2] + t3 * x[2 * j + 3] + t4 * x[2 * j + 4]
+        out[j] = t0 * even[j] + t1 * odd[j] + t2 * next_even[j] + t3 * next_odd[j] + t4 * last_even[j]
     if width % 2 and a != 0:
         if half > 1:
             out[half - 1] = (x[width + 1] - a * out[half - 2]) / (np.float32(1) - a)
@@ -695,16 +702,18 @@ def _narrow_changed(m: Array, width: int, out: Array) -> None:
 
 
 @_compiled
-def _gather(x: Array, spare: Array, width: int, out: Array, across: int, taps: Array, a: np.float32) -> None:
+def _gather(
+    x: Array, spare: Array, parts: Array, width: int, out: Array, across: int, taps: Array, a: np.float32
+) -> None:
     """A line of full-width chroma (from index 2 on) at its own width."""
     if across == 0:
         out[:] = x[2 : width + 2]
     elif across == 1:
-        _narrow(x, width, out, taps, a)
+        _narrow(x, width, out, parts, taps, a)
     else:
         half = (width + 1) >> 1
-        _narrow(x, width, spare[2 : half + 2], taps, a)
-        _narrow(spare, half, out, taps, a)
+        _narrow(x, width, spare[2 : half + 2], parts, taps, a)
+        _narrow(spare, half, out, parts, taps, a)
 
 
 @_compiled
@@ -731,6 +740,7 @@ def _encode_rows(
     height, width = y.shape
     narrow = waiting.shape[2]
     row = np.empty((4, width + 4), dtype=np.float32)
+    parts = np.empty((2, width // 2 + 3), dtype=np.float32)
     marks = np.ones((2, width + 4), dtype=np.uint8)
     light, mark = row[0, 2 : width + 2], marks[0, 2 : width + 2]
     cb, cr = row[1, 2 : width + 2], row[2, 2 : width + 2]
@@ -752,9 +762,10 @@ def _encode_rows(
         if gray:
             continue
         at = i if wait else 0
-        _gather(row[1], row[3], width, waiting[0, at], across, taps, a)
-        _gather(row[2], row[3], width, waiting[1, at], across, taps, a)
-        _gather_changed(marks[0], marks[1], width, changed[at], across)
+        _gather(row[1], row[3], parts, width, waiting[0, at], across, taps, a)
+        _gather(row[2], row[3], parts, width, waiting[1, at], across, taps, a)
+        if compare:
+            _gather_changed(marks[0], marks[1], width, changed[at], across)
         if not wait:
             line = kept_u[i * step_u : i * step_u + narrow]
             start = np.uint32(seed + np.uint32((height + i) * width))
