@@ -14,10 +14,11 @@ from answerprint.nets import weights
 from answerprint.settings import values
 from answerprint.train import loop
 
-MINE = [name for name in recipes.names() if name in {"cyclegan", "densenet", "denoise", "gan"}]
+MINE = [name for name in recipes.names() if name in {"cyclegan", "deinterlace", "densenet", "denoise", "gan"}]
 # The smallest run of each that still is that run.
 TINY = {
     "cyclegan": {"width": 8, "blocks": 1},
+    "deinterlace": {"widths": (8, 8, 8)},
     "densenet": {"growth": 4, "layers": 2},
     "denoise": {"widths": (16, 16, 16), "blocks": (1, 1, 1), "crop": 32},
     "gan": {"width": 8, "depth": 1},

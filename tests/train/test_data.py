@@ -146,3 +146,24 @@ def test_real_photographs_and_clips_load():
     splits = data.load([folder, SHARED / "vos/davis/dog/frames"], scales=(0.5,), ratio=(1, 0, 0), longest=4)
     assert len(splits.training.clips) == 5
     assert max(len(clip.versions[0]) for clip in splits.training.clips) == 4
+
+
+def test_what_stands_upright_stays_upright_where_told(tmp_path):
+    ramp = np.linspace(0, 255, 160).astype(np.uint8)[:, None, None].repeat(120, 1).repeat(3, 2)
+    cv2.imwrite(str(tmp_path / "ramp.png"), ramp)
+    library = data.load([tmp_path], ratio=(1, 0, 0)).training
+    rng = np.random.default_rng(1)
+    for _ in range(12):
+        crop = library.crop(rng, 64, frames=3, turned=False).astype(int)
+        assert np.abs(np.diff(crop, axis=2)).max() == 0
+    turned = [np.abs(np.diff(library.crop(rng, 64).astype(int), axis=2)).max() for _ in range(12)]
+    assert max(turned) > 0
+
+
+def test_only_longer_clips_are_asked_for_by_length(tmp_path):
+    picture(tmp_path / "one.png")
+    for t in range(4):
+        picture(tmp_path / f"shot/frames/{t:03}.png", t)
+    library = data.load([tmp_path], ratio=(1, 0, 0)).training
+    assert [clip.source.name for clip in library.longer(3).clips] == ["shot/frames"]
+    assert len(library.longer(9).clips) == 2

@@ -23,6 +23,8 @@ EVERY = {
     "scratches": lambda g: degrade.scratches(FILM, 4, g)[0],
     "dust": lambda g: degrade.dust(FILM, 3, g)[0],
     "moving_mask": lambda g: degrade.moving_mask(5, 60, 80, g),
+    "camera": lambda g: degrade.camera(FILM[0], 3, 48, 64, 3.0, g),
+    "lettering": lambda g: degrade.lettering(FILM, g),
     "blur": lambda g: degrade.blur(
         FLAT * torch.rand(200, generator=torch.Generator().manual_seed(1)), degrade.random_kernel(g)
     ),
@@ -189,3 +191,24 @@ def test_jpeg_leaves_more_residue_at_lower_quality():
     picture = degrade.blur(noise, degrade.gaussian_kernel(1.5))
     errors = [float((degrade.jpeg(picture, quality) - picture).square().mean()) for quality in (95, 50, 10)]
     assert errors[0] < errors[1] < errors[2] and errors[0] < 3e-4
+
+
+def test_a_camera_moves_no_faster_than_told_and_stands_still_to_the_bit():
+    y, x = torch.meshgrid(torch.arange(200.0), torch.arange(240.0), indexing="ij")
+    # Every pixel says where it is, so its change is how far the camera went.
+    places = torch.stack((x / 240, y / 200, torch.zeros_like(x)))
+    for seed in range(8):
+        still = degrade.camera(places, 5, 96, 128, 0.0, rng(seed))
+        assert torch.equal(still, still[:1].expand_as(still))
+        moved = degrade.camera(places, 5, 96, 128, 3.0, rng(seed))[:, :2, 24:72, 32:96]
+        step = (moved[1:] - moved[:-1]) * torch.tensor([240.0, 200.0]).view(2, 1, 1)
+        assert 0.02 < float(step.square().sum(dim=1).sqrt().max()) < 3.1
+
+
+def test_lettering_stands_still_where_told_and_moves_where_told():
+    gray = torch.full((4, 3, 96, 160), 0.5)
+    still = degrade.lettering(gray, rng(3))
+    assert torch.equal(still, still[:1].expand_as(still))
+    assert 0.002 < float(((still - gray).abs() > 0.1).float().mean()) < 0.6
+    moving = degrade.lettering(gray, rng(3), speed=(2.0, 5.0))
+    assert torch.allclose(moving[1][:, 2:, 5:], moving[0][:, :-2, :-5], atol=0.02)

@@ -71,11 +71,16 @@ class Library:
     clips: tuple[Clip, ...]
     skipped: tuple[str, ...] = ()
 
-    def crop(self, rng: np.random.Generator, size: int, frames: int = 1) -> Pixels:
-        """A random piece of a random clip, turned and mirrored at random: (frames, size, size, 3), R'G'B' uint8.
+    def longer(self, frames: int) -> Library:
+        """Only the clips that have as many frames; all of them where none has."""
+        return Library(tuple(clip for clip in self.clips if len(clip.versions[0]) >= frames) or self.clips)
+
+    def crop(self, rng: np.random.Generator, size: int, frames: int = 1, turned: bool = True) -> Pixels:
+        """A random piece of a random clip, mirrored at random: (frames, size, size, 3), R'G'B' uint8.
 
         Where several frames are asked for, half of the pieces come from clips that have as many, whatever their number;
-        a clip shorter than that is seen by a camera that glides over it at up to 4 pixels a frame.
+        a clip shorter than that is seen by a camera that glides over it at up to 4 pixels a frame. It is also turned by
+        quarters, unless what is learned depends on what stands upright (`turned=False`).
         """
         clips = self.clips
         if frames > 1 and rng.random() < 0.5:
@@ -88,6 +93,8 @@ class Library:
             piece = piece[:, :, ::-1]
         if frames > 1 and rng.random() < 0.5:
             piece = piece[::-1]
+        if not turned:
+            return np.ascontiguousarray(piece[:, ::-1] if rng.random() < 0.5 else piece)
         return np.ascontiguousarray(np.rot90(piece, int(rng.integers(4)), axes=(1, 2)))
 
 

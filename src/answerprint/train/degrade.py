@@ -7,6 +7,7 @@ given, so the same state of it gives the same result. Noise is not clipped: a ca
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import av
 import cv2
@@ -15,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+
+Pixels = NDArray[np.uint8]
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...] | torch.Size) -> Tensor:
@@ -183,6 +186,87 @@ def interlace(frames: Tensor, top_first: bool = True) -> Tensor:
     woven = (first if top_first else second).clone()
     woven[..., 1::2, :] = (second if top_first else first)[..., 1::2, :]
     return woven
+
+
+def camera(picture: Tensor, length: int, height: int, width: int, speed: float, rng: np.random.Generator) -> Tensor:
+    """A still (3, H, W) seen by a camera that pans, turns and zooms evenly: (length, 3, height, width).
+
+    Args:
+        picture: larger than the result, or its edges are mirrored.
+        length: moments.
+        height: of the result.
+        width: of the result.
+        speed: the farthest that a pixel moves from one moment to the next, in pixels; 0 gives exact repeats.
+        rng: draws where the camera looks and how it moves.
+    """
+    code = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+    room = np.maximum(np.array(picture.shape[-2:]) - (height, width), 0)
+    place = rng.uniform(0, 1, size=2) * room if speed else np.floor(rng.uniform(0, 1, size=2) * room)
+    move = rng.uniform(-1, 1, size=2) * speed * 0.7
+    # What turning and zooming add at the corners stays within the rest of the speed.
+    turn, zoom = rng.uniform(-1, 1, size=2) * speed * 0.3 / np.hypot(height, width) * 2 * (rng.random(2) < 0.4)
+    middle = np.array([(height - 1) / 2, (width - 1) / 2])
+    seen = []
+    for t in np.arange(length) - (length - 1) / 2:
+        size, angle = 1 + zoom * t, turn * t
+        y, x = place + move * t + middle
+        along, across = size * np.cos(angle), size * np.sin(angle)
+        matrix = np.array(
+            [
+                [along, -across, x - along * middle[1] + across * middle[0]],
+                [across, along, y - across * middle[1] - along * middle[0]],
+            ]
+        )
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        frame = cv2.warpAffine(code, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+        seen.append(torch.from_numpy(np.asarray(frame, dtype=np.float32)))
+    return torch.stack(seen).permute(0, 3, 1, 2).clamp(0, 1)
+
+
+def lettering(frames: Tensor, rng: np.random.Generator, speed: tuple[float, float] = (0.0, 0.0)) -> Tensor:
+    """Words, figures and lines over (T, 3, H, W), some with an outline; they stand still, or move by `speed` (y, x)
+    pixels from one moment to the next."""
+    height, width = frames.shape[-2:]
+    ink = torch.from_numpy(rng.choice([0.0, 0.1, 0.75, 0.92, 1.0], size=1).astype(np.float32).repeat(3))
+    if rng.random() < 0.3:
+        ink = torch.from_numpy(rng.random(3).astype(np.float32))
+    marks = [_words(height, width, rng) for _ in range(int(rng.integers(1, 4)))]
+    out = []
+    for t, frame in enumerate(frames):
+        canvas = np.zeros((height, width), np.uint8)
+        outline = np.zeros_like(canvas)
+        for draw in marks:
+            draw(canvas, outline, speed[0] * t, speed[1] * t)
+        letters, around = (torch.from_numpy(mask).float() / 255 for mask in (canvas, outline))
+        dark = frame * (1 - around) + (1 - ink.view(3, 1, 1)) * around
+        out.append(dark * (1 - letters) + ink.view(3, 1, 1) * letters)
+    return torch.stack(out)
+
+
+def _words(height: int, width: int, rng: np.random.Generator) -> Callable[[Pixels, Pixels, float, float], None]:
+    """Something to draw, the same each time, as far down and right as told (16ths of a pixel count in lines only)."""
+    place = (rng.uniform(-0.2, 0.8) * width, rng.uniform(0.1, 1.0) * height)
+    thick = int(rng.integers(1, 4))
+    if rng.random() < 0.3:
+        end = (rng.uniform(0, 1) * width, rng.uniform(0, 1) * height)
+
+        def line(canvas: Pixels, _outline: Pixels, down: float, right: float) -> None:
+            ends = [(round(16 * (x + right)), round(16 * (y + down))) for x, y in (place, end)]
+            cv2.line(canvas, ends[0], ends[1], 255, thick, cv2.LINE_AA, shift=4)
+
+        return line
+    letters = "ABCDEFGHKLMNOPRSTUVWXYZabcdeghiklmnoprstuvwyz0123456789.:-/%"
+    text = "".join(rng.choice(list(letters), size=int(rng.integers(3, 14))))
+    font, size = int(rng.integers(0, 8)), rng.uniform(0.4, 2.2)
+    edge = int(rng.integers(1, 4)) * int(rng.random() < 0.5)
+
+    def words(canvas: Pixels, outline: Pixels, down: float, right: float) -> None:
+        at = (round(place[0] + right), round(place[1] + down))
+        cv2.putText(canvas, text, at, font, size, 255, thick, cv2.LINE_AA)
+        if edge:
+            cv2.putText(outline, text, at, font, size, 255, thick + 2 * edge, cv2.LINE_AA)
+
+    return words
 
 
 def quantize(picture: Tensor, bits: int) -> Tensor:
