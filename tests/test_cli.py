@@ -286,7 +286,9 @@ def test_an_odd_size(tmp_path: Path) -> None:
     assert (info.width, info.height) == (95, 63)
 
 
-def test_train_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_goes_on_where_it_stopped_and_its_weights_are_added(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, run = tmp_path / "data", tmp_path / "run"
     data.mkdir()
     for number in range(12):
@@ -297,6 +299,11 @@ def test_train_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFi
     cli.main([*words, "--steps", "2"])
     cli.main([*words, "--steps", "4"])
     assert "finished at step 4" in capsys.readouterr().out
+    monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path / "own"))
+    assert "no training run" in refused(capsys, "models", "--add", str(data))
+    cli.main(["models", "--add", str(run), "--licence", "CC0"])
+    cli.main(["models"])
+    assert f"denoise  {tmp_path / 'own' / 'denoise.safetensors'}" in capsys.readouterr().out
     assert "unknown recipe" in refused(capsys, "train", "denoize")
 
 

@@ -126,10 +126,26 @@ def _train(name: RecipeName, /) -> None:
     recipes.load(name)
 
 
-def _models() -> None:
-    """List the trained weights: those that ship and a user's own, with licence and figures."""
+def _models(
+    *,
+    add: Annotated[
+        Path | None, Parameter(help="A run of `answerprint train` whose weights to put beside these.")
+    ] = None,
+    licence: Annotated[str, Parameter(help="Licence of the weights that are added.")] = "unknown",
+    commercial_ok: Annotated[bool, Parameter(help="All their training data allows commercial use.")] = False,
+) -> None:
+    """List the trained weights, those that ship and a user's own, with licence and figures; or add those of a run."""
     from answerprint.nets import weights
 
+    if add is not None:
+        from answerprint.train import loop
+
+        card = loop.described(add, licence, commercial_ok)
+        path = weights.added() / f"{card.name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        loop.export(recipes.load(card.name), add, path, card)
+        print(f"written: {path}")
+        return
     for entry in weights.listing():
         card = entry.card
         use = "commercial use ok" if card.commercial_ok else "not for commercial use"

@@ -11,6 +11,7 @@ import torch
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
 from answerprint.imgproc import impulse
+from answerprint.nets import gan, weights
 from answerprint.operations import denoise
 from answerprint.train import degrade
 
@@ -202,4 +203,33 @@ def test_rendering_without_findings_and_strange_weights_are_refused(tmp_path):
     with pytest.raises(SettingsError, match="analyze"):
         list(denoise.run(iter(frames), denoise.Params(), None, CPU))
     with pytest.raises(WeightsError, match="no such weights"):
-        work(noisy(scene(), 0.1), weights=str(tmp_path / "none.safetensors"))
+        work(noisy(scene(), 0.1), model=str(tmp_path / "none.safetensors"))
+
+
+def test_another_model_stands_in_for_ours(tmp_path, monkeypatch):
+    """A network that takes a tenth of the light away, known by name and by file; strength and luma still hold."""
+    network = gan.Generator(gan.Config(width=4, depth=1)).eval()
+    with torch.no_grad():
+        network.after.weight.zero_()
+        network.after.bias.fill_(0.1)
+    path = tmp_path / "gan.safetensors"
+    weights.save(path, network, network.config, weights.Card(name="gan"))
+    monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))
+    denoise._network.cache_clear()
+    frames = noisy(scene().clamp(0.2, 0.8), 0.02, count=2)
+    for model in ("gan", str(path)):
+        assert denoise.handles(denoise.Params.of({"model": model})) == 0
+        for before, after in zip(frames, work(frames, model=model), strict=True):
+            assert torch.allclose(after, before.pixels - 0.1, atol=1e-3)
+        half = work(frames, model=model, strength=0.5)[0]
+        assert torch.allclose(half, frames[0].pixels - 0.05, atol=1e-3)
+    denoise._network.cache_clear()
+
+
+def test_a_model_without_weights_is_told_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
+    denoise._network.cache_clear()
+    with pytest.raises(WeightsError, match="answerprint train cyclegan"):
+        denoise.analyze(as_shot(noisy(scene(), 0.1)), denoise.Params(model="cyclegan"), CPU)
+    denoise._network.cache_clear()

@@ -23,6 +23,7 @@ from answerprint.errors import WeightsError
 from answerprint.settings import Settings
 
 SHIPPED = Path(__file__).parent.parent / "weights"
+ADD_HELP = "make weights of the run: answerprint models --add RUN"
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -144,11 +145,35 @@ def load(name: str, path: Path | None = None) -> Weights:
     path = path or _found(name)
     tensors, facts = read(path)
     if "config" not in facts or "network" not in facts:
-        raise WeightsError(f"{path}: a checkpoint of a training run, not finished weights; export it first")
+        raise WeightsError(f"{path}: a checkpoint of a training run, not finished weights; {ADD_HELP}")
     if facts["network"] != name:
         raise WeightsError(f"{path}: weights of '{facts['network']}', not of '{name}'")
     full = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     return Weights(facts["config"], full, Card.of(facts["card"], str(path)))
+
+
+def kind(path: Path) -> str | None:
+    """Name of the network whose finished weights a file holds; None where Answerprint did not write it.
+
+    Raises:
+        WeightsError: no such file, or truncated, or a checkpoint of a run.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file")
+    if path.suffix.lower() != ".safetensors" or not _is_ours(path):
+        return None
+    network: str | None = json.loads(_facts(path)["answerprint"]).get("network")
+    if network is None:
+        raise WeightsError(f"{path}: a checkpoint of a training run, not finished weights; {ADD_HELP}")
+    return network
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as opened:
+            return "answerprint" in (opened.metadata() or {})
+    except safetensors.SafetensorError:
+        return True  # `_facts` says what is wrong with it
 
 
 def fill(network: nn.Module, loaded: Weights) -> None:
@@ -216,5 +241,6 @@ def _found(name: str) -> Path:
         if (folder / f"{name}.safetensors").is_file():
             return folder / f"{name}.safetensors"
     raise WeightsError(
-        f"there are no weights for '{name}', neither in {added()} nor with Answerprint; train them: answerprint train"
+        f"there are no weights for '{name}', neither in {added()} nor with Answerprint; "
+        f"train them: answerprint train {name} --data FOLDER -o RUN, then answerprint models --add RUN"
     )

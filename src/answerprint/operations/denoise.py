@@ -2,8 +2,9 @@
 
 Analysis measures the noise of a shot: its level per channel and luma band, how far it reaches, and the share of
 impulses (salt and pepper, dropouts). Rendering mends impulses, lays out the noise level of every pixel, and runs the
-network of nets/denoise.py. The measurement takes the flattest blocks of a picture (Lee and Hoppel 1989; per luma band
-as in Liu et al. 2008); the network's sources are named there.
+network of nets/denoise.py. `--model` puts in its place one of the paper's three networks (nets/gan.py, densenet.py,
+cyclegan.py) or another single-picture network, which are told nothing. The measurement takes the flattest blocks of a
+picture (Lee and Hoppel 1989; per luma band as in Liu et al. 2008); the network's sources are named there.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import stats
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.errors import SettingsError
+from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
 from answerprint.imgproc import impulse
 from answerprint.nets import denoise as nets
-from answerprint.nets import engine
+from answerprint.nets import engine, single, weights
 from answerprint.settings import Settings
 from answerprint.train import degrade
 
@@ -44,7 +46,9 @@ class Params(Settings):
     luma: float = Field(1.0, ge=0, le=1, description="Share of the luma noise that is taken out.")
     chroma: float = Field(1.0, ge=0, le=1, description="Share of the color noise that is taken out.")
     keep_grain: float = Field(0.0, ge=0, le=1, description="Share of grain put back, of the measured level and reach.")
-    weights: Path | None = Field(None, description="Weights to use in place of those that ship.")
+    model: Literal["ours", "gan", "densenet", "cyclegan"] | Path = Field(
+        "ours", description="Ours, one of the paper's three, or a file of weights: ours, or a model spandrel reads."
+    )
 
 
 class Findings(Settings):
@@ -66,11 +70,13 @@ class Findings(Settings):
 
 def handles(params: Params) -> int:
     """As many neighbors as have a say in a frame."""
-    return _network(params.weights).radius
+    network = _network(params.model)
+    return network.radius if isinstance(network, nets.Denoiser) else 0
 
 
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # noqa: ARG001 - the contract
     """Measures the noise on pairs of frames spread through the shot."""
+    _network(params.model)  # weights that are missing are told before any work
     measured = [measure(*_pair(shot, position)) for position in shot.positions(5)]
     levels = np.median([found.levels.numpy() for found in measured], axis=0)
     red, green, blue = (tuple(round(float(level), 5) for level in channel) for channel in levels)
@@ -92,7 +98,20 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings | None, devi
     if params.strength == 0 or (float(findings.levels.max()) < CLEAN and findings.impulses < FEWEST_IMPULSES):
         yield from frames
         return
-    streamed = nets.Streamed(_network(params.weights), device)
+    network = _network(params.model)
+    if isinstance(network, nets.Denoiser):
+        yield from _told_noise(frames, network, params, findings, device)
+        return
+    clean = single.cleaner(network, device)
+    for frame in frames:
+        yield frame.with_pixels(_finished(frame, clean(frame.pixels), params, findings))
+
+
+def _told_noise(
+    frames: Iterator[Frame], network: nets.Denoiser, params: Params, findings: Findings, device: torch.device
+) -> Iterator[Frame]:
+    """Our network: it sees the neighbors and is told the noise of every pixel."""
+    streamed = nets.Streamed(network, device)
     held: list[Frame] = []
 
     def noted() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -227,8 +246,17 @@ def _pair(shot: Shot, position: int) -> tuple[Tensor, Tensor | None]:
 
 
 @lru_cache(maxsize=4)
-def _network(path: Path | None) -> nets.Denoiser:
-    return nets.load(path)
+def _network(model: str | Path) -> nn.Module:
+    if model == "ours":
+        return nets.load()
+    if isinstance(model, str):
+        return single.load(model)
+    try:
+        return nets.load(model) if weights.kind(model) == "denoise" else single.read(model)
+    except WeightsError as error:
+        if model.exists():
+            raise
+        raise WeightsError(f"{error}; --model takes ours, gan, densenet, cyclegan or a file") from None
 
 
 def _told(pixels: Tensor, params: Params, findings: Findings) -> tuple[Tensor, Tensor, Tensor]:

@@ -350,6 +350,21 @@ def export(recipe: Recipe, run: Path, path: Path, card: weights.Card) -> None:
     weights.save(path, network, network.config, card.model_copy(update={"trained": trained}))
 
 
+def described(run: Path, licence: str, commercial_ok: bool) -> weights.Card:
+    """The card of a run's weights, as far as its folder tells: name of the recipe, clips, sources and licences of data.
+
+    Raises:
+        WeightsError: no run, or its checkpoint cannot be trusted.
+    """
+    if not (run / CHECKPOINT).is_file():
+        raise WeightsError(f"{run}: no training run in there ({CHECKPOINT} is missing)")
+    _, facts = weights.read(run / CHECKPOINT)
+    manifest = run / "manifest.json"
+    rows: list[dict[str, str]] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else []
+    data = f"{len(rows)} clips; " + "; ".join(sorted({f"{row['source']} ({row['licence']})" for row in rows}))
+    return weights.Card(name=facts["recipe"], data=data, licence=licence, commercial_ok=commercial_ok)
+
+
 def learning_rate(params: Training, step: int) -> float:
     """Linear warm-up, then half a cosine down to `last_rate` (Loshchilov and Hutter 2017)."""
     if step < params.warm_up:

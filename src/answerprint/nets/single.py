@@ -1,0 +1,64 @@
+"""Networks that clean one picture at a time and are not told its noise: the paper's three, and other people's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from answerprint.errors import WeightsError
+from answerprint.nets import cyclegan, densenet, engine, gan, weights
+
+BUILT: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
+    "gan": lambda config: gan.Generator(gan.Config.of(config, "Config")),
+    "densenet": lambda config: densenet.DenseNet(densenet.Config.of(config, "Config")),
+    "cyclegan": lambda config: cyclegan.Generator(cyclegan.Config.of(config, "Config")),
+}
+
+
+def load(name: str, path: Path | None = None) -> nn.Module:
+    """One of the paper's networks with trained weights: those at `path`, else a user's own, else those that ship.
+
+    Raises:
+        WeightsError: there are none, or they cannot be trusted.
+    """
+    kept = weights.load(name, path)
+    network = BUILT[name](kept.config)
+    weights.fill(network, kept)
+    return network
+
+
+def read(path: Path) -> nn.Module:
+    """The network in a file: one of the paper's in our own form, else whatever spandrel makes of it.
+
+    Raises:
+        WeightsError: it cannot be read or trusted, is another kind of network, or gives pictures of another size.
+    """
+    name = weights.kind(path)
+    if name is not None:
+        if name not in BUILT:
+            raise WeightsError(f"{path}: weights of '{name}', which takes no noise away")
+        return load(name, path)
+    network = weights.foreign(path)
+    if network.scale != 1:
+        raise WeightsError(f"{path}: makes pictures {network.scale} times as large; only networks that keep the size")
+    return network
+
+
+def cleaner(network: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """The network as a function from a picture (3, H, W) of any size to the same without its noise.
+
+    Such networks learned on pictures in 0..1: what lies outside is not shown to them, and kept.
+    """
+    run = engine.ready(network, device)
+    multiple = int(getattr(network, "multiple", 1))
+
+    def clean(picture: Tensor) -> Tensor:
+        seen = picture.clamp(0, 1)
+        made = engine.tiled(run, [seen[None]], multiple=multiple)[0].to(picture.device)
+        return picture + (made - seen)
+
+    return clean
