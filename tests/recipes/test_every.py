@@ -14,7 +14,7 @@ from answerprint.nets import weights
 from answerprint.settings import values
 from answerprint.train import loop
 
-MINE = [name for name in recipes.names() if name in {"cyclegan", "deinterlace", "densenet", "denoise", "gan"}]
+MINE = [name for name in recipes.names() if name in {"cyclegan", "deinterlace", "densenet", "denoise", "gan", "mbllen"}]
 # The smallest run of each that still is that run.
 TINY = {
     "cyclegan": {"width": 8, "blocks": 1},
@@ -22,6 +22,7 @@ TINY = {
     "densenet": {"growth": 4, "layers": 2},
     "denoise": {"widths": (16, 16, 16), "blocks": (1, 1, 1), "crop": 32},
     "gan": {"width": 8, "depth": 1},
+    "mbllen": {"branches": 2, "features": 8, "inner": 4},
 }
 
 

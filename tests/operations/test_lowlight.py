@@ -1,0 +1,212 @@
+"""Low light: dark shots are lifted steadily, and what must not change does not."""
+
+import itertools
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from answerprint.errors import SettingsError, WeightsError
+from answerprint.frame import ColorTags, Frame, Shot
+from answerprint.media import reader
+from answerprint.operations import lowlight
+
+CPU = torch.device("cpu")
+NIGHT = Path(__file__).parents[3] / "shared/data/video/street_night_640x360.mp4"
+CODE = 1 / 255
+
+
+def scene(height=90, width=160, seed=1):
+    """Soft shapes of many colors, as bright as a well-lit picture."""
+    rng = np.random.default_rng(seed)
+    coarse = torch.from_numpy(rng.random((1, 3, 7, 11), dtype=np.float32))
+    return 0.1 + 0.7 * torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")[0]
+
+
+def shot_of(pictures, **more):
+    frames = [Frame(picture, Fraction(t, 25), **more) for t, picture in enumerate(pictures)]
+    return Shot("001", len(frames), Fraction(25), lambda start, stop: iter(frames[start:stop]))
+
+
+def work(shot, findings=None, **params):
+    settings = lowlight.Params.of(params)
+    findings = findings or lowlight.analyze(shot, settings, CPU)
+    return [frame.pixels for frame in lowlight.run(shot.frames(), settings, findings, CPU)], findings
+
+
+def test_a_dark_shot_is_lifted_and_said_so():
+    dark = scene() ** 3
+    done, found = work(shot_of([dark] * 5))
+    assert found.exposure == pytest.approx(float(dark.mean()), abs=0.03) and found.strength == 1
+    assert float(done[2].mean()) > 1.8 * float(dark.mean())
+    assert float(done[2].mean()) == pytest.approx(found.natural, abs=0.05)
+    assert found.shadow_gain > 1 and "denoise" in found.note
+
+
+def test_what_was_darkened_comes_back_nearer_than_by_equalization():
+    bright = scene()
+    dark = bright**2.5
+    (done,), _ = work(shot_of([dark]))
+    lost, kept = (float((x - bright).abs().mean()) for x in (dark, done))
+    assert kept < 0.4 * lost
+
+
+def test_bright_footage_is_left_as_it_is():
+    bright = scene() * 0.6 + 0.3
+    done, found = work(shot_of([bright] * 3))
+    assert found.strength == 0 and "not dark" in found.note
+    assert all(float((after - bright).abs().max()) <= CODE for after in done)
+
+
+def test_bright_footage_is_lifted_all_the_same_when_told_so():
+    dim = scene() * 0.5 + 0.15
+    assert lowlight.analyze(shot_of([dim]), lowlight.Params(), CPU).strength < 1
+    assert lowlight.analyze(shot_of([dim]), lowlight.Params(only_dark=False), CPU).strength == 1
+
+
+def test_black_frames_stay_black_and_do_not_count():
+    dark = scene() ** 3
+    black = torch.zeros_like(dark)
+    done, found = work(shot_of([black, *[dark] * 8, black]))
+    assert float(done[0].abs().max()) <= CODE and "black" in found.note
+    _, whole = work(shot_of([dark] * 8))
+    assert np.abs(np.asarray(found.green) - np.asarray(whole.green)).max() < 0.02
+
+
+def test_a_black_shot_is_left_as_it_is():
+    done, found = work(shot_of([torch.zeros(3, 40, 60)] * 3))
+    assert found.strength == 0 and "black" in found.note and float(done[0].abs().max()) == 0
+
+
+def test_a_letterbox_stays_black():
+    dark = scene() ** 3
+    dark[:, :12] = 0
+    (done,), _ = work(shot_of([dark]))
+    assert float(done[:, :11].abs().max()) <= CODE
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_the_mapping_does_not_follow_a_fade(backward):
+    rng = np.random.default_rng(5)
+    dark = scene() ** 2.5
+    light = [1.0] * 10 + list(np.linspace(1, 0, 10))
+    noisy = [dark * share + torch.from_numpy(rng.normal(0, 0.004, dark.shape).astype(np.float32)) for share in light]
+    if backward:
+        noisy, light = noisy[::-1], light[::-1]
+    done, found = work(shot_of(noisy))
+    assert "fade" in found.note and len(found.times) == 1
+    means = [float(picture.mean()) for picture in done]
+    order = means if not backward else means[::-1]
+    assert all(a >= b - 0.005 for a, b in itertools.pairwise(order[10:]))
+    plateau, end = (0, -1) if not backward else (-1, 0)
+    assert means[end] < 0.12 * means[plateau]
+
+
+def test_nothing_pumps():
+    rng = np.random.default_rng(6)
+    card = scene(90, 240) ** 2.5
+    pictures = [
+        card[:, :, 2 * t : 2 * t + 160] + torch.from_numpy(rng.normal(0, 0.003, (3, 90, 160)).astype(np.float32))
+        for t in range(12)
+    ]
+    done, found = work(shot_of(pictures))
+
+    def flicker(frames):
+        return float(np.abs(np.diff([float(frame.mean()) for frame in frames], 2)).mean())
+
+    gain = float(np.mean([float(d.mean()) for d in done]) / np.mean([float(p.mean()) for p in pictures]))
+    assert flicker(done) <= flicker(pictures) * gain * 1.05
+    assert len(found.times) == 1
+
+
+def test_a_change_of_light_gets_keys_and_curves_between_them():
+    card = scene() ** 2
+    pictures = [card * share for share in np.linspace(0.25, 1.0, 24)]
+    found = lowlight.analyze(shot_of(pictures), lowlight.Params(), CPU)
+    assert len(found.times) > 1 and "keys" in found.note
+    assert found.levels[0] < found.levels[-1] and found.green[0][8] > found.green[-1][8]
+    done, _ = work(shot_of(pictures), found)
+    means = [float(picture.mean()) for picture in done]
+    assert max(np.abs(np.diff(means))) < 0.05
+    assert lowlight.analyze(shot_of(pictures), lowlight.Params(keys=1), CPU).times == (found.times[0] + 0.46,)
+
+
+def test_target_and_strength_are_edited_in_the_findings():
+    shot = shot_of([scene() ** 3])
+    (natural,), found = work(shot, compensation=0)
+    (brighter,), _ = work(shot, found.model_copy(update={"target": found.natural + 0.1}), compensation=0)
+    assert 0.04 < float(brighter.mean() - natural.mean()) < 0.12
+    (half,), _ = work(shot, found.model_copy(update={"strength": 0.5}), compensation=0)
+    assert torch.allclose(half, (natural + scene() ** 3) / 2, atol=1e-5)
+    (asked,), told = work(shot, target=0.3, compensation=0, skin=0)
+    assert told.target == pytest.approx(0.3, abs=0.01) and float(asked.mean()) == pytest.approx(0.3, abs=0.03)
+
+
+def test_the_lut_is_the_mapping_where_it_is_global():
+    dark = scene() ** 2.5
+    (done,), found = work(shot_of([dark]), compensation=0)
+    params = lowlight.Params(compensation=0)
+    table = lowlight.cube(params, found, 65)
+    assert float((table.apply(dark) - done).abs().mean()) < 0.5 * CODE
+    assert not table.comments
+    assert "compensation" in lowlight.cube(lowlight.Params(), found, 17).comments[0]
+
+
+def test_highlights_keep_their_differences():
+    dark = scene() ** 3
+    dark[:, 10:20, 10:90] = torch.linspace(0.7, 1.1, 80)
+    (done,), _ = work(shot_of([dark]))
+    lamp = done[1, 15, 10:90]
+    assert float((lamp[1:] - lamp[:-1]).min()) > 0.25 * 0.4 / 79
+    assert float(lamp[-1]) == pytest.approx(1.1, abs=0.03)
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67", "linear"])
+def test_hdr_is_lifted_below_diffuse_white_and_untouched_above(transfer):
+    seen = scene() ** 3
+    coded = lowlight._as_coded(seen, transfer)
+    assert torch.allclose(lowlight._as_displayed(coded, transfer), seen, atol=1e-3)
+    coded[:, :10, :20] = 4.0 if transfer == "linear" else 0.9
+    (done,), found = work(shot_of([coded], color=ColorTags(transfer=transfer)))
+    assert found.strength == 1 and bool(done.isfinite().all())
+    assert torch.equal(done[:, :10, :20], coded[:, :10, :20])
+    shown = lowlight._as_displayed(done, transfer)[:, 20:]
+    assert float(shown.mean()) > 1.6 * float(seen[:, 20:].mean())
+
+
+def test_frames_of_a_variable_rate_are_worked_on_by_their_times():
+    pictures = [scene() ** 3] * 6
+    frames = [Frame(p, Fraction(t * t, 50)) for t, p in enumerate(pictures)]
+    shot = Shot("001", 6, Fraction(25), lambda start, stop: iter(frames[start:stop]))
+    found = lowlight.analyze(shot, lowlight.Params(), CPU)
+    done = list(lowlight.run(iter(frames), lowlight.Params(), found, CPU))
+    assert [frame.time for frame in done] == [frame.time for frame in frames]
+
+
+def test_rendering_without_findings_and_missing_weights_are_refused(tmp_path):
+    shot = shot_of([scene() ** 3])
+    with pytest.raises(SettingsError, match="analyze"):
+        list(lowlight.run(shot.frames(), lowlight.Params(), None, CPU))
+    with pytest.raises(WeightsError, match="no such weights"):
+        work(shot, model="mbllen", weights=str(tmp_path / "none.safetensors"))
+
+
+def test_keys_that_do_not_fit_are_told():
+    with pytest.raises(SettingsError, match="levels has 1 entries, times has 2"):
+        lowlight.Findings.of({"times": [0, 1]})
+
+
+def test_a_real_night_street_gets_brighter_and_no_restless():
+    if not NIGHT.exists():
+        pytest.skip(f"{NIGHT} is not here")
+    frames = list(reader.open(NIGHT).frames(0, 8))
+    shot = Shot("001", len(frames), Fraction(25), lambda start, stop: iter(frames[start:stop]))
+    done, found = work(shot, only_dark=False)
+    before = [float(frame.pixels.mean()) for frame in frames]
+    after = [float(picture.mean()) for picture in done]
+    gain = np.mean(after) / np.mean(before)
+    assert gain > 1.1
+    assert np.abs(np.diff(after, 2)).mean() <= np.abs(np.diff(before, 2)).mean() * gain
+    assert float(done[3].clamp(0, 1).mean()) < 0.6 and found.ratio >= 1
