@@ -5,6 +5,7 @@ Nothing heavy is imported at the top: `answerprint --help` must answer at once, 
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
@@ -40,6 +41,8 @@ DataFolders = Annotated[
     Parameter(name="--data", consume_multiple=True, negative="", help="Folders of pictures or clips, or video files."),
 ]
 RunFolder = Annotated[Path, Parameter(name=["--output", "-o"], help="Folder of the run: checkpoints, log, pictures.")]
+Footage = Annotated[Path, Parameter(help="Clips, picture sequences, or folders of them.")]
+SetFolder = Annotated[Path, Parameter(name=["--output", "-o"], help="Folder of the set; what is there is completed.")]
 RecipeFile = Annotated[Path, Parameter(help="The recipe: a TOML file that names the chain and the delivery.")]
 
 
@@ -156,6 +159,64 @@ def _models(
         print(f"    trained: {card.trained}")
         for figure, value in card.figures.items():
             print(f"    {figure}: {value:g}")
+
+
+def _learn_command() -> Callable[..., None]:
+    """The command that learns a look from pairs, its options read from the `Params` there."""
+    from answerprint.render import learn
+
+    def command(ungraded: list[Path], graded: list[Path], output: Path, **given: Any) -> None:
+        params = learn.Params.of({key: text for key, text in given.items() if text is not None})
+        learn.check(output)
+        learned = learn.learn(ungraded, graded, params, lambda line: print(line, flush=True))
+        files, lines = learn.write(learned, output, params)
+        for line in (*lines, *(f"written: {file}" for file in files)):
+            print(line)
+        print(
+            f"on other shots: answerprint look SHOT --learned {files[2]} -o OUT, or grade SHOT --lut {files[0]} -o OUT"
+        )
+
+    sides = [
+        _required("ungraded", list[Path], "Footage before: clips, sequences, stills or folders of stills."),
+        _required("graded", list[Path], "The same as it was graded, in the same order."),
+    ]
+    output = inspect.Parameter(
+        "output",
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[Path, Parameter(name=["--output", "-o"], help="The .cube; .cdl, .json, .html beside it.")],
+    )
+    return _spelled(command, [*sides, output, *_table_options(learn.Params)], learn.__doc__)
+
+
+def _required(name: str, kind: Any, help: str) -> inspect.Parameter:
+    described = Parameter(help=help, consume_multiple=True, negative="")
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, described])
+
+
+def _learn_look() -> None:
+    """Learn what a colorist did from pairs of ungraded and graded footage: CDL, curves and a LUT for other shots."""
+
+
+def _dataset_command(kind: Literal["footage", "septuplets"]) -> Callable[..., None]:
+    """The command that makes a training set of one kind, its options read from the `Params` of that kind."""
+    module = importlib.import_module(f"answerprint.train.{kind}")
+
+    def command(*footage: Path, output: Path, **given: Any) -> None:
+        params = module.Params.of({key: text for key, text in given.items() if text is not None})
+        if not footage:
+            raise AnswerprintError(
+                f"dataset: name at least one {'master' if kind == 'septuplets' else 'clip or folder'}"
+            )
+        module.make(footage, output, params)
+        print(f"written: {output / module.MANIFEST}")
+
+    positional = inspect.Parameter("footage", inspect.Parameter.VAR_POSITIONAL, annotation=Footage)
+    output = inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, annotation=SetFolder)
+    return _spelled(command, [positional, output, *_table_options(module.Params)], module.__doc__)
+
+
+def _dataset() -> None:
+    """Make a training set from footage: shots found, what repeats, fades or blurs left out, content balanced."""
 
 
 def _table_options(table: type[Settings]) -> list[inspect.Parameter]:
@@ -462,6 +523,15 @@ def build(tokens: Sequence[str]) -> App:
     asked = words[0] if words else None
     known_recipe = asked == "train" and len(words) > 1 and words[1] in recipes.names()
     app.command(_train_command(words[1]) if known_recipe else _train, name="train", group="The way of the data")
+    learns = asked == "learn-look"
+    app.command(_learn_command() if learns else _learn_look, name="learn-look", group="The way of the data")
+    if asked == "dataset":
+        sets = App(name="dataset", group="The way of the data")
+        sets.default(_dataset_command("footage"))
+        sets.command(_dataset_command("septuplets"), name="septuplets")
+        app.command(sets)
+    else:
+        app.command(_dataset, name="dataset", group="The way of the data")
     for name in operations.names():
         if name == asked:
             app.command(_operation_command(operations.load(name)), name=name, group="Operations")

@@ -93,7 +93,7 @@ def test_the_render_is_the_differentiable_grade() -> None:
         temperature=10, brightness=0.02, slope=(1.1, 0.9, 1.0), offset=(0.02, 0.0, -0.03), power=(1.1, 0.9, 1.0),
         saturation=1.2, contrast=1.1, gamma=0.9, hue=8, curve_red=(0.02, 0.1, 0.22, 0.5, 0.8, 0.93, 1.0),
     )  # fmt: skip
-    findings = look.Findings(**{name: (getattr(values, name),) for name in look._NAMES})
+    findings = look.Findings(**{name: (getattr(values, name),) for name in look.NAMES})
     picture = scene() * 1.1 - 0.04
     done = rendered(shot_of([picture]), look.Params(), findings)[0]
     assert float((done - fit.graded(values)(picture)).abs().max()) < 2e-5

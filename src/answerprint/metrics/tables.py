@@ -7,6 +7,7 @@ write([table], Path("media.html"), Path("media.json"), title="answerprint bench 
 
 from __future__ import annotations
 
+import base64
 import json as jsonlib
 import math
 import os
@@ -134,6 +135,36 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """Pictures side by side, with a name under each.
+
+    Attributes:
+        title: what they show.
+        jpegs: name -> JPEG data, all of one size.
+        width, height: of each, in pixels.
+    """
+
+    title: str
+    jpegs: Mapping[str, bytes]
+    width: int
+    height: int
+
+    def svg(self) -> str:
+        """The pictures as an SVG element that needs no other file."""
+        wide = _WIDE / max(len(self.jpegs), 1)
+        high = wide * self.height / self.width
+        parts = []
+        for index, (name, data) in enumerate(self.jpegs.items()):
+            uri = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+            x = index * wide
+            parts.append(
+                f'<image x="{x + 1:.1f}" y="{_TOP - 10}" width="{wide - 2:.1f}" height="{high:.1f}" href="{uri}"/>'
+            )
+            parts.append(_text(x + wide / 2, _TOP + high + 6, name, "middle"))
+        return _drawing(self.title, parts, _TOP + high + 16)
+
+
+@dataclass(frozen=True)
 class Table:
     """One table of measurements.
 
@@ -151,7 +182,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = ()
     targets: Sequence[Target] = ()
-    plots: Sequence[Lines | Bars] = field(default=())
+    plots: Sequence[Lines | Bars | Pictures] = field(default=())
 
     def __post_init__(self) -> None:
         for row in self.rows:

@@ -21,6 +21,8 @@ at neighboring pixels: no LUT can hold it. The grade works in the footage's own 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -41,7 +43,7 @@ from answerprint.color.fit import CURVE, Points, Triple, Values
 from answerprint.color.grade import curve_slopes
 from answerprint.errors import SettingsError
 from answerprint.frame import ColorTags, Frame, Shot
-from answerprint.imgproc import filters
+from answerprint.imgproc import align, filters
 from answerprint.media import reader
 from answerprint.operations import grade, match
 from answerprint.settings import Settings
@@ -53,7 +55,8 @@ Power = Annotated[float, Field(gt=0, le=10)]
 Signed = Annotated[float, Field(ge=-1, le=1)]
 Degrees = Annotated[float, Field(ge=-180, le=180)]
 Warmth = Annotated[float, Field(ge=-200, le=200)]
-_NAMES = tuple(entry.name for entry in fields(Values))
+NAMES = tuple(entry.name for entry in fields(Values))
+LEARNED = "answerprint.learned/1"
 
 
 class Params(Settings):
@@ -63,6 +66,7 @@ class Params(Settings):
     fit: Path | None = Field(
         None, description="The shot as someone or something graded it, aligned in time: that is fitted instead."
     )
+    learned: Path | None = Field(None, description="A look that learn-look wrote (.json), taken as it is.")
     method: Literal["extended", "ncst"] = Field(
         "extended", description="extended: CDL, then curves, then perhaps a LUT; ncst: the paper's seven parameters."
     )
@@ -128,7 +132,7 @@ class Findings(Settings):
         keys = len(self.times)
         if not keys or any(a >= b for a, b in zip(self.times, self.times[1:], strict=False)):
             raise ValueError(f"times must rise and hold one entry at least, found {list(self.times)}")
-        for name in (*_NAMES, "sharpness"):
+        for name in (*NAMES, "sharpness"):
             if len(getattr(self, name)) != keys:
                 raise ValueError(f"{name} has {len(getattr(self, name))} entries, times has {keys}: one per key")
         if len(self.lut) != 3 * self.lut_size**3:
@@ -148,6 +152,8 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
         SettingsError: nothing to take a look from, contradictory parameters, pairs that do not show the same scene.
         MediaError: the reference cannot be read.
     """
+    if params.learned is not None:
+        return _learned(params)
     plan = _plan(params)
     candidates = shot.sample(3 * params.frames)
     chosen = _representative(candidates, params)
@@ -213,7 +219,7 @@ def cube_at(params: Params, findings: Findings, time: Fraction, size: int = 33) 
         comments.append(f"sharpness {sharpness:g} is not in this LUT: it looks at neighboring pixels")
     if len(findings.times) > 1:
         comments.append(f"the look moves over {len(findings.times)} keys; this is how it is at {float(time):.3f} s")
-    named = params.reference or params.fit
+    named = params.reference or params.fit or params.learned
     title = f"look of {named.name}" if named is not None else "look"
     program = steps.program()
     return lut.bake(
@@ -238,7 +244,7 @@ class _Look:
     """The findings as a grade at any time."""
 
     def __init__(self, findings: Findings) -> None:
-        self.names = (*_NAMES, "sharpness")
+        self.names = (*NAMES, "sharpness")
         self.findings = findings
         self.single = self._chain(*self.values(Fraction(0))) if len(findings.times) == 1 else None
 
@@ -340,6 +346,28 @@ def _sigma(frame: Frame) -> float:
 
 
 # ---- what is wanted
+
+
+def _learned(params: Params) -> Findings:
+    """The look of a file that learn-look wrote.
+
+    Raises:
+        SettingsError: it is no such file, or contradicts the other parameters.
+    """
+    path = params.learned or Path()
+    if params.reference is not None or params.fit is not None or params.hold:
+        raise SettingsError("learned: the look is already made; give it alone, without reference, fit or hold")
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
+    except OSError as error:
+        raise SettingsError(f"learned: {path} cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise SettingsError(f"learned: {path} is no JSON; give the .json that learn-look wrote") from None
+    if not isinstance(data, dict) or data.get("format") != LEARNED:
+        raise SettingsError(f"learned: {path} holds no learned look; give the .json that learn-look wrote")
+    found = Findings.of(data.get("findings", {}), str(path))
+    return found.model_copy(update={"reference_hash": hashlib.sha256(text.encode()).hexdigest()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -505,16 +533,10 @@ def _resized(pixels: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def _alike(first: Frame, second: Frame) -> float:
-    """How far edges stand in the same places, 0..1, whatever the grade: correlation of how strong luma's edges are."""
+    """How far edges stand in the same places, 0..1, whatever the grade."""
     small = _small([first], _PAIR)[0]
     planes = [spaces.luma(small)[0], spaces.luma(_resized(second.pixels, small.shape))[0]]
-    edges = []
-    for plane in planes:
-        x, y = (cv2.Sobel(plane.numpy(), cv2.CV_32F, *axis) for axis in ((1, 0), (0, 1)))
-        edges.append(np.sqrt(np.hypot(x, y)).ravel())
-    if min(edge.std() for edge in edges) < 1e-4:
-        return 1.0  # without edges nothing speaks against it
-    return float(np.corrcoef(edges[0], edges[1])[0, 1])
+    return align.agreement(*(align.edges(plane.numpy()) for plane in planes))
 
 
 # ---- representative frames, drift
@@ -563,7 +585,10 @@ def _plan(params: Params) -> fit.Plan:
         SettingsError: parameters that contradict each other.
     """
     if params.reference is None and params.fit is None:
-        raise SettingsError("look: nothing to take a look from; give a still (reference) or a graded clip (fit)")
+        raise SettingsError(
+            "look: nothing to take a look from; give a still (reference), a graded clip (fit) or what "
+            "learn-look wrote (learned)"
+        )
     if params.fit is not None and params.tune != "parameters":
         raise SettingsError(
             f"tune {params.tune}: the network takes a reference still; a graded clip needs tune parameters"
@@ -636,7 +661,7 @@ def _findings(
     notes: Sequence[str],
 ) -> Findings:
     residual = fitted.residual
-    values: dict[str, Any] = {name: tuple(getattr(key.values, name) for key in keyed) for name in _NAMES}
+    values: dict[str, Any] = {name: tuple(getattr(key.values, name) for key in keyed) for name in NAMES}
     kept = 1.0
     if isinstance(objective, fit.Style):
         with torch.no_grad():

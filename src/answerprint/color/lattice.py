@@ -1,0 +1,162 @@
+"""A smooth 3D LUT from pairs of colors: regularized least squares on the points of a lattice.
+
+After Lin, Lu, Kim and Brown, "Nonuniform Lattice Regression for Modeling the Camera Imaging Pipeline" (ECCV 2012) and
+Garcia and Gupta, "Lattice Regression" (NIPS 2009): the table is chosen so that interpolating it gives what is wanted,
+while it bends as little as the colors allow. What is fitted is what is *added* to a color, so that where no color was
+seen the table fades back to adding nothing, and the grade in front of it goes on. There it is also kept monotone: more
+red in never gives less red out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import splu
+from torch import Tensor
+
+Array = NDArray[np.float64]
+
+_ROBUST = 0.03  # difference, in units of white, from which on a pixel counts less: it is no matter of color
+_FADE = 1e-3  # pull towards adding nothing, as a share of the pull towards smoothness
+_SLOWEST = 0.05  # least slope of the whole along its own channel, where it is held monotone
+_FEW = 0.5  # pixels (of average weight) at a point under which it counts as not seen
+_ROUNDS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Colors:
+    """Colors before and after, with how much each counts.
+
+    Attributes:
+        before, after: float (n, 3), display-encoded; before is looked up between 0 and 1.
+        weight: (n,), above 0.
+    """
+
+    before: Array
+    after: Array
+    weight: Array
+
+    def __getitem__(self, chosen: NDArray[Any]) -> Colors:
+        return Colors(self.before[chosen], self.after[chosen], self.weight[chosen])
+
+
+def balance(colors: Array, cells: int = 17, most: float = 0.5) -> Array:
+    """Weights (n,) by which a color that is seen often does not drown one that is rare; 1 on average.
+
+    Args:
+        most: 0 leaves all alike, 1 gives each occupied cell of the color cube the same say.
+    """
+    place = (colors.clip(0, 1) * (cells - 1)).round().astype(np.int64) @ np.array([cells * cells, cells, 1])
+    _, which, count = np.unique(place, return_inverse=True, return_counts=True)
+    weight: Array = count[which].astype(np.float64) ** -most
+    weight /= weight.mean()
+    return weight
+
+
+def fit(colors: Colors, points: int, smooth: float) -> Tensor:
+    """What a LUT of `points` per axis has to add: float32 (n, n, n, 3), table[blue, green, red].
+
+    Args:
+        smooth: what bending costs; about 1e-5 (follows the colors closely) to 1e-1 (hardly bends).
+    """
+    corners = _corners(colors.before, points)
+    bending = _bending(points)
+    wanted = colors.after - colors.before
+    weight = colors.weight / colors.weight.sum()
+    found = np.zeros((points**3, 3))
+    trusted = weight.copy()
+    for _ in range(_ROUNDS):
+        found = _solved(corners, trusted, wanted, smooth * bending)
+        away = np.linalg.norm(corners @ found - wanted, axis=1)
+        trusted = weight / np.sqrt(1 + (away / _ROBUST) ** 2)
+    found = _monotone(found, corners, trusted, wanted, smooth * bending, points)
+    return torch.from_numpy(found.reshape(points, points, points, 3)).float()
+
+
+def looked_up(residual: Tensor, colors: Array) -> Array:
+    """What the table adds at colors (n, 3), tetrahedral as it will be rendered."""
+    points = residual.shape[0]
+    found: Array = _corners(colors, points) @ residual.double().numpy().reshape(-1, 3)
+    return found
+
+
+def _corners(colors: Array, points: int) -> Any:
+    """Sparse (colors, points^3): the four corners of each color's tetrahedron and their shares (Kasson et al. 1995)."""
+    place = colors.clip(0, 1) * (points - 1)
+    base = np.minimum(np.floor(place), points - 2)
+    part = place - base
+    order = np.argsort(-part, axis=1, kind="stable")
+    falling = np.take_along_axis(part, order, 1)
+    steps = np.array([1, points, points * points])
+    index = np.empty((len(colors), 4), np.int64)
+    index[:, 0] = base.astype(np.int64) @ steps
+    index[:, 1:] = index[:, :1] + np.cumsum(steps[order], 1)
+    ones, zeros = np.ones((len(colors), 1)), np.zeros((len(colors), 1))
+    share = -np.diff(np.concatenate([ones, falling, zeros], 1), axis=1)
+    rows = np.repeat(np.arange(len(colors)), 4)
+    return sparse.csr_matrix((share.ravel(), (rows, index.ravel())), shape=(len(colors), points**3))
+
+
+def _bending(points: int) -> Any:
+    """Mean square of second differences along the three axes and of twists, in units of the cube's edge; and fading."""
+    eye, second = sparse.eye(points), _differences(points, 2)
+    first = _differences(points, 1)
+    parts = [_kron(second, eye, eye), _kron(eye, second, eye), _kron(eye, eye, second)]
+    twists = [_kron(first, first, eye), _kron(first, eye, first), _kron(eye, first, first)]
+    # Half of a twist: it stands for both mixed derivatives, and is what lets one channel lean on another.
+    squares = sum(part.T @ part for part in parts) + sum(part.T @ part for part in twists)
+    return (squares * (points - 1) ** 4 / points**3 + sparse.eye(points**3) * (_FADE / points**3)).tocsc()
+
+
+def _differences(points: int, order: int) -> Any:
+    matrix = sparse.eye(points, format="csr")
+    for _ in range(order):
+        matrix = matrix[1:] - matrix[:-1]
+    return matrix
+
+
+def _kron(first: Any, second: Any, third: Any) -> Any:
+    return sparse.kron(sparse.kron(first, second), third).tocsr()
+
+
+def _solved(corners: Any, weight: Array, wanted: Array, rest: Any) -> Array:
+    weighted = corners.multiply(weight[:, None]).tocsr()
+    solved: Array = splu((corners.T @ weighted + rest).tocsc()).solve(weighted.T @ wanted)
+    return solved
+
+
+def _monotone(found: Array, corners: Any, weight: Array, wanted: Array, rest: Any, points: int) -> Array:
+    """The same, with the whole rising along each channel's own axis wherever no color says otherwise."""
+    seen = np.asarray(corners.T @ weight).ravel() > _FEW * weight.mean()
+    grid, step = np.arange(points**3).reshape(points, points, points), 1 / (points - 1)
+    result = found.copy()
+    for channel, axis in enumerate((2, 1, 0)):
+        low = np.moveaxis(grid, axis, 0)[:-1].ravel()
+        high = np.moveaxis(grid, axis, 0)[1:].ravel()
+        free = ~(seen[low] & seen[high])
+        for _ in range(_ROUNDS):
+            falls = free & (result[high, channel] - result[low, channel] + step < (_SLOWEST - 0.01) * step)
+            if not falls.any():
+                break
+            held, target = _held(low[falls], high[falls], points), (_SLOWEST - 1) * step
+            strict = 1e3 * rest.diagonal().mean()
+            weighted = corners.multiply(weight[:, None]).tocsr()
+            right = weighted.T @ wanted[:, channel] + strict * target * np.asarray(held.sum(0)).ravel()
+            matrix = (corners.T @ weighted + rest + strict * held.T @ held).tocsc()
+            result[:, channel] = splu(matrix).solve(right)
+    return result
+
+
+def _held(low: NDArray[Any], high: NDArray[Any], points: int) -> Any:
+    """One row per edge: the difference of its ends."""
+    rows = np.arange(len(low))
+    ones = np.ones(len(low))
+    return sparse.csr_matrix(
+        (np.concatenate([ones, -ones]), (np.concatenate([rows, rows]), np.concatenate([high, low]))),
+        shape=(len(low), points**3),
+    )
