@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from answerprint.color import spaces
+from answerprint.color import fused, spaces
 from answerprint.errors import ColorError
 
 TRANSFERS = [
@@ -144,3 +144,11 @@ def test_camera_log_goes_through_opencolorio() -> None:
     gray = spaces.convert(torch.full((3, 2, 4), 0.391007), "ARRI LogC3 (EI800)", "ACEScg")
     assert gray.shape == (3, 2, 4)
     assert gray.flatten().tolist() == pytest.approx([0.18] * 24, abs=1e-3)  # ARRI: 18 % gray is 0.391 in LogC3 EI 800
+
+
+def test_the_fused_cielab_is_the_same() -> None:
+    """Also below black, above white, and back."""
+    pixels = torch.rand(3, 40, 50, generator=torch.Generator().manual_seed(2)) * 1.5 - 0.25
+    fused_lab = fused.run(fused.lab_program(), pixels)
+    torch.testing.assert_close(fused_lab, spaces.rgb_to_lab(pixels.double()).float(), atol=2e-4, rtol=0)
+    torch.testing.assert_close(fused.run(fused.rgb_program(), fused_lab), pixels, atol=5e-5, rtol=0)

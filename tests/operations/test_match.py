@@ -276,6 +276,46 @@ def test_transparent_pixels_do_not_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_letterbox_bars_stay_black_and_do_not_count(warm: Path, method: str) -> None:
+    """The picture inside the bars comes out as it does without them; the bars come out as they went in."""
+    bare = picture(7, (0.6, 0.8, 1.0))
+    boxed = torch.nn.functional.pad(bare, (0, 0, 12, 12))
+    result = matched(boxed, warm, method=method)
+    assert torch.equal(result[:, :12], boxed[:, :12]) and torch.equal(result[:, -12:], boxed[:, -12:])
+    torch.testing.assert_close(result[:, 12:-12], matched(bare, warm, method=method), atol=1e-5, rtol=0)
+
+
+def test_bars_of_a_reference_do_not_count(warm: Path, tmp_path: Path) -> None:
+    boxed = save(torch.nn.functional.pad(picture(5, (1.0, 0.8, 0.5)), (9, 9, 0, 0)), tmp_path / "boxed.png")
+    bare = picture(7, (0.6, 0.8, 1.0))
+    alike = matched(bare, boxed, method="reinhard"), matched(bare, warm, method="reinhard")
+    torch.testing.assert_close(*alike, atol=1e-5, rtol=0)
+
+
+def test_a_night_sky_is_no_bar(warm: Path) -> None:
+    """Dark at the top only: picture, and graded without a seam."""
+    night = picture(8)
+    night[:, :20] = 0.01
+    result = matched(night, warm, method="reinhard")
+    assert float((result[:, :20] - night[:, :20]).abs().min()) > 0
+
+
+def test_bars_that_leave_no_picture_are_refused(warm: Path) -> None:
+    given = match.Params.of({"reference": warm, "method": "reinhard"})
+    frame = Frame(picture(7), Fraction(0))
+    found = match.analyze(as_shot([frame]), given, CPU).model_copy(update={"bars": (30, 30, 0, 0)})
+    with pytest.raises(SettingsError, match="bars 30, 30, 0, 0"):
+        next(iter(match.run(iter([frame]), given, found, CPU)))
+
+
+def test_working_in_strips_changes_nothing(warm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tall = picture(9, height=300)
+    whole = matched(tall, warm, method="combined")
+    monkeypatch.setattr(match, "_STRIP", 37)
+    torch.testing.assert_close(matched(tall, warm, method="combined"), whole, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_not_a_number_does_not_spread(warm: Path, method: str) -> None:
     source = picture(1)
     source[1, 30, 30], source[0, 10, 10] = torch.nan, torch.inf

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -22,9 +22,11 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 from torch import Tensor
 
+from answerprint.color.spaces import rgb_to_xyz_matrix
+
 Array = NDArray[np.float32]
 
-AFFINE, POWER, MIRRORED_POWER = 0, 1, 2
+AFFINE, POWER, MIRRORED_POWER, TOED_POWER = 0, 1, 2, 3
 
 # Pixels worked at a time: 3 channels, 4 weights and 3 indices of them stay in the first cache levels.
 _BLOCK = 512
@@ -86,8 +88,8 @@ class Program:
     """The steps of a grade, ready for the kernel.
 
     Attributes:
-        kinds: AFFINE, POWER (values up to 0 pass unchanged) or MIRRORED_POWER per step.
-        numbers: float32 (steps, 12): a 3 x 4 matrix row by row, or 3 exponents.
+        kinds: AFFINE, POWER (values up to 0 pass unchanged), MIRRORED_POWER or TOED_POWER per step.
+        numbers: float32 (steps, 12): a 3 x 4 matrix row by row, or 3 exponents, or the eight of a `Toed`.
         curves: float32 (n, 3), a table per channel applied after the steps; n = 0 for none.
         curves_low, curves_scale: float32 (3,), input of the first entry, entries per unit of input.
         table: float32 (n^3, 4), red fastest, a column of padding, applied last; n = 0 for none.
@@ -148,6 +150,63 @@ def run(
         edges = [count * i // parts // _BLOCK * _BLOCK for i in range(parts)] + [count]
         list(pool.map(part, pairwise(edges)))
     return result
+
+
+@dataclass(frozen=True)
+class Toed:
+    """A straight toe up to the knee and a power above it, the same for all three channels.
+
+    y = toe * x + lift where x <= knee, else gain * (inner * x + shift) ** exponent + end.
+    """
+
+    knee: float
+    toe: float
+    lift: float
+    inner: float
+    shift: float
+    exponent: float
+    gain: float
+    end: float
+    mirrored: bool = False  # values below 0 as those above, with the other sign
+
+    def numbers(self) -> Array:
+        """As a step has them."""
+        return np.array([*astuple(self), 0, 0, 0], np.float64).astype(_F)
+
+
+_SRGB_DECODE = Toed(0.04045, 1 / 12.92, 0, 1 / 1.055, 0.055 / 1.055, 2.4, 1, 0, True)  # as `spaces.decode`
+_SRGB_ENCODE = Toed(0.0031308, 12.92, 0, 1, 0, 1 / 2.4, 1.055, -0.055, True)
+_DELTA = 6 / 29
+_LAB_ROOT = Toed(_DELTA**3, 1 / (3 * _DELTA**2), 4 / 29, 1, 0, 1 / 3, 1, 0)  # as `spaces.xyz_to_lab`
+_LAB_CUBE = Toed(_DELTA, 3 * _DELTA**2, -12 / 29 * _DELTA**2, 1, 0, 3, 1, 0)
+_LAB_AXES = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]], np.float64)
+
+
+def lab_program() -> Program:
+    """`spaces.rgb_to_lab` of R'G'B' encoded as sRGB, to single precision."""
+    matrix = rgb_to_xyz_matrix("bt709").numpy()
+    to_ratio = affine(matrix / matrix.sum(1, keepdims=True), np.zeros(3))
+    axes = affine(_LAB_AXES, [-16, 0, 0])
+    return _program(
+        (TOED_POWER, _SRGB_DECODE.numbers()), (AFFINE, to_ratio), (TOED_POWER, _LAB_ROOT.numbers()), (AFFINE, axes)
+    )
+
+
+def rgb_program() -> Program:
+    """`spaces.lab_to_rgb`, the inverse of `lab_program`."""
+    matrix = rgb_to_xyz_matrix("bt709").numpy()
+    back = np.linalg.inv(_LAB_AXES)
+    from_ratio = affine(np.linalg.inv(matrix / matrix.sum(1, keepdims=True)), np.zeros(3))
+    return _program(
+        (AFFINE, affine(back, back @ [16, 0, 0])),
+        (TOED_POWER, _LAB_CUBE.numbers()),
+        (AFFINE, from_ratio),
+        (TOED_POWER, _SRGB_ENCODE.numbers()),
+    )
+
+
+def _program(*steps: tuple[int, Array]) -> Program:
+    return Program(kinds=np.array([kind for kind, _ in steps], np.int32), numbers=np.stack([n for _, n in steps]))
 
 
 def affine(matrix: Sequence[Sequence[float]] | NDArray[Any], offset: Sequence[float] | NDArray[Any]) -> Array:
@@ -239,6 +298,23 @@ def _power_step(buf: Array, n: int, k: Array, mirrored: bool) -> None:
             for j in range(n):
                 x = v[j]
                 v[j] = _power(x, exponent) if x > _ZERO else x
+
+
+@_jit
+def _toed_step(buf: Array, n: int, k: Array) -> None:
+    knee, toe, lift, inner, shift, exponent, gain, end = k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7]
+    for c in range(3):
+        v = buf[c]
+        if k[8] != _ZERO:
+            for j in range(n):
+                x = v[j]
+                a = abs(x)
+                y = toe * a + lift if a <= knee else gain * _power(inner * a + shift, exponent) + end
+                v[j] = y if x >= _ZERO else -y
+        else:
+            for j in range(n):
+                x = v[j]
+                v[j] = gain * _power(inner * x + shift, exponent) + end if x > knee else toe * x + lift
 
 
 @_jit
@@ -435,6 +511,8 @@ def _grade(
             for s in range(kinds.shape[0]):
                 if kinds[s] == AFFINE:
                     _affine_step(buf, n, numbers[s])
+                elif kinds[s] == TOED_POWER:
+                    _toed_step(buf, n, numbers[s])
                 else:
                     _power_step(buf, n, numbers[s], kinds[s] == MIRRORED_POWER)
             if curves.shape[0] > 0:

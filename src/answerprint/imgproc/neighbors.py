@@ -65,15 +65,16 @@ class NeighborRegression:
         self._lively = np.ascontiguousarray(lively[order].reshape(-1, _BLOCK)[:, [0, -1]].astype(np.float32))
         self._values = np.ascontiguousarray(values[order])
 
-    def predict(self, plane: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def predict(self, plane: Tensor, spread: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Asks for the 3x3 neighborhood of every pixel (borders mirrored).
 
         Args:
             plane: (H, W), of the same scale as the samples.
+            spread: of how many of the values, the first ones, the variance is wanted.
 
         Returns:
-            The predicted values (v, H, W); how much the neighbors disagree, their weighted variance around the
-            prediction (v, H, W); and the distance to the nearest sample (H, W).
+            The predicted values (v, H, W); how much the neighbors disagree, the weighted variance around the
+            prediction summed over the first `spread` values (H, W); and the distance to the nearest sample (H, W).
         """
         height, width = plane.shape
         # Not a number would end no search: there it is asked for 0, and a finite bound keeps squares finite.
@@ -81,14 +82,14 @@ class NeighborRegression:
         padded = np.pad(asked.numpy(), 1, mode="symmetric")
         size = self._values.shape[1]
         mean = np.empty((size, height, width), dtype=np.float32)
-        variance = np.empty_like(mean)
-        nearest = np.empty((height, width), dtype=np.float32)
+        variance = np.empty((height, width), dtype=np.float32)
+        nearest = np.empty_like(variance)
         basis = _cosine_basis().astype(np.float32)
 
         def rows(start: int) -> None:
             stop = min(start + _ROWS, height)
             _search(
-                self._samples, self._lively, self._slabs, self._values, basis, padded, start, stop, self.k,
+                self._samples, self._lively, self._slabs, self._values, basis, padded, start, stop, self.k, spread,
                 mean, variance, nearest,
             )  # fmt: skip
 
@@ -120,9 +121,9 @@ def _cosine_basis() -> npt.NDArray[np.float64]:
 )
 def _search(
     samples: Any, lively: Any, slabs: Any, values: Any, basis: Any, padded: Any, start: int, stop: int, k: int,
-    mean: Any, variance: Any, nearest: Any,
+    wanted: int, mean: Any, variance: Any, nearest: Any,
 ) -> None:  # fmt: skip
-    """Fills rows [start, stop) of `mean`, `variance` and `nearest`."""
+    """Fills rows [start, stop) of `mean`, `nearest`, and `variance` of the first `wanted` values."""
     slab_count = slabs.shape[0]
     size = values.shape[1]
     found_distance = np.empty(k, np.float32)
@@ -180,18 +181,17 @@ def _search(
                     if away + gap * gap >= bound:
                         continue
                     sample = samples[block]
+                    nearer = np.float32(0)
                     # Written out: in this form the compiler measures all 16 side by side.
                     for i in range(16):
                         t0, t1, t2 = q0 - sample[0, i], q1 - sample[1, i], q2 - sample[2, i]
                         t3, t4, t5 = q3 - sample[3, i], q4 - sample[4, i], q5 - sample[5, i]
                         t6, t7, t8 = q6 - sample[6, i], q7 - sample[7, i], q8 - sample[8, i]
-                        block_distance[i] = (
-                            t0 * t0 + t1 * t1 + t2 * t2 + t3 * t3 + t4 * t4 + t5 * t5 + t6 * t6 + t7 * t7 + t8 * t8
-                        )
-                    least = block_distance[0]
-                    for i in range(1, 16):
-                        least = min(least, block_distance[i])
-                    if least >= bound:
+                        d = t0 * t0 + t1 * t1 + t2 * t2 + t3 * t3 + t4 * t4 + t5 * t5 + t6 * t6 + t7 * t7 + t8 * t8
+                        block_distance[i] = d
+                        # Counted in single precision, so that the counting is done side by side too.
+                        nearer += np.float32(1) if d < bound else np.float32(0)
+                    if nearer == np.float32(0):
                         continue
                     for i in range(16):
                         d = block_distance[i]
@@ -211,14 +211,15 @@ def _search(
                 # The small floor stands in for the infinite weight of a sample that is met exactly.
                 found_distance[j] = np.float32(1) / (np.sqrt(found_distance[j]) + np.float32(1e-5))
                 weights += found_distance[j]
+            disagreement = np.float32(0)
             for c in range(size):
                 total = np.float32(0)
                 for j in range(k):
                     total += found_distance[j] * values[found[j], c]
                 center = total / weights
-                spread = np.float32(0)
-                for j in range(k):
-                    t = values[found[j], c] - center
-                    spread += found_distance[j] * t * t
                 mean[c, y, x] = center
-                variance[c, y, x] = spread / weights
+                if c < wanted:
+                    for j in range(k):
+                        t = values[found[j], c] - center
+                        disagreement += found_distance[j] * t * t
+            variance[y, x] = disagreement / weights

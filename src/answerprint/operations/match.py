@@ -45,18 +45,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from answerprint.color import spaces
+from answerprint.color import fused, spaces
 from answerprint.color.lut import Cube, bake
 from answerprint.errors import MediaError, NotMediaError, SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.imgproc import filters
+from answerprint.imgproc.bars import Bars
+from answerprint.imgproc.bars import find as find_bars
 from answerprint.imgproc.neighbors import NeighborRegression
 from answerprint.media import reader
 from answerprint.settings import Settings
@@ -65,6 +67,8 @@ HANDLES = 0  # each frame by itself: the neighborhoods are in the picture, the s
 
 Triple = tuple[float, float, float]
 Space = Literal["lab", "lalphabeta"]
+Lines = Annotated[int, Field(ge=0)]
+Borders = tuple[Lines, Lines, Lines, Lines]
 
 
 class Params(Settings):
@@ -98,6 +102,9 @@ class Findings(Settings):
     reference_deviation: Triple = Field(
         description="Standard deviation of the reference: L, a, b. Larger: more contrast."
     )
+    bars: Borders = Field(
+        (0, 0, 0, 0), description="Lines of black above, below, left and right that are no picture: left as they are."
+    )
     reference_hash: str = Field("", description="SHA-256 of the reference; checked where its pixels are used again.")
     note: str = Field("", description="What was special about the reference.")
 
@@ -115,7 +122,8 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
     brightest = max(float(frame.pixels[:, usable(frame)].amax()) for frame in frames if usable(frame).any())
     if brightest <= _BLACK:
         raise SettingsError(f"reference {params.reference} is black everywhere; give a picture with colors to match")
-    source = _statistics([_thinned(frame) for frame in shot.samples(params.frames)], space, device)
+    bars = find_bars(frame.pixels for frame in shot.samples(params.frames))
+    source = _statistics([_thinned(_inside(frame, bars)) for frame in shot.samples(params.frames)], space, device)
     note = ""
     if reference.deviation[0] < _FLAT[space]:
         # A swatch says which tint is wanted, nothing of light and shade: those stay the shot's own.
@@ -127,6 +135,7 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
         source_deviation=source.deviation,
         reference_mean=reference.mean,
         reference_deviation=reference.deviation,
+        bars=bars,
         reference_hash=digest,
         note=note,
     )
@@ -143,16 +152,47 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings, device: tor
         if not params.strength:
             yield frame
             continue
-        pixels = frame.pixels.to(device)
-        # Not a number and infinity stay where they are; they must not spread through windows.
-        finite = torch.isfinite(pixels).all(0)
-        clean = pixels if bool(finite.all()) else torch.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0)
-        result = _transfer(clean, params, findings, learned)
-        result = torch.where(finite & torch.isfinite(result).all(0), result, pixels)
-        if frame.matte is not None:
-            matte = frame.matte.to(device)
-            result = torch.where(matte > 0, torch.lerp(pixels, result, matte), pixels)
-        yield frame.with_pixels(result.to(frame.pixels.device))
+        yield frame.with_pixels(_matched(frame, params, findings, learned, device).to(frame.pixels.device))
+
+
+def _matched(
+    frame: Frame, params: Params, findings: Findings, learned: _Learned | None, device: torch.device
+) -> Tensor:
+    """The pixels of one frame with their new colors; what is border, not finite or outside the matte as it was."""
+    bars = _fitting(findings, frame)
+    pixels = bars.inside(frame.pixels.to(device))
+    # Not a number and infinity stay where they are; they must not spread through windows.
+    finite = torch.isfinite(pixels).all(0)
+    clean = pixels if bool(finite.all()) else torch.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0)
+    result = _transfer(clean, params, findings, learned)
+    torch.where(finite & torch.isfinite(result).all(0), result, pixels, out=result)
+    if frame.matte is not None:
+        matte = bars.inside(frame.matte.to(device))
+        result = torch.where(matte > 0, torch.lerp(pixels, result, matte), pixels)
+    if bars == Bars():
+        return result
+    whole = frame.pixels.to(device, copy=True)
+    bars.inside(whole).copy_(result)
+    return whole
+
+
+def _fitting(findings: Findings, frame: Frame) -> Bars:
+    bars = Bars(*findings.bars)
+    if bars.top + bars.bottom >= frame.height or bars.left + bars.right >= frame.width:
+        raise SettingsError(
+            f"bars {bars.top}, {bars.bottom}, {bars.left}, {bars.right} leave nothing of a picture of "
+            f"{frame.width} x {frame.height}; make them smaller"
+        )
+    return bars
+
+
+def _inside(frame: Frame, bars: Bars) -> Frame:
+    """The frame without its borders, for looking at only."""
+
+    def cut(plane: Tensor | None) -> Tensor | None:
+        return None if plane is None else bars.inside(plane)
+
+    return Frame(bars.inside(frame.pixels), frame.time, frame.color, alpha=cut(frame.alpha), matte=cut(frame.matte))
 
 
 def transfer_global(pixels: Tensor, params: Params, findings: Findings) -> Tensor:
@@ -197,11 +237,20 @@ class _Statistics:
 
 
 def _to_space(pixels: Tensor, space: Space) -> Tensor:
-    return _in_pieces(spaces.rgb_to_lab if space == "lab" else spaces.rgb_to_lalphabeta, pixels)
+    if space == "lab":
+        return _by_program(fused.lab_program(), pixels) if pixels.device.type == "cpu" else spaces.rgb_to_lab(pixels)
+    return _in_pieces(spaces.rgb_to_lalphabeta, pixels)
 
 
 def _from_space(values: Tensor, space: Space) -> Tensor:
-    return _in_pieces(spaces.lab_to_rgb if space == "lab" else spaces.lalphabeta_to_rgb, values)
+    if space == "lab":
+        return _by_program(fused.rgb_program(), values) if values.device.type == "cpu" else spaces.lab_to_rgb(values)
+    return _in_pieces(spaces.lalphabeta_to_rgb, values)
+
+
+def _by_program(program: fused.Program, pixels: Tensor) -> Tensor:
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return fused.run(program, pixels, pool=pool)
 
 
 # Values in a piece: torch gives work up to this size to one thread, and all that a piece needs stays in its cache.
@@ -286,7 +335,8 @@ def read_reference(path: Path, count: int) -> tuple[list[Frame], str]:
         raise MediaError(f"reference {error}") from error
     if not any(bool(usable(frame).any()) for frame in frames):
         raise SettingsError(f"reference {path} holds no visible pixel; give a picture with colors to match")
-    return frames, _fingerprint(path, frames)
+    bars = find_bars(frame.pixels for frame in frames)
+    return [_inside(frame, bars) for frame in frames], _fingerprint(path, frames)
 
 
 def _fingerprint(path: Path, frames: list[Frame]) -> str:
@@ -375,6 +425,9 @@ _BASE_EPSILON = 4.0  # variance, in CIELAB units squared, under which a texture 
 _SMOOTH_EPSILON = 4.0
 
 
+_STRIP = 360  # lines worked at a time
+
+
 def _radius(height: int) -> int:
     """Radius of local windows: 17 pixels across in a picture of 1080 lines, 5 at least."""
     return max(2, round(height / 135))
@@ -418,19 +471,44 @@ def _transfer(pixels: Tensor, params: Params, findings: Findings, learned: _Lear
 
 
 def _combined(source: Tensor, params: Params, findings: Findings, learned: _Learned) -> Tensor:
-    """The fused transfer of the module's docstring on CIELAB (3, H, W)."""
-    radius = _radius(source.shape[1])
+    """The fused transfer of the module's docstring on CIELAB (3, H, W).
+
+    What a pixel becomes depends on no more than two windows around it, so after the search the picture is worked in
+    strips: at UHD the windows' means of a whole picture would take gigabytes.
+    """
+    lightness = source[:1] if params.protect_luma else _reinhard(source, findings)[:1]
+    predicted, variance, nearest = (
+        plane.to(source.device) for plane in learned.regression.predict(lightness[0], spread=2)
+    )
+    trust = (1 / (1 + variance / _AGREEMENT**2) / (1 + (nearest / _NEARNESS) ** 2))[None]
+    height, radius = source.shape[1], _radius(source.shape[1])
+    result = torch.empty_like(source)
+    for start in range(0, height, _STRIP):
+        stop = min(start + _STRIP, height)
+        first, last = max(start - 2 * radius, 0), min(stop + 2 * radius, height)
+        with_rims = slice(first, last)
+        strip = _fuse(
+            source[:, with_rims],
+            lightness[:, with_rims],
+            predicted[:, with_rims],
+            trust[:, with_rims],
+            radius,
+            params,
+            findings,
+        )
+        result[:, start:stop] = strip[:, start - first : stop - first]
+    return result
+
+
+def _fuse(
+    source: Tensor, lightness: Tensor, predicted: Tensor, trust: Tensor, radius: int, params: Params, findings: Findings
+) -> Tensor:
     base = filters.guided(source, source[:1], radius, _BASE_EPSILON)
     moved = _reinhard(base, findings)
-    lightness = source[0] if params.protect_luma else _reinhard(source, findings)[0]
-    predicted, variance, nearest = (plane.to(source.device) for plane in learned.regression.predict(lightness))
-
-    trust = 1 / (1 + variance[:2].sum(0, keepdim=True) / _AGREEMENT**2) / (1 + (nearest / _NEARNESS) ** 2)
-    smooth = filters.guided(torch.cat([trust * predicted[:2], trust]), lightness[None], radius, _SMOOTH_EPSILON)
-    color = moved[1:] + params.local * (smooth[:2] - smooth[2:].clamp(0, 1) * moved[1:])
+    smooth = filters.guided(torch.cat([trust * predicted[:2], trust]), lightness, radius, _SMOOTH_EPSILON)
+    moved[1:] += params.local * (smooth[:2] - smooth[2:].clamp(0, 1) * moved[1:])
 
     own, theirs = filters.local_deviation(source, radius), predicted[2:5]
     ratio = _column(_ratio(findings), source)
     weight = torch.where(ratio > 1, theirs, own) / (theirs + own).clamp_min(1e-6)
-    factor = 1 + (ratio - 1) * weight
-    return torch.cat([moved[:1], color]) + factor * (source - base)
+    return moved + (1 + (ratio - 1) * weight) * (source - base)

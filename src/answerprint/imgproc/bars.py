@@ -1,0 +1,53 @@
+"""Black bars around the picture: letterbox and pillarbox, which are no picture and must take no look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# Display-encoded: four code values of 8 bits and their ringing lie under it, what anyone can see lies above.
+_BLACK = 0.03
+_LEAST = 0.01  # share of the height or width under which a border is blanking, not a bar
+_MOST = 0.7  # share that both bars of a pair may take together; above it the shot is just dark
+_UNEVEN = 0.02  # share by which the two bars of a pair may differ
+
+
+class Bars(NamedTuple):
+    """Lines of the borders, as they are counted from each edge."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    def inside(self, plane: Tensor) -> Tensor:
+        """The picture alone, a view of `plane` (..., H, W)."""
+        height, width = plane.shape[-2:]
+        return plane[..., self.top : height - self.bottom, self.left : width - self.right]
+
+
+def find(pictures: Iterable[Tensor]) -> Bars:
+    """The bars that all pictures of a shot, (3, H, W), share.
+
+    Bars come in pairs of about equal size; one dark edge alone is a night sky or a floor, and stays picture.
+    """
+    rows = columns = torch.zeros(0)
+    for picture in pictures:
+        brightest = torch.nan_to_num(picture, nan=0.0).amax(0)
+        across, down = brightest.amax(1), brightest.amax(0)
+        rows = torch.maximum(rows, across) if len(rows) else across
+        columns = torch.maximum(columns, down) if len(columns) else down
+    return Bars(*_pair(rows), *_pair(columns))
+
+
+def _pair(levels: Tensor) -> tuple[int, int]:
+    size = len(levels)
+    lit = torch.nonzero(levels > _BLACK)
+    if not len(lit):
+        return 0, 0
+    first, last = int(lit[0]), size - 1 - int(lit[-1])
+    fits = min(first, last) >= max(1, _LEAST * size) and first + last <= _MOST * size
+    return (first, last) if fits and abs(first - last) <= max(2, _UNEVEN * size) else (0, 0)
