@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import fnmatch
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from answerprint.errors import TrainingError
 Pixels = NDArray[np.uint8]
 
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+SPLITS = ("training", "validation", "test")
 VIDEOS = {".mp4", ".mov", ".mkv", ".mxf", ".avi", ".webm", ".m4v", ".mpg", ".ts"}
 
 
@@ -37,6 +39,7 @@ class Source:
         digest: SHA-256 of the files' bytes, by which the clip is put into its split.
         origin: repository or collection, where a `SOURCES.tsv` beside the file says so.
         licence: the same, "unknown" else.
+        split: "training", "validation" or "test" where a set made by `answerprint dataset` says so, else "".
     """
 
     name: str
@@ -44,6 +47,7 @@ class Source:
     digest: str
     origin: str = "unknown"
     licence: str = "unknown"
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,6 @@ def load(
     Raises:
         TrainingError: nothing usable, or no training clip is left.
     """
-    shares = np.cumsum(np.asarray(ratio, dtype=float)) / float(np.sum(ratio))
     parts: tuple[list[Clip], ...] = ([], [], [])
     skipped: list[str] = []
     manifest: list[dict[str, str]] = []
@@ -164,15 +167,28 @@ def load(
                 height, width = frames[0].shape[:2]
                 skipped.append(f"{source.name}: {width}x{height} is too small for crops of {smallest} pixels")
             continue
-        part = int(np.searchsorted(shares, int(source.digest[:8], 16) / 2**32, side="right"))
-        parts[min(part, 2)].append(Clip(source, tuple(versions)))
-        manifest.append(_entry(source, ("training", "validation", "test")[min(part, 2)]))
+        split = source.split or split_of(source.digest, ratio)
+        parts[SPLITS.index(split)].append(Clip(source, tuple(versions)))
+        manifest.append(_entry(source, split))
     if not any(parts):
         raise TrainingError(f"no training clip is left of {', '.join(map(str, folders))}: " + "; ".join(skipped[:5]))
     training, validation, test = (Library(tuple(part), tuple(skipped)) for part in parts)
     # A handful of clips may leave a split empty; a run must still be able to learn from and look at something.
     training = training if training.clips else validation if validation.clips else test
     return Splits(training, validation if validation.clips else training, test if test.clips else training, manifest)
+
+
+def split_of(digest: str, ratio: Sequence[float]) -> str:
+    """Which split a clip belongs to: its hash decides, so it stays there whatever else is in the set."""
+    shares = np.cumsum(np.asarray(ratio, dtype=float)) / float(np.sum(ratio))
+    part = int(np.searchsorted(shares, int(digest[:8], 16) / 2**32, side="right"))
+    return SPLITS[min(part, 2)]
+
+
+def origin_of(path: Path, source: str | None = None, licence: str | None = None) -> tuple[str, str]:
+    """Source and licence of a file: as said, else as a `SOURCES.tsv` beside it says, else "unknown"."""
+    found = _origins(path.parent).get(path.name, ("unknown", "unknown"))
+    return source or found[0], licence or found[1]
 
 
 def _entry(source: Source, split: str) -> dict[str, str]:
@@ -194,18 +210,37 @@ def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
         left_out = any(fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(path.name, pattern) for pattern in exclude)
         if not left_out and path.suffix.lower() in PICTURES | VIDEOS:
             groups.setdefault(path.parent, []).append(path)
+    told = _told(base)
     for parent, members in groups.items():
         pictures = [path for path in members if path.suffix.lower() in PICTURES]
         origins = _origins(parent)
         if _is_sequence(parent, pictures):
             ordered = sorted(pictures, key=_number)
-            yield _source(parent.relative_to(base).as_posix(), ordered, origins.get(parent.name))
+            name = parent.relative_to(base).as_posix()
+            # What lies in a set but not in its manifest was left there by an earlier choice.
+            if not told or name in told:
+                yield _source(name, ordered, told.get(name) or origins.get(parent.name))
             members = [path for path in members if path.suffix.lower() in VIDEOS]
         for path in members:
-            yield _source(path.relative_to(base).as_posix(), [path], origins.get(path.name))
+            name = path.relative_to(base).as_posix()
+            if not told or name in told:
+                yield _source(name, [path], told.get(name) or origins.get(path.name))
 
 
-def _source(name: str, files: list[Path], origin: tuple[str, str] | None) -> Source:
+def _told(folder: Path) -> dict[str, tuple[str, str, str]]:
+    """Sample -> (source, licence, split) from the manifest of a set that `answerprint dataset` made."""
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        return {}
+    try:
+        read = json.loads(manifest.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{manifest}: no manifest that can be read ({error})") from None
+    rows = read.get("samples", []) if isinstance(read, dict) else []
+    return {row["sample"]: (row["source"], row["licence"], row["split"]) for row in rows if "sample" in row}
+
+
+def _source(name: str, files: list[Path], origin: tuple[str, ...] | None) -> Source:
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.read_bytes())

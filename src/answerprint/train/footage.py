@@ -1,0 +1,445 @@
+"""Training sets from footage: its shots are found, and of each the frames that teach something are kept as PNG.
+
+Frames that are nearly the same, faded or blurred are left out, and no kind of content may outweigh the others. A clip
+is in one split with all its shots. Three steps, each of which goes on where it was stopped: look at every clip (one
+pass; what was seen is kept in DIR/seen), choose, write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from answerprint.errors import AnswerprintError, TrainingError
+from answerprint.frame import Frame
+from answerprint.media import reader
+from answerprint.media.info import ClipInfo
+from answerprint.media.sequence import ENDINGS
+from answerprint.settings import Settings
+from answerprint.shots import boundary
+from answerprint.train import data
+
+Array = NDArray[np.float32]
+
+MANIFEST = "manifest.json"
+SEEN = "seen"
+THUMBNAIL = 12  # side of the small copies by which frames are compared
+LOOKED_AT = 960  # pixels of the longer side at which blur is measured
+AROUND_FADE = 12  # frames from the middle of a dissolve or fade that may still hold two pictures
+KIND = 0.12  # mean difference of layout and color up to which pictures are of one kind
+
+
+class Params(Settings):
+    """What goes into the set."""
+
+    frames: int = Field(1, ge=1, le=31, description="Consecutive frames of a sample; 1 makes single pictures.")
+    every: float = Field(0.5, gt=0, le=3600, description="Seconds between frames that are looked at.")
+    most: int = Field(8, ge=1, description="Samples of one shot at most.")
+    alike: float = Field(0.025, ge=0, le=1, description="Mean difference below which two frames are near-duplicates.")
+    contrast: float = Field(0.12, ge=0, le=1, description="Range of luma (5th to 95th percentile) a frame must have.")
+    blur: float = Field(0.58, ge=0, le=1, description="Blur (0 sharp, 1 without detail) that a frame may have.")
+    share: float = Field(0.25, gt=0, le=1, description="Share of the set that one kind of content may have.")
+    ratio: tuple[float, float, float] = Field((8, 1, 1), description="Shares of training, validation and test clips.")
+    source: str | None = Field(None, description="Where the footage comes from; a SOURCES.tsv beside it says so else.")
+    licence: str | None = Field(None, description="Its licence; a SOURCES.tsv beside it says so else.")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen in one frame.
+
+    Attributes:
+        frame: its number in the clip.
+        shot: index of its shot.
+        contrast: luma from the 5th to the 95th percentile.
+        blur: 0 sharp, 1 without detail.
+        clear: no dissolve, fade or cut is near.
+        small: 12 x 12 x 3 copy, R'G'B', flat.
+    """
+
+    frame: int
+    shot: int
+    contrast: float
+    blur: float
+    clear: bool
+    small: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A clip as it was looked at."""
+
+    path: str
+    digest: str
+    bits: int
+    shots: int
+    looks: tuple[Look, ...]
+
+
+@dataclass
+class Choice:
+    """What of a clip goes into the set, and what does not, by reason."""
+
+    seen: Seen
+    split: str
+    kept: list[Look] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    @property
+    def name(self) -> str:
+        """Folder of the clip in the set: its own name and the beginning of its hash."""
+        return f"{Path(self.seen.path).stem}_{self.seen.digest[:8]}"
+
+    def text(self) -> str:
+        dropped = "".join(f", {count} {reason}" for reason, count in sorted(self.dropped.items()))
+        return f"{self.seen.path}: {self.seen.shots} shots, {len(self.kept)} kept ({self.split}){dropped}"
+
+
+def make(footage: Sequence[Path], folder: Path, params: Params, say: Callable[[str], None] = print) -> list[Choice]:
+    """Makes or completes the training set in `folder`.
+
+    Args:
+        footage: video files, picture sequences, or folders of them.
+        folder: the set: training/, validation/, test/, manifest.json; `train.data.load` takes it as it is.
+        params: what goes into it.
+        say: where a line for a person goes.
+
+    Raises:
+        TrainingError: there is no footage that can be used, or nothing of it is worth keeping.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    seen: dict[str, Seen] = {}
+    for path in clips(footage):
+        try:
+            found = _seen(path, folder, params)
+        except AnswerprintError as error:
+            say(f"left out: {error}")
+            continue
+        if found.digest in seen:
+            say(f"left out: {path} is the same file as {seen[found.digest].path}")
+        seen.setdefault(found.digest, found)
+    if not seen:
+        raise TrainingError(f"{', '.join(map(str, footage))}: no footage in there that can be used")
+    choices = choose(list(seen.values()), params)
+    for choice in choices:
+        _write(choice, folder, params)
+        say(choice.text())
+    if not any(choice.kept for choice in choices):
+        raise TrainingError(f"nothing of {', '.join(map(str, footage))} is worth keeping: {choices[0].text()}")
+    (folder / MANIFEST).write_text(json.dumps(_manifest(choices, params), indent=1) + "\n", encoding="utf-8")
+    return choices
+
+
+def clips(footage: Sequence[Path]) -> list[Path]:
+    """Video files and picture sequences below what was named, each once, in a fixed order.
+
+    Raises:
+        TrainingError: one of them is not there.
+    """
+    found: list[Path] = []
+    for path in footage:
+        if not path.is_dir():
+            if not path.exists() and not any(mark in path.name for mark in "%#"):
+                raise TrainingError(f"{path}: no such footage")
+            found.append(path)
+            continue
+        folders = [path, *sorted(part for part in path.rglob("*") if part.is_dir())]
+        for each in folders:
+            files = sorted(file for file in each.iterdir() if file.is_file())
+            found += [file for file in files if file.suffix.lower() in data.VIDEOS]
+            if sum(file.suffix.lower() in ENDINGS for file in files) >= boundary.SHORTEST:
+                found.append(each)
+    return list(dict.fromkeys(found))
+
+
+def opened(path: Path, least: tuple[int, int] = (16, 16)) -> reader.Clip:
+    """A clip that a network can learn from.
+
+    Raises:
+        AnswerprintError: it cannot be read, is interlaced, or is smaller than `least` (width, height).
+    """
+    clip = reader.open(str(path))
+    info: ClipInfo = clip.info
+    if info.field_order in ("tff", "bff"):
+        raise TrainingError(f"{path}: interlaced; deinterlace it first")
+    if info.width < least[0] or info.height < least[1]:
+        raise TrainingError(f"{path}: {info.width}x{info.height} is too small, {least[0]}x{least[1]} is needed")
+    return clip
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, or of all files of a folder or pattern in the order of their names."""
+    if path.is_file():
+        files = [path]
+    else:
+        inside = path if path.is_dir() else path.parent
+        files = sorted(file for file in inside.iterdir() if file.suffix.lower() in ENDINGS)
+    made = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened_file:
+            while block := opened_file.read(1 << 20):
+                made.update(block)
+    return made.hexdigest()
+
+
+def _seen(path: Path, folder: Path, params: Params) -> Seen:
+    """What there is to see in a clip: looked up where it was looked at before, else looked at now."""
+    key = digest(path)
+    kept = folder / SEEN / f"{key[:16]}_{params.every:g}_{params.frames}.json"
+    if kept.is_file():
+        read: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return Seen(str(path), key, read["bits"], read["shots"], tuple(Look(**look) for look in read["looks"]))
+    seen = look_at(path, key, params)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(".part")
+    part.write_text(json.dumps(asdict(seen)), encoding="utf-8")
+    part.replace(kept)
+    return seen
+
+
+def look_at(path: Path, key: str, params: Params) -> Seen:
+    """Reads a clip once: its shots, and what is in every so many of its frames."""
+    clip = opened(path)
+    watched = _Watched(clip, max(round(params.every * float(clip.info.rate)), 1))
+    shots = boundary.detect(watched)
+    looks = []
+    for index, (shot, follows) in enumerate(pairwise([*shots, None])):
+        if shot is None:
+            continue
+        before, after = params.frames // 2, params.frames - params.frames // 2 - 1
+        first = shot.start + (AROUND_FADE if shot.transition != "cut" else 0)
+        last = shot.stop - (AROUND_FADE if follows is not None and follows.transition != "cut" else 0)
+        for number in [n for n in watched.looks if shot.start <= n < shot.stop]:
+            clear = first <= number - before and number + after < last
+            looks.append(Look(number, index, *watched.looks[number][:2], clear, watched.looks[number][2]))
+    return Seen(str(path), key, clip.info.bits, len(shots), tuple(looks))
+
+
+class _Watched:
+    """A clip whose frames are looked at while the shots are found."""
+
+    def __init__(self, clip: reader.Clip, step: int) -> None:
+        self.clip, self.step = clip, step
+        self.looks: dict[int, tuple[float, float, list[float]]] = {}
+
+    @property
+    def info(self) -> ClipInfo:
+        return self.clip.info
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        for number, frame in enumerate(self.clip.frames(start, stop), start):
+            if number % self.step == self.step // 2 or len(self.clip) <= self.step // 2:
+                self.looks[number] = _measured(frame.pixels)
+            yield frame
+
+
+def _measured(pixels: Tensor) -> tuple[float, float, list[float]]:
+    """Contrast, blur and small copy of a picture."""
+    picture = np.ascontiguousarray(pixels.clamp(0, 1).permute(1, 2, 0).numpy())
+    size = (THUMBNAIL, THUMBNAIL)
+    small = np.round(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), 4)
+    luma = picture @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    low, high = np.percentile(luma[::2, ::2], (5, 95))
+    scale = LOOKED_AT / max(luma.shape)
+    if scale < 1:
+        luma = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return round(float(high - low), 4), round(blur(luma), 4), [float(value) for value in small.ravel()]
+
+
+def blur(luma: Array) -> float:
+    """How little a further blur changes a picture: 0 sharp, 1 without detail (Crete et al. 2007).
+
+    Args:
+        luma: (H, W).
+    """
+    shares = []
+    for axis, kernel in ((1, (11, 1)), (0, (1, 11))):
+        sharp = np.abs(np.diff(luma, axis=axis))
+        smooth = np.abs(np.diff(cv2.blur(luma, kernel), axis=axis))
+        lost = np.maximum(sharp - smooth, 0)
+        total = float(sharp.sum())
+        shares.append((total - float(lost.sum())) / total if total > 1e-6 else 1.0)
+    return max(shares)
+
+
+def choose(seen: Sequence[Seen], params: Params) -> list[Choice]:
+    """Which frames go into the set, of all clips together; the same footage gives the same choice."""
+    choices = [Choice(clip, data.split_of(clip.digest, params.ratio)) for clip in seen]
+    for choice in choices:
+        choice.kept = _worth(choice, params)
+    _distinct(choices, params.alike)
+    for choice in choices:
+        by_shot: dict[int, list[Look]] = {}
+        for look in choice.kept:
+            by_shot.setdefault(look.shot, []).append(look)
+        kept = [look for looks in by_shot.values() for look in _spread(looks, params.most)]
+        choice.drop("more of the same shot", len(choice.kept) - len(kept))
+        choice.kept = kept
+    _balance(choices, params)
+    for choice in choices:
+        choice.kept.sort(key=lambda look: look.frame)
+    return choices
+
+
+def _worth(choice: Choice, params: Params) -> list[Look]:
+    """Looks that are neither faded nor blurred: in themselves, or against the rest of their shot."""
+    kept = []
+    for look in choice.seen.looks:
+        others = [other for other in choice.seen.looks if other.shot == look.shot]
+        usual = float(np.median([other.contrast for other in others]))
+        sharp = float(np.median([other.blur for other in others]))
+        if not look.clear:
+            choice.drop("at a cut, fade or dissolve")
+        elif look.contrast < max(params.contrast, 0.6 * usual):
+            choice.drop("faded")
+        elif look.blur > min(params.blur, sharp + 0.12):
+            choice.drop("blurred")
+        else:
+            kept.append(look)
+    return kept
+
+
+def _distinct(choices: Sequence[Choice], alike: float) -> None:
+    """Leaves out what is nearly the same as something kept before it, in this clip or another."""
+    taken: list[Array] = []
+    for choice in choices:
+        kept = []
+        for look in choice.kept:
+            small = np.asarray(look.small, np.float32)
+            if taken and float(np.abs(np.stack(taken) - small).mean(axis=1).min()) < alike:
+                choice.drop("near-duplicates")
+                continue
+            taken.append(small)
+            kept.append(look)
+        choice.kept = kept
+
+
+def _spread(looks: Sequence[Look], count: int) -> list[Look]:
+    """`count` of them that differ most: each the farthest from those taken before."""
+    small = np.array([look.small for look in looks], np.float32)
+    order = [0]
+    nearest = np.abs(small - small[0]).mean(axis=1)
+    while len(order) < min(count, len(looks)):
+        order.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.abs(small - small[order[-1]]).mean(axis=1))
+    return [looks[index] for index in order]
+
+
+def _balance(choices: Sequence[Choice], params: Params) -> None:
+    """Thins out the kinds of content that have more than their share; what differs most of them stays."""
+    pool = [(choice, look) for choice in choices for look in choice.kept]
+    kinds = _kinds(np.array([_content(look) for _, look in pool], np.float32))
+    sizes = np.bincount(kinds)
+    groups = len(sizes)
+    if groups * params.share < 1:
+        return
+    allowed = _allowed(sizes, params.share)
+    for kind in range(groups):
+        members = [pool[index] for index in np.flatnonzero(kinds == kind)]
+        staying = _spread([look for _, look in members], int(allowed[kind]))
+        stay = {id(look) for look in staying}
+        for choice, look in members:
+            if id(look) not in stay:
+                choice.kept.remove(look)
+                choice.drop("more of the same content")
+
+
+def _kinds(content: Array) -> NDArray[np.int64]:
+    """The kind of each picture: the nearest of pictures that lie more than `KIND` from each other (Gonzalez 1985)."""
+    if not len(content):
+        return np.zeros(0, np.int64)
+    leaders = [0]
+    distances = [np.abs(content - content[0]).mean(axis=1)]
+    while (nearest := np.min(distances, axis=0)).max() > KIND:
+        leaders.append(int(nearest.argmax()))
+        distances.append(np.abs(content - content[leaders[-1]]).mean(axis=1))
+    kinds: NDArray[np.int64] = np.argmin(distances, axis=0).astype(np.int64)
+    return kinds
+
+
+def _allowed(sizes: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+    """How many of each kind may stay so that none has more than its share of what stays."""
+    allowed = sizes.copy()
+    while allowed.max() > max(1, share * allowed.sum()) and allowed.max() > 1:
+        allowed[allowed == allowed.max()] -= 1
+    return allowed
+
+
+def _content(look: Look) -> Array:
+    """What kind of picture it is in a few numbers: where which colors are, how colored, of what contrast and detail."""
+    small = np.asarray(look.small, np.float32).reshape(THUMBNAIL, THUMBNAIL, 3)
+    regions = cv2.resize(small, (3, 3), interpolation=cv2.INTER_AREA)
+    saturation = (small.max(axis=2) - small.min(axis=2)).mean()
+    return np.array([*regions.ravel(), saturation, look.contrast, look.blur], np.float32)
+
+
+def _write(choice: Choice, folder: Path, params: Params) -> None:
+    """Writes the samples of a clip that are not there yet."""
+    clip: reader.Clip | None = None
+    for look in choice.kept:
+        files = [folder / name for name in _files(choice, look, params.frames)]
+        if all(file.is_file() for file in files):
+            continue
+        clip = clip or opened(Path(choice.seen.path))
+        files[0].parent.mkdir(parents=True, exist_ok=True)
+        first = look.frame - params.frames // 2
+        for file, frame in zip(files, clip.frames(first, first + params.frames), strict=True):
+            _picture(file, frame.pixels, choice.seen.bits)
+
+
+def _files(choice: Choice, look: Look, frames: int) -> list[str]:
+    place = f"{choice.split}/{choice.name}/s{look.shot + 1:03}_f{look.frame:06}"
+    return [f"{place}.png"] if frames == 1 else [f"{place}/im{number}.png" for number in range(1, frames + 1)]
+
+
+def _picture(file: Path, pixels: Tensor, bits: int) -> None:
+    """A PNG, 16-bit where the source has more than 8; the file is whole or not there."""
+    top, kind = (255, np.uint8) if bits <= 8 else (65535, np.uint16)
+    code = np.rint(pixels.clamp(0, 1).double().numpy() * top).astype(kind).transpose(1, 2, 0)[..., ::-1]
+    written, coded = cv2.imencode(".png", np.ascontiguousarray(code))
+    if not written:
+        raise TrainingError(f"{file}: the picture cannot be written")
+    part = file.with_suffix(".part")
+    part.write_bytes(coded.tobytes())
+    part.replace(file)
+
+
+def _manifest(choices: Sequence[Choice], params: Params) -> dict[str, Any]:
+    """What is in the set and where it comes from; `train.data` reads splits, sources and licences from it."""
+    rows, samples = [], []
+    for choice in choices:
+        source, licence = data.origin_of(Path(choice.seen.path), params.source, params.licence)
+        facts = {"sha256": choice.seen.digest, "source": source, "licence": licence, "split": choice.split}
+        rows.append(
+            {
+                "clip": choice.seen.path,
+                **facts,
+                "bits": choice.seen.bits,
+                "shots": choice.seen.shots,
+                "kept": len(choice.kept),
+                "left out": choice.dropped,
+            }
+        )
+        for look in choice.kept:
+            files = _files(choice, look, params.frames)
+            name = files[0] if params.frames == 1 else files[0].rpartition("/")[0]
+            samples.append({"sample": name, **facts, "shot": look.shot + 1, "frame": look.frame})
+    return {"params": params.model_dump(mode="json"), "clips": rows, "samples": samples}
