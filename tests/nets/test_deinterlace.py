@@ -1,10 +1,13 @@
 """The deinterlacer as a network: small, turned over it is the same, what stands still is woven back."""
 
+import pytest
 import torch
 
 from answerprint.nets import deinterlace as nets
+from answerprint.nets import engine
 from answerprint.nets.deinterlace import Config, Deinterlacer
 
+CPU = torch.device("cpu")
 SMALL = {"widths": (8, 8, 8)}
 
 
@@ -15,24 +18,28 @@ def network(**dimensions):
 
 def pictures(count=5, height=64, width=64):
     generator = torch.Generator().manual_seed(2)
-    return [torch.rand(1, 3, height, width, generator=generator) for _ in range(count)]
+    return [torch.rand(3, height, width, generator=generator) for _ in range(count)]
+
+
+def planes(moments):
+    return [part[None] for part in nets.told(moments)]
 
 
 def test_it_is_small():
     assert sum(parameter.numel() for parameter in network().parameters()) <= 150_000
 
 
-def test_fields_are_the_lines_of_their_moments():
+def test_it_is_told_the_lines_of_the_moments():
+    # Too small to look for motion in: what is moved stays as it is.
     moments = [torch.full((3, 6, 4), float(t)) + torch.arange(6.0)[:, None] / 10 for t in range(5)]
-    field, before, after, earlier, later = nets.fields(moments)
-    expected = {2.0: field, 1.1: before, 3.1: after, 0.0: earlier, 4.0: later}
-    for first, part in expected.items():
+    firsts = [2.0, 1.1, 3.1, 0.0, 4.0, 1.1, 3.1]
+    for first, part in zip(firsts, nets.told(moments), strict=True):
         assert torch.allclose(part[0, :, 0], first + torch.tensor([0.0, 0.2, 0.4]))
 
 
 @torch.no_grad()
 def test_it_answers_in_the_fields_own_size():
-    assert network(**SMALL)(*nets.fields(pictures())).shape == (1, 3, 32, 64)
+    assert network(**SMALL)(*planes(pictures())).shape == (1, 3, 32, 64)
 
 
 @torch.no_grad()
@@ -42,10 +49,39 @@ def test_folding_keeps_every_pixel_at_its_place():
 
 
 @torch.no_grad()
-def test_where_it_chooses_time_and_adds_nothing_the_lines_beside_come_back():
+@pytest.mark.parametrize("guess", range(4))
+def test_a_guess_it_is_sure_of_comes_out_as_it_is(guess):
     made = network(**SMALL)
     made.head.weight.zero_()
     made.head.bias.zero_()
-    made.head.bias[: nets.FOLD] = 40.0
-    still = pictures(1) * 5
-    assert torch.allclose(made(*nets.fields(still)), still[0][..., 1::2, :], atol=1e-6)
+    made.head.bias[guess * nets.FOLD : (guess + 1) * nets.FOLD] = 60.0
+    field, before, after, earlier, later, came, goes = planes(pictures())
+    below = torch.cat((field[..., 1:, :], field[..., -1:, :]), dim=2)
+    guesses = ((field + below) / 2, (before + after) / 2, came, goes)
+    assert torch.allclose(made(field, before, after, earlier, later, came, goes), guesses[guess], atol=1e-6)
+
+
+@pytest.mark.parametrize("parity", [0, 1])
+@pytest.mark.parametrize("size", [(64, 96), (65, 70), (3, 5), (2, 2)])
+def test_the_kept_lines_stay_and_what_stands_still_is_woven(parity, size):
+    run = engine.ready(nets.Steady(network(**SMALL)), CPU, "fp32")
+    check_lines(run, parity, size)
+
+
+def test_the_quickest_way_to_run_it_is_as_true():
+    check_lines(nets.ready(network(**SMALL), CPU), 0, (402, 512))
+
+
+def check_lines(run, parity, size):
+    moving = [torch.rand(3, *size, generator=torch.Generator().manual_seed(t)) for t in range(5)]
+    made = nets.fill(run, moving, parity)
+    assert torch.equal(made[:, parity::2], moving[2][:, parity::2])
+    assert made.shape == (3, *size)
+    assert torch.equal(nets.fill(run, [moving[0]] * 5, parity), moving[0])
+
+
+def test_a_bottom_field_is_a_top_field_upside_down():
+    run = engine.ready(nets.Steady(network(**SMALL)), CPU, "fp32")
+    moments = [torch.rand(3, 64, 80, generator=torch.Generator().manual_seed(t)) for t in range(5)]
+    turned = [moment.flip(-2) for moment in moments]
+    assert torch.equal(nets.fill(run, moments, 1), nets.fill(run, turned, 0).flip(-2))

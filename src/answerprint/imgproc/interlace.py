@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import cv2
 import numba
 import numpy as np
 import torch
@@ -250,6 +251,65 @@ def _fill_rows(
                 made[x] = fine[x] if abs(up[x] - down[x]) > change[x] else made[x]
             for x in range(width):
                 row[x] = min(max(made[x], both[x] * _HALF - bound[x]), both[x] * _HALF + bound[x])
+
+
+# Motion ---------------------------------------------------------------------------------------------------------------
+
+_BRIGHTNESS = np.array([[0.25, 0.5, 0.25]], np.float32)
+_SMALLEST = 32  # below this, flow has too few patches to go by
+
+
+def moved(field: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
+    """Lines of fields beside this one in time, moved to where things are at its moment.
+
+    Dense inverse search (Kroeger et al. 2016, OpenCV's), from what the missing lines look like at first sight, the mean
+    of the lines above and below, to the lines at the same places in the other fields.
+
+    Args:
+        field: (3, h, w), the lines above the missing ones.
+        others: (3, h, w) each, lines at the places of the missing ones, at other moments.
+
+    Returns:
+        One (3, h, w) for each of `others`; the same as it where the picture is too small to find motion.
+    """
+    _, height, width = field.shape
+    if height < _SMALLEST or width < _SMALLEST:
+        return list(others)
+    lines = _interleaved(field)
+    sight = _codes((lines + np.concatenate((lines[1:], lines[-1:]))) * np.float32(0.5))
+    search = _search()
+    x = np.arange(width, dtype=np.float32)[None]
+    y = np.arange(height, dtype=np.float32)[:, None]
+    found = []
+    for other in others:
+        seen = _interleaved(other)
+        vectors = search.calc(sight, _codes(seen), None)
+        warped = cv2.remap(
+            seen, x + vectors[..., 0], y + vectors[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        found.append(torch.from_numpy(np.asarray(warped)).permute(2, 0, 1).contiguous())
+    return found
+
+
+def _search() -> Any:
+    """Flow at half the size of a field, patches of 8 every 6 pixels: as quick as the fast preset, a decibel nearer."""
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined, unused-ignore]
+    search.setFinestScale(1)
+    search.setPatchSize(8)
+    search.setPatchStride(6)
+    search.setGradientDescentIterations(12)
+    search.setVariationalRefinementIterations(0)
+    return search
+
+
+def _interleaved(field: Tensor) -> NDArray[np.float32]:
+    return np.asarray(field.detach().cpu().permute(1, 2, 0).contiguous().numpy(), dtype=np.float32)
+
+
+def _codes(lines: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Brightness (h, w) in 8 bits of (h, w, 3)."""
+    scaled = cv2.transform(lines, _BRIGHTNESS * 255)
+    return np.asarray(np.clip(np.rint(scaled), 0, 255), dtype=np.uint8).reshape(lines.shape[:2])
 
 
 # Measuring ------------------------------------------------------------------------------------------------------------

@@ -1,16 +1,18 @@
 """The deinterlacer: a small U-Net over five fields that makes the lines the middle one lacks, and nothing else.
 
 It works at the size of a field, four pixels of a line folded into channels, so that a frame costs as little as its
-lines allow. Each missing pixel is mixed from the lines beside it in time (what stands still is woven back as it is) and
-the lines above and below, by a share that the network gives, plus the detail it sees there. Only the missing lines are
-made, as in Zhu et al. 2017 (real-time deep video deinterlacing). The field that is kept is always told as the top one;
-a bottom field is turned upside down.
+lines allow. The fields beside the present one come twice: as they are, and moved to where things are now by optical
+flow (`told`). Each missing pixel is a mixture of four guesses, in shares that the network gives: the lines above and
+below, the lines beside it in time (what stands still is woven back as it is), and these lines moved, from either side;
+to that it adds the detail it sees. Only the missing lines are made, as in Zhu et al. 2017 (real-time deep video
+deinterlacing). The field that is kept is always told as the top one; a bottom field is turned upside down.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from importlib import util
 from pathlib import Path
 
 import torch
@@ -18,10 +20,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.nets import weights
+from answerprint.imgproc.interlace import moved
+from answerprint.nets import engine, weights
 from answerprint.settings import Settings
 
 FOLD = 4
+GUESSES = 4
+WORTH_COMPILING = 100_000  # pixels of a field
+STILL = 0.5 / 255  # what changes less than this in two fields either way is woven, whatever the network says
 
 
 class Config(Settings):
@@ -53,22 +59,23 @@ class Deinterlacer(nn.Module):
     """Five fields in, the missing lines of the middle one out; heights and widths are multiples of `self.multiple`."""
 
     multiple = 16
-    outputs = FOLD + FOLD + 2
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         widths = config.widths
-        self.stem = nn.Conv2d(5 * FOLD + 6, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(5 * FOLD + 2 + 6, widths[0], 3, padding=1)
         self.falls = nn.ModuleList(Stage(width, count) for width, count in zip(widths, config.down, strict=True))
         self.rises = nn.ModuleList(Stage(width, count) for width, count in zip(widths[:-1], config.up, strict=True))
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in itertools.pairwise(widths))
         self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
-        self.head = nn.Conv2d(widths[0], self.outputs, 3, padding=1)
+        self.head = nn.Conv2d(widths[0], (GUESSES + 1) * FOLD + 2, 3, padding=1)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
-    def forward(self, field: Tensor, before: Tensor, after: Tensor, earlier: Tensor, later: Tensor) -> Tensor:
+    def forward(
+        self, field: Tensor, before: Tensor, after: Tensor, earlier: Tensor, later: Tensor, came: Tensor, goes: Tensor
+    ) -> Tensor:
         """Makes the lines below those of `field`.
 
         Args:
@@ -77,18 +84,21 @@ class Deinterlacer(nn.Module):
             after: lines 1, 3, ... one field later.
             earlier: lines 0, 2, ... two fields earlier.
             later: lines 0, 2, ... two fields later.
+            came: `before`, moved to where things are now.
+            goes: `after`, the same.
 
         Returns:
             (B, 3, h, w): lines 1, 3, ... at the moment of `field`.
         """
-        center, *others = (_split(part) for part in (field, before, after, earlier, later))
-        brightness = torch.cat([center[0], *(other[0] for other in others)], dim=1)
-        color = torch.cat([center[1], others[0][1], others[1][1]], dim=1)
-        told = torch.cat((_fold(brightness) - 0.5, F.avg_pool2d(color, (1, FOLD))), dim=1)
-        share, detail, tint = self._look(told).float().split((FOLD, FOLD, 2), dim=1)
-        in_time = (before + after) * 0.5
-        in_space = (field + torch.cat((field[..., 1:, :], field[..., -1:, :]), dim=2)) * 0.5
-        mixed = in_space + _unfold(torch.sigmoid(share)) * (in_time - in_space)
+        present, *sides = (_split(part) for part in (field, before, after, came, goes))
+        brightness = torch.cat([present[0], *(side[0] for side in sides)], dim=1)
+        change = torch.cat([(_split(part)[0] - present[0]).abs() for part in (earlier, later)], dim=1)
+        coarse = torch.cat((change, present[1], sides[2][1], sides[3][1]), dim=1)
+        told = torch.cat((_fold(brightness) - 0.5, F.avg_pool2d(coarse, (1, FOLD))), dim=1)
+        *shares, detail, tint = torch.split(self._look(told).float(), [FOLD] * (GUESSES + 1) + [2], dim=1)
+        guesses = (_between(field), (before + after) * 0.5, came, goes)
+        parts = torch.unbind(torch.softmax(torch.stack(shares), dim=0))
+        mixed = torch.stack([_unfold(part) * guess for part, guess in zip(parts, guesses, strict=True)]).sum(dim=0)
         return mixed + _joined(_unfold(detail), F.interpolate(tint, scale_factor=(1.0, float(FOLD))))
 
     def _look(self, told: Tensor) -> Tensor:
@@ -112,6 +122,11 @@ def _split(picture: Tensor) -> tuple[Tensor, Tensor]:
     return brightness, torch.cat((red - brightness, blue - brightness), dim=1)
 
 
+def _between(field: Tensor) -> Tensor:
+    """The mean of each line and the one below it; the last stands alone."""
+    return (field + torch.cat((field[..., 1:, :], field[..., -1:, :]), dim=2)) * 0.5
+
+
 def _joined(brightness: Tensor, color: Tensor) -> Tensor:
     """R'G'B' again of what `_split` gives."""
     red, blue = color[:, :1], color[:, 1:]
@@ -131,16 +146,81 @@ def _unfold(folded: Tensor) -> Tensor:
     return folded.permute(0, 2, 3, 1).reshape(batch, 1, height, width * FOLD)
 
 
-def fields(pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """What `Deinterlacer.forward` wants, of the pictures (..., H, W) of five successive moments, H even."""
+class Steady(nn.Module):
+    """A deinterlacer that weaves, bit for bit, what stands still around a pixel."""
+
+    def __init__(self, network: Deinterlacer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, field: Tensor, before: Tensor, after: Tensor, earlier: Tensor, later: Tensor, came: Tensor, goes: Tensor
+    ) -> Tensor:
+        """See `Deinterlacer.forward`."""
+        made = self.network(field, before, after, earlier, later, came, goes)
+        own = torch.maximum((field - earlier).abs(), (field - later).abs())
+        below = torch.cat((own[..., 1:, :], own[..., -1:, :]), dim=2)
+        change = torch.maximum(torch.maximum(own, below), (before - after).abs()).amax(dim=1, keepdim=True)
+        # Around a pixel: its fold and those beside it, three lines.
+        most = F.max_pool2d(F.max_pool2d(change, (1, FOLD)), 3, 1, 1)
+        moves = F.interpolate(most, scale_factor=(1.0, float(FOLD))) > STILL
+        return torch.where(moves, made, (before + after) * 0.5)
+
+
+def ready(network: Deinterlacer, device: torch.device) -> engine.Run:
+    """The network made ready to run, each size in the way that suits it.
+
+    On a CPU that multiplies in fp32 only, OpenVINO, where installed, needs two thirds of torch's time, for it joins
+    small steps; but it takes seconds to get ready for a size.
+    """
+    steady = Steady(network)
+    plain = engine.ready(steady, device)
+    if engine.choose(device) != "fp32" or util.find_spec("openvino") is None:
+        return plain
+    compiled = engine.ready(steady, device, "openvino")
+
+    def run(*planes: Tensor) -> Tensor:
+        return (compiled if planes[0][0, 0].numel() >= WORTH_COMPILING else plain)(*planes)
+
+    return run
+
+
+def fill(run: engine.Run, pictures: Sequence[Tensor], parity: int) -> Tensor:
+    """Keeps one field of a picture and makes the lines of the other.
+
+    Args:
+        run: from `ready`.
+        pictures: (3, H, W) each, that hold the fields two before, one before, at, one after and two after the moment.
+        parity: 0 keeps the top field of the middle one, 1 the bottom field.
+
+    Returns:
+        (3, H, W); the kept lines are those of the middle picture, bit for bit.
+    """
+    center = pictures[2]
+    height = center.shape[-2]
+    even = [_even(picture) for picture in pictures]
+    upright = [picture.flip(-2) for picture in even] if parity else even
+    lines = engine.tiled(run, [part[None] for part in told(upright)], multiple=Deinterlacer.multiple, tile=2048)[0]
+    lines = lines.flip(-2) if parity else lines
+    out = center.clone()
+    out[..., 1 - parity :: 2, :] = lines[..., : (height + parity) // 2, :].to(out.device)
+    return out
+
+
+def _even(picture: Tensor) -> Tensor:
+    """With one more line at the bottom where their number is odd, a copy of the last line of the same field."""
+    height = picture.shape[-2]
+    return torch.cat((picture, picture[..., -2:-1, :]), dim=-2) if height % 2 else picture
+
+
+def told(pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """What `Deinterlacer.forward` wants, of the pictures (3, H, W) of five successive moments, H even.
+
+    Only the lines of the field that each moment has are read: 0, 2, ... of the first, third and fifth, else 1, 3, ...
+    """
     earlier, before, center, after, later = pictures
-    return (
-        center[..., 0::2, :],
-        before[..., 1::2, :],
-        after[..., 1::2, :],
-        earlier[..., 0::2, :],
-        later[..., 0::2, :],
-    )
+    field, one, other = center[..., 0::2, :], before[..., 1::2, :], after[..., 1::2, :]
+    return field, one, other, earlier[..., 0::2, :], later[..., 0::2, :], *moved(field, (one, other))
 
 
 def load(path: Path | None = None) -> Deinterlacer:

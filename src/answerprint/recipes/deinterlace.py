@@ -13,12 +13,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from answerprint.nets.deinterlace import Config, Deinterlacer, fields
+from answerprint.nets.deinterlace import Config, Deinterlacer, told
 from answerprint.train import degrade
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
 
 MOMENTS = 5
+TOLD = ("field", "before", "after", "earlier", "later", "came", "goes")
 
 
 class Params(Training):
@@ -28,6 +29,7 @@ class Params(Training):
     rate: float = Field(2e-3, gt=0, le=1, description="Highest learning rate.")
     batch: int = Field(16, ge=1, description="Pieces a step.")
     crop: int = Field(96, ge=32, multiple_of=32, description="Side of a piece in pixels.")
+    margin: int = Field(32, ge=0, multiple_of=2, description="Pixels around a piece in which motion is looked for too.")
     shot: float = Field(0.6, ge=0, le=1, description="Share of pieces whose motion is the clip's own.")
     still: float = Field(0.25, ge=0, le=1, description="Share of the others in which nothing moves.")
     fastest: float = Field(8.0, ge=0, le=64, description="Fastest camera over a still, in pixels from field to field.")
@@ -49,12 +51,13 @@ def networks(params: Params) -> Networks:
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
     samples = [_sample(params, rng, data) for _ in range(params.batch)]
-    names = ("field", "before", "after", "earlier", "later", "missing")
-    return {name: torch.stack(parts) for name, parts in zip(names, zip(*samples, strict=True), strict=True)}
+    return {
+        name: torch.stack(parts) for name, parts in zip((*TOLD, "missing"), zip(*samples, strict=True), strict=True)
+    }
 
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
-    made = nets["deinterlacer"](*(batch[name] for name in ("field", "before", "after", "earlier", "later")))
+    made = nets["deinterlacer"](*(batch[name] for name in TOLD))
     update("deinterlacer", F.l1_loss(made, batch["missing"]))
 
 
@@ -64,20 +67,20 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     device = next(nets["deinterlacer"].parameters()).device
     moving = data.longer(MOMENTS)
     clean = [_picture(moving.crop(rng, 128, MOMENTS, turned=False)) for _ in range(params.looked_at)]
-    told = [torch.stack(parts) for parts in zip(*(fields(list(piece)) for piece in clean), strict=True)]
-    batches = zip(*(torch.split(part, 8) for part in told), strict=True)
+    planes = [torch.stack(parts) for parts in zip(*(told(list(piece)) for piece in clean), strict=True)]
+    batches = zip(*(torch.split(plane, 8) for plane in planes), strict=True)
     made = torch.cat([nets["deinterlacer"](*(part.to(device) for part in parts)).cpu() for parts in batches])
     truth = torch.stack([piece[MOMENTS // 2][:, 1::2] for piece in clean])
-    doubled = (told[0] + torch.cat((told[0][..., 1:, :], told[0][..., -1:, :]), dim=2)) / 2
+    doubled = (planes[0] + torch.cat((planes[0][..., 1:, :], planes[0][..., -1:, :]), dim=2)) / 2
     figures = {"psnr": _psnr(made, truth), "psnr in space": _psnr(doubled, truth)}
-    rows = [_woven(told[0], lines)[:8] for lines in (doubled, made, truth)]
+    rows = [_woven(planes[0], lines)[:8] for lines in (doubled, made, truth)]
     return Validation(figures["psnr"], figures, rows)
 
 
 def _sample(params: Params, rng: np.random.Generator, data: Library) -> tuple[Tensor, ...]:
-    """The five fields, and the lines to be made."""
+    """What the network is told, and the lines to be made."""
     if rng.random() < params.shot:
-        moments = _picture(data.longer(MOMENTS).crop(rng, params.crop, MOMENTS, turned=False))
+        moments = _picture(data.longer(MOMENTS).crop(rng, _side(params), MOMENTS, turned=False))
     else:
         moments = _staged(params, rng, data)
     if rng.random() < params.lettered:
@@ -86,19 +89,26 @@ def _sample(params: Params, rng: np.random.Generator, data: Library) -> tuple[Te
         moments = degrade.lettering(moments, rng, speed)
     if rng.random() < params.noisy:
         moments = degrade.gaussian(moments, 0.03 * rng.random(), rng)
-    field, before, after, earlier, later = fields(list(moments))
+    earlier, before, center, after, later = moments
     if rng.random() < 0.04:
         # At the ends of a shot the other side stands in.
-        before, earlier = (after, later) if rng.random() < 0.5 else (before, earlier)
-        after, later = before, earlier
-    return field, before, after, earlier, later, moments[MOMENTS // 2][:, 1::2]
+        earlier, before, after, later = (
+            (later, after, after, later) if rng.random() < 0.5 else (earlier, before, before, earlier)
+        )
+    planes = (*told((earlier, before, center, after, later)), center[:, 1::2])
+    down, across = params.margin // 2, params.margin
+    return tuple(plane[:, down : down + params.crop // 2, across : across + params.crop] for plane in planes)
+
+
+def _side(params: Params) -> int:
+    return params.crop + 2 * params.margin
 
 
 def _staged(params: Params, rng: np.random.Generator, data: Library) -> Tensor:
     """A still under a moving camera, at times with a piece of another one passing in front."""
     moments = _seen(params, rng, data)
     if rng.random() < 0.35:
-        mask = degrade.moving_mask(MOMENTS, params.crop, params.crop, rng)
+        mask = degrade.moving_mask(MOMENTS, _side(params), _side(params), rng)
         moments = torch.lerp(moments, _seen(params, rng, data), mask)
     return moments
 
@@ -106,8 +116,8 @@ def _staged(params: Params, rng: np.random.Generator, data: Library) -> Tensor:
 def _seen(params: Params, rng: np.random.Generator, data: Library) -> Tensor:
     # Slow moves are both more common in footage and harder: draw them more often.
     speed = 0.0 if rng.random() < params.still else params.fastest * rng.random() ** 2
-    still = _picture(data.crop(rng, params.crop + 32, turned=False))[0]
-    return degrade.camera(still, MOMENTS, params.crop, params.crop, speed, rng)
+    still = _picture(data.crop(rng, _side(params) + 32, turned=False))[0]
+    return degrade.camera(still, MOMENTS, _side(params), _side(params), speed, rng)
 
 
 def _picture(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
