@@ -407,7 +407,7 @@ class _Still:
             # A swatch says which tint is wanted, nothing of light and shade: those stay the shot's own.
             lightness = style.to_lab(colors)[:, :1]
             wanted = torch.cat([lightness, wanted[:, 1:].mean(0).expand(len(lightness), 2)], 1)
-        pictures = [torch.stack(_small(frames, _STRUCTURE // len(frames))), torch.stack(_pieces(frames))]
+        pictures = [torch.stack(small(frames, _STRUCTURE // len(frames))), torch.stack(_pieces(frames))]
         return fit.Style.of(colors, wanted, pictures, self.params.structure, self.params.seed)
 
 
@@ -428,9 +428,9 @@ class _Pairs:
 
     def objective(self, frames: Sequence[Frame], shot: Shot) -> fit.Objective:
         pairs = [(frame, self._beside(frame, shot)) for frame in frames]
-        before = torch.cat([_small([frame], _PAIR)[0].reshape(3, -1) for frame, _ in pairs], 1)
+        before = torch.cat([small([frame], _PAIR)[0].reshape(3, -1) for frame, _ in pairs], 1)
         after = torch.cat(
-            [_resized(other.pixels, _small([frame], _PAIR)[0].shape).reshape(3, -1) for frame, other in pairs], 1
+            [_resized(other.pixels, small([frame], _PAIR)[0].shape).reshape(3, -1) for frame, other in pairs], 1
         )
         keep = torch.from_numpy(np.random.default_rng(0).permutation(before.shape[1])[:_DRAWN])
         return fit.Pairs(before[:, keep].T, style.to_lab(after[:, keep].T))
@@ -496,7 +496,7 @@ def _colors(frames: Sequence[Frame], params: Params) -> Tensor:
     return found
 
 
-def _small(frames: Sequence[Frame], pixels: int) -> list[Tensor]:
+def small(frames: Sequence[Frame], pixels: int) -> list[Tensor]:
     """Frames of at most `pixels` pixels each, of one shape, not-a-number as black."""
     shape = _resized_to(frames[0].pixels, pixels).shape
     return [_resized(frame.pixels, shape) for frame in frames]
@@ -534,8 +534,8 @@ def _resized(pixels: Tensor, shape: Sequence[int]) -> Tensor:
 
 def _alike(first: Frame, second: Frame) -> float:
     """How far edges stand in the same places, 0..1, whatever the grade."""
-    small = _small([first], _PAIR)[0]
-    planes = [spaces.luma(small)[0], spaces.luma(_resized(second.pixels, small.shape))[0]]
+    ours = small([first], _PAIR)[0]
+    planes = [spaces.luma(ours)[0], spaces.luma(_resized(second.pixels, ours.shape))[0]]
     return align.agreement(*(align.edges(plane.numpy()) for plane in planes))
 
 
@@ -629,7 +629,7 @@ def _by_network(
     from answerprint.nets import look as nets
 
     network, extended, taken = nets.load().to(device), params.method == "extended", 0
-    contents = [picture.clamp(0, 1).to(device) for picture in _small(chosen, _SEEN)]
+    contents = [picture.clamp(0, 1).to(device) for picture in small(chosen, _SEEN)]
     reference = still.clamp(0, 1).to(device)
     if params.tune == "network":
         taken = nets.tune(network, contents, reference, extended, params.iterations, seed=params.seed)
