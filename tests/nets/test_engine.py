@@ -1,6 +1,7 @@
 """The engine: no seam, any size, fast back ends near float32."""
 
 import importlib.util
+import itertools
 import math
 
 import pytest
@@ -53,12 +54,25 @@ def test_a_picture_in_tiles_has_no_seam():
 def test_tiles_cover_everything_and_fade_into_each_other():
     total = torch.zeros(300, 410)
     tiles = engine.grid(300, 410, 128, 32)
-    assert {(tile.height, tile.width) for tile in tiles} == {(128, 128)}
+    assert {(tile.height, tile.width) for tile in tiles} == {(122, 128)}, "no larger than needed"
     for tile in tiles:
         tile.cut(total).add_(engine.feather(tile, 300, 410, 32))
     assert float(total.min()) > 0.3
     steps = engine.feather(tiles[0], 300, 410, 32)[5].diff().abs()
     assert float(steps.max()) < 0.1 and float(engine.feather(tiles[0], 300, 410, 32)[0, 0]) == 1
+
+
+@pytest.mark.parametrize("length", [129, 136, 200, 1080, 1088, 2160, 4320])
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_neighboring_tiles_share_at_least_the_overlap(length, multiple):
+    length += -length % multiple
+    tiles = engine.grid(8, length, 128, 32, multiple)
+    ends = [tile.left + tile.width for tile in tiles]
+    assert tiles[0].left == 0 and ends[-1] == length
+    for before, after in itertools.pairwise(tiles):
+        assert before.left + before.width - after.left >= 32
+    assert {tile.width for tile in tiles} == {tiles[0].width} and tiles[0].width <= 128
+    assert all(tile.left % multiple == 0 and tile.width % multiple == 0 for tile in tiles)
 
 
 def test_memory_does_not_grow_with_the_picture():

@@ -108,6 +108,17 @@ def test_impulses_are_counted_and_mended(density):
     assert float((done - picture)[untouched].abs().mean()) < 0.01
 
 
+def test_large_pictures_are_measured_on_bands_and_mapped_in_strips(monkeypatch):
+    picture = noisy(scene(320, 416), 0.05)[0].pixels
+    found = denoise.analyze(as_shot(frames_of([picture])), denoise.Params(), CPU)
+    plain = denoise.level_map(picture, found)
+    monkeypatch.setattr(denoise, "ENOUGH", 416 * 100)
+    assert denoise._bands(picture).shape == (3, 64, 416)
+    parts = denoise.analyze(as_shot(frames_of([picture])), denoise.Params(), CPU)
+    assert float(parts.levels.mean()) == pytest.approx(0.05, rel=0.1)
+    assert torch.allclose(denoise.level_map(picture, found), plain, atol=1e-6)
+
+
 def test_highlights_and_thin_lines_are_no_impulses():
     picture = torch.full((3, 60, 60), 0.1)
     picture[:, 30, :] = 1.0  # a line of one pixel

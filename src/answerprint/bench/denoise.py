@@ -143,9 +143,7 @@ def _bm3d(noisy: Tensor, sigma: float) -> Tensor:
 
 
 def _told(noisy: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
-    planes = [noisy[None], torch.full_like(noisy, sigma)[None], torch.zeros_like(noisy[:1])[None]]
-    first, second, third = engine.padded(planes, nets.Denoiser.multiple)
-    return first, second, third
+    return noisy[None], torch.full_like(noisy, sigma)[None], torch.zeros_like(noisy[:1])[None]
 
 
 def _picture(path: Path) -> Tensor:

@@ -10,7 +10,7 @@ neighbors gets no such term, so that a still is the case of one frame.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.nets import engine, weights
+from answerprint.nets import engine, streaming, weights
 from answerprint.settings import Settings
 
 
@@ -156,13 +156,49 @@ class Part(nn.Module):
         return self.work(*planes)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Passing:
     """A frame on its way through the network: its picture, what the next stage works on, what later ones will need."""
 
     noisy: Tensor
     x: Tensor
     skips: tuple[Tensor, ...] = ()
+
+
+@dataclass
+class Waiting:
+    """A stage between two frames: the frame that waits for the one after it, and what the one before it showed."""
+
+    current: Passing | None = None
+    before: Tensor | None = None
+
+
+@dataclass
+class Memory:
+    """What the network remembers of a shot, stage by stage."""
+
+    stages: list[Waiting]
+
+    def tensors(self) -> list[Tensor]:
+        """All that is remembered, in a fixed order."""
+        found: list[Tensor] = []
+        for stage in self.stages:
+            if stage.current is not None:
+                found += [stage.current.noisy, stage.current.x, *stage.current.skips]
+            if stage.before is not None:
+                found.append(stage.before)
+        return found
+
+    def filled(self, tensors: Iterator[Tensor]) -> Memory:
+        """The same with other tensors in place of `tensors()`."""
+        stages = []
+        for stage in self.stages:
+            current = stage.current
+            if current is not None:
+                noisy, x = next(tensors), next(tensors)
+                current = Passing(noisy, x, tuple(next(tensors) for _ in current.skips))
+            stages.append(Waiting(current, None if stage.before is None else next(tensors)))
+        return Memory(stages)
 
 
 class Streamed:
@@ -178,12 +214,30 @@ class Streamed:
         self.stages = [self._ready(self._stage(index), backend) for index in range(len(network.stages))]
         self.down = [self._ready(down, backend) for down in network.down]
 
-    def frames(self, frames: Iterator[tuple[Tensor, Tensor, Tensor]]) -> Iterator[Tensor]:
-        """Clean frames (1, 3, H, W) for (noisy, sigma, correlation), see `Denoiser.forward`."""
-        passing = (Passing(noisy, self.enter(noisy, sigma, reach)) for noisy, sigma, reach in frames)
-        for index in range(len(self.stages)):
-            passing = self._through(index, passing)
-        return (done.x for done in passing)
+    def frames(self, frames: Iterator[tuple[Tensor, ...]], tile: int = streaming.TILE) -> Iterator[Tensor]:
+        """Clean frames (1, 3, H, W) of any size for (noisy, sigma, correlation), see `Denoiser.forward`.
+
+        Pictures longer or wider than `tile` are worked on in tiles, so that memory does not grow with them.
+        """
+        return streaming.frames(self, frames, multiple=self.network.multiple, tile=tile)
+
+    def fresh(self) -> Memory:
+        """Nothing seen yet."""
+        return Memory([Waiting() for _ in self.stages])
+
+    def push(self, memory: Memory, planes: Sequence[Tensor]) -> Tensor | None:
+        """Takes in the next frame; gives the one that is done with it, if any."""
+        noisy, sigma, reach = planes
+        return self._feed(0, memory, Passing(noisy, self.enter(noisy, sigma, reach)))
+
+    def finish(self, memory: Memory) -> Iterator[Tensor]:
+        """The frames that were still on their way when the shot ended."""
+        for index, stage in enumerate(memory.stages):
+            last, stage.current = stage.current, None
+            if last is not None:
+                done = self._feed(index + 1, memory, self._advance(index, last, (stage.before, None)))
+                if done is not None:
+                    yield done
 
     def _ready(self, work: Callable[..., Tensor], backend: engine.Backend | None) -> engine.Run:
         return engine.ready(Part(self.network, work), self.device, backend)
@@ -201,21 +255,20 @@ class Streamed:
 
         return work
 
-    def _through(self, index: int, frames: Iterator[Passing]) -> Generator[Passing]:
-        shown = self.network.shown[index]
+    def _feed(self, index: int, memory: Memory, coming: Passing) -> Tensor | None:
+        """Hands a frame to stage `index`, and what it sets free to the stages after it."""
+        if index == len(self.stages):
+            return coming.x
+        shown, stage = self.network.shown[index], memory.stages[index]
         if not shown:
-            yield from (self._advance(index, frame, ()) for frame in frames)
-            return
-        before: Tensor | None = None
-        current: Passing | None = None
-        for coming in frames:
-            if current is not None:
-                kept = current.x[:, :shown]
-                yield self._advance(index, current, (before, coming.x[:, :shown]))
-                before = kept
-            current = coming
-        if current is not None:
-            yield self._advance(index, current, (before, None))
+            return self._feed(index + 1, memory, self._advance(index, coming, ()))
+        current, stage.current = stage.current, coming
+        if current is None:
+            return None
+        done = self._advance(index, current, (stage.before, coming.x[:, :shown]))
+        # A copy: a view would keep the whole of the frame that has gone on.
+        stage.before = current.x[:, :shown].clone()
+        return self._feed(index + 1, memory, done)
 
     def _advance(self, index: int, frame: Passing, neighbors: tuple[Tensor | None, ...]) -> Passing:
         nothing = torch.zeros_like(frame.x[:, : self.network.shown[index]])

@@ -100,21 +100,28 @@ class Tile:
 
 
 def grid(height: int, width: int, tile: int, overlap: int, multiple: int = 1) -> list[Tile]:
-    """Tiles of one size that cover a picture, neighbors overlapping by `overlap` pixels or more.
+    """Tiles of one size, as few and as small as will do, that cover a picture and overlap by `overlap` or more.
 
     All sizes are multiples of `multiple`, and so are the places of the tiles: a network that changes size inside would
     otherwise answer differently from tile to tile.
+
+    Args:
+        height, width: of the picture, multiples of `multiple`.
+        tile: longest side of a tile.
     """
-    rows, columns = (_starts(length, tile, overlap, multiple) for length in (height, width))
-    return [Tile(top, left, min(tile, height), min(tile, width)) for top in rows for left in columns]
+    (rows, tall), (columns, wide) = (_starts(length, tile, overlap, multiple) for length in (height, width))
+    return [Tile(top, left, tall, wide) for top in rows for left in columns]
 
 
-def _starts(length: int, tile: int, overlap: int, multiple: int) -> list[int]:
+def _starts(length: int, tile: int, overlap: int, multiple: int) -> tuple[list[int], int]:
+    """Where tiles begin along one side, and how long they are."""
     if length <= tile:
-        return [0]
+        return [0], length
     # Rounding a place down may take up to `multiple` pixels from an overlap.
     count = -(-(length - overlap) // (tile - overlap - multiple + 1))
-    return [i * (length - tile) // (count - 1) // multiple * multiple for i in range(count)]
+    needed = -(-(length + (count - 1) * (overlap + multiple)) // count)
+    size = min(needed + -needed % multiple, tile)
+    return [i * (length - size) // (count - 1) // multiple * multiple for i in range(count)], size
 
 
 def feather(tile: Tile, height: int, width: int, overlap: int) -> Tensor:

@@ -26,11 +26,12 @@ from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
 from answerprint.imgproc import impulse
 from answerprint.nets import denoise as nets
-from answerprint.nets import engine, single, weights
+from answerprint.nets import single, weights
 from answerprint.settings import Settings
 from answerprint.train import degrade
 
 BLOCK = 16
+ENOUGH = 1 << 21  # pixels that noise is measured on
 BANDS = (0.125, 0.375, 0.625, 0.875)
 CLEAN = 0.002  # below half a code value of 8 bits there is nothing that a master would show
 FEWEST_IMPULSES = 0.0005
@@ -121,8 +122,7 @@ def _told_noise(
 
     for clean in streamed.frames(noted()):
         frame = held.pop(0)
-        pixels = clean[0, :, : frame.height, : frame.width].cpu()
-        yield frame.with_pixels(_finished(frame, pixels, params, findings))
+        yield frame.with_pixels(_finished(frame, clean[0].cpu(), params, findings))
 
 
 def measure(picture: Tensor, following: Tensor | None = None) -> Findings:
@@ -241,8 +241,18 @@ def _variances(
 
 
 def _pair(shot: Shot, position: int) -> tuple[Tensor, Tensor | None]:
-    frames = list(shot.frames(position, position + 2))
-    return frames[0].pixels, frames[1].pixels if len(frames) > 1 else None
+    frames = [_bands(frame.pixels) for frame in shot.frames(position, position + 2)]
+    return frames[0], frames[1] if len(frames) > 1 else None
+
+
+def _bands(picture: Tensor) -> Tensor:
+    """A large picture's bands of whole blocks, spread from top to bottom: as many pixels as measuring needs."""
+    height, width = picture.shape[-2:]
+    rows = ENOUGH // width // (4 * BLOCK) * BLOCK
+    if height * width <= ENOUGH or rows < BLOCK:
+        return picture
+    starts = [i * (height - rows) // 3 for i in range(4)]
+    return torch.cat([picture[:, start : start + rows] for start in starts], dim=1)
 
 
 @lru_cache(maxsize=4)
@@ -260,7 +270,7 @@ def _network(model: str | Path) -> nn.Module:
 
 
 def _told(pixels: Tensor, params: Params, findings: Findings) -> tuple[Tensor, Tensor, Tensor]:
-    """The picture with impulses mended, the noise level of every pixel, and its reach; padded, one in a batch."""
+    """The picture with impulses mended, the noise level of every pixel, and its reach; one in a batch."""
     scale = max(params.strength, 1.0)
     hit = torch.zeros_like(pixels, dtype=torch.bool)
     if findings.impulses >= FEWEST_IMPULSES:
@@ -268,12 +278,21 @@ def _told(pixels: Tensor, params: Params, findings: Findings) -> tuple[Tensor, T
     mended = impulse.mend(pixels, hit)
     sigma = torch.where(hit, 1.0, level_map(mended, findings) * scale)
     reach = torch.full_like(pixels[:1], findings.reach / 4)
-    mended, sigma, reach = engine.padded([mended[None], sigma[None], reach[None]], nets.Denoiser.multiple)
-    return mended, sigma, reach
+    return mended[None], sigma[None], reach[None]
 
 
 def level_map(picture: Tensor, findings: Findings) -> Tensor:
     """Standard deviation of the noise at every pixel, (3, H, W): the bands' levels at its smoothed luma."""
+    height, width = picture.shape[-2:]
+    # In strips, with the two rows that smoothing sees beyond them: a dozen planes of a large picture are too many.
+    tall, strips = max(ENOUGH // width, 1), []
+    for top in range(0, height, tall):
+        above, below = min(top, 2), min(top + tall + 2, height)
+        strips.append(_levels_at(picture[:, top - above : below], findings)[:, above : above + tall])
+    return torch.cat(strips, dim=1)
+
+
+def _levels_at(picture: Tensor, findings: Findings) -> Tensor:
     luma = (picture * LUMA.view(3, 1, 1).to(picture.device)).sum(dim=0)
     smooth = F.avg_pool2d(luma[None, None], 5, 1, 2, count_include_pad=False)[0, 0].clamp(BANDS[0], BANDS[-1])
     place = (smooth - BANDS[0]) / (BANDS[1] - BANDS[0])
