@@ -108,6 +108,22 @@ class Frame:
         return replace(self, pixels=pixels, alpha=None, matte=None, depth=None, origin=None)
 
 
+@dataclass(frozen=True)
+class Coding:
+    """How hard the source of a shot was coded.
+
+    Attributes:
+        codec: FFmpeg's name of it.
+        bits_per_pixel: of the video stream, on average; 0 where it is not known.
+        step: of the coder's quantizer, in codes of the depth it is coded in (mean over pictures of the shot); 0 where
+            the stream does not tell.
+    """
+
+    codec: str
+    bits_per_pixel: float = 0.0
+    step: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Shot:
     """A run of frames without a cut, as analysis sees it: the operations before have already worked on it.
@@ -120,6 +136,7 @@ class Shot:
         rate: frames per second at this point of the chain (nominal where the source has a variable rate).
         read: gives frames [start, stop) of the shot in order.
         start: number of its first frame in the clip, at this point of the chain.
+        coding: tells how its source was coded, worked out when asked; None where it comes from no file.
     """
 
     name: str
@@ -127,6 +144,7 @@ class Shot:
     rate: Fraction
     read: Callable[[int, int], Iterator[Frame]]
     start: int = 0
+    coding: Callable[[], Coding] | None = None
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames [start, stop) of the shot, clamped to it."""

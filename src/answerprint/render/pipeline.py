@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import torch
 
 from answerprint import operations
 from answerprint.frame import Frame, Shot
+from answerprint.media import coding
 from answerprint.media.reader import Clip
 from answerprint.operation import Operation, Spool
 from answerprint.settings import Settings
@@ -127,7 +129,8 @@ def shot_after(clip: Clip, shot: ShotRange, steps: Sequence[Step], device: torch
                     yield frame
                 position += 1
 
-    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate))
+    how = partial(coding.of, clip, shot.start)
+    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate), how)
 
 
 def _spooled(clip: Clip, shot: ShotRange, steps: Sequence[Step], rate: Fraction, device: torch.device) -> Shot:
@@ -140,7 +143,8 @@ def _spooled(clip: Clip, shot: ShotRange, steps: Sequence[Step], rate: Fraction,
         yield from spools[0][start:stop]
 
     length = max(1, int((shot.stop - shot.start) * rate))
-    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate))
+    how = partial(coding.of, clip, shot.start)
+    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate), how)
 
 
 def analyze_shot(

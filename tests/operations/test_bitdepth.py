@@ -1,0 +1,225 @@
+"""Bit depth: values between the codes where they are sure, and the codes themselves elsewhere."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import clips
+from answerprint.cli import main
+from answerprint.color import spaces
+from answerprint.errors import SettingsError
+from answerprint.frame import ColorTags, Frame, Shot
+from answerprint.imgproc import codes
+from answerprint.media import reader
+from answerprint.media.coding import of as coding_of
+from answerprint.operations import bitdepth
+from answerprint.render.pipeline import shot_after
+from answerprint.shots.boundary import ShotRange
+
+CPU = torch.device("cpu")
+VIDEO = Path(__file__).parents[3] / "shared/data/video"
+TAGS = ColorTags("bt709", "bt709", "bt709", "limited", "left")
+
+
+def sky(number, width, height, layout):
+    """A slow gradient with a hard-edged card in it and color that changes with it, in codes of the layout."""
+    y, x = np.mgrid[:height, :width]
+    luma = 80 + 12 * x / width + 3 * y / height + 0.3 * number
+    luma = np.where((x > width // 2) & (x < width // 2 + 24) & (y > height // 2), 180.0, luma)
+    chroma = 120 + 6 * x / width
+    depth = 2.0 ** (clips.bits_of(layout) - 8)
+    kind = np.uint8 if clips.bits_of(layout) == 8 else np.uint16
+    planes = [
+        luma,
+        *(
+            chroma[: rows * 9 : height // rows, : width : width // columns]
+            for rows, columns in clips.sizes(layout, width, height)[1:]
+        ),
+    ]
+    return tuple(np.ascontiguousarray(np.rint(plane * depth)).astype(kind) for plane in planes)
+
+
+def clip_of(path, layout="yuv420p", codec="ffv1", **more):
+    clips.write(path, codec=codec, layout=layout, width=192, height=128, frames=3, picture=sky, siting="left", **more)
+    return reader.open(path)
+
+
+def shot_of(clip):
+    return shot_after(clip, ShotRange("001", 0, len(clip)), [], CPU)
+
+
+def work(shot, findings=None, **params):
+    settings = bitdepth.Params.of(params)
+    findings = findings or bitdepth.analyze(shot, settings, CPU)
+    return list(bitdepth.run(shot.frames(), settings, findings, CPU)), findings
+
+
+def luma(frame):
+    matrix = frame.origin.color.matrix if frame.origin is not None else "bt709"
+    return 16 + 219 * spaces.luma(frame.pixels, matrix)[0].numpy()
+
+
+def test_a_gradient_gets_the_values_between_its_codes_and_the_card_keeps_its_edge(tmp_path):
+    shot = shot_of(clip_of(tmp_path / "a.mkv"))
+    done, found = work(shot)
+    true = sky(1, 192, 128, "yuv420p")[0].astype(np.float32)
+    y, x = np.mgrid[:128, :192]
+    exact = 80 + 12 * x / 192 + 3 * y / 128 + 0.3
+    made = luma(done[1])
+    sky_only = (x < 80) & (x > 8)
+    assert np.abs(made - exact)[sky_only].mean() < 0.5 * np.abs(true - exact)[sky_only].mean()
+    assert np.abs(made - true).max() <= 0.5 + 1e-3
+    assert made[100, 100] - made[100, 94] > 80
+    assert codes.banding(made.astype(np.float32)) < 0.4 * found.banding and found.bound == 0.5
+    assert "estimated, not recovered" in found.note and found.bits == 8
+
+
+def test_codes_that_are_not_touched_are_written_as_they_were(tmp_path):
+    shot = shot_of(clip_of(tmp_path / "a.mkv"))
+    frame = next(shot.frames())
+    (done, *_), _ = work(shot, chroma=False)
+    same = (done.pixels == frame.pixels).all(0)
+    assert 0.001 < float(same.float().mean()) < 0.9
+    assert done.origin is not None
+
+
+def test_what_the_stream_tells_is_found(tmp_path):
+    clip = clip_of(tmp_path / "a.mp4", codec="libx264", options={"qp": "30"})
+    found = bitdepth.analyze(shot_of(clip), bitdepth.Params(), CPU)
+    assert found.codec == "h264" and found.layout == "yuv420p"
+    assert found.quantizer == pytest.approx(0.625 * 2**5, rel=0.3)
+    assert found.bits_per_pixel > 0 and found.bound > 0.5 + found.quantizer / 20
+    tape = clip_of(tmp_path / "b.mpg", codec="mpeg2video", options={"qmin": "12", "qmax": "12"})
+    assert coding_of(tape).step == pytest.approx(12, abs=12)
+    assert coding_of(tape).codec == "mpeg2video" and coding_of(tape).step > 0
+    still = coding_of(clip_of(tmp_path / "c.mkv"))
+    assert still.codec == "ffv1" and still.step == 0
+
+
+def test_a_source_of_ten_bits_has_nothing_to_interpolate(tmp_path):
+    shot = shot_of(clip_of(tmp_path / "a.mkv", layout="yuv422p10"))
+    done, found = work(shot, chroma=False)
+    assert found.bits == 10 and found.bound == 0 and "nothing to interpolate" in found.note
+    assert torch.equal(done[0].pixels, next(shot.frames()).pixels)
+
+
+def test_ten_coded_bits_are_freed_of_what_the_coder_left_alone(tmp_path):
+    shot = shot_of(clip_of(tmp_path / "a.mp4", layout="yuv420p10", codec="libx264", options={"qp": "30"}))
+    found = bitdepth.analyze(shot, bitdepth.Params(), CPU)
+    assert found.bits == 10 and found.quantizer > 0 and found.bound == pytest.approx(found.quantizer / 16, abs=1e-3)
+    assert "only what the coder left" in found.note
+
+
+@pytest.mark.parametrize("layout", ["yuv444p", "gbrp", "yuv422p"])
+def test_other_layouts_of_eight_bits_work(tmp_path, layout):
+    shot = shot_of(clip_of(tmp_path / "a.mkv", layout=layout) if layout != "gbrp" else _rgb(tmp_path))
+    done, found = work(shot)
+    frame = next(shot.frames())
+    assert found.chroma == (1.0 if layout == "yuv422p" else 0.0)
+    assert 0 < float((done[0].pixels - frame.pixels).abs().max()) < 0.03
+    assert codes.banding(luma(done[0]).astype(np.float32)) < 0.5 * codes.banding(luma(frame).astype(np.float32))
+
+
+def _rgb(folder):
+    def gray(number, width, height, layout):
+        one = sky(number, width, height, "gray")[0]
+        return one, one, one
+
+    clips.write(folder / "rgb.avi", codec="utvideo", layout="gbrp", width=192, height=128, frames=2, picture=gray)
+    return reader.open(folder / "rgb.avi")
+
+
+def test_pixels_that_another_operation_changed_are_worked_on_as_they_are():
+    y, x = np.mgrid[:96, :160]
+    plane = np.rint(80 + 12 * x / 160 + y / 96) / 255
+    frame = Frame(torch.from_numpy(plane.astype(np.float32)).expand(3, -1, -1).contiguous(), Fraction(0))
+    shot = Shot("001", 1, Fraction(25), lambda start, stop: iter([frame][start:stop]))
+    (done,), found = work(shot)
+    assert found.layout == "" and found.codec == ""
+    assert float((done.pixels - frame.pixels).abs().max()) <= 0.5 / 255 + 1e-5
+    assert len(torch.unique(done.pixels)) > 10 * len(torch.unique(frame.pixels))
+
+
+def test_strength_and_switches(tmp_path):
+    shot = shot_of(clip_of(tmp_path / "a.mkv"))
+    frame = next(shot.frames())
+    assert torch.equal(work(shot, strength=0)[0][0].pixels, frame.pixels)
+    off, found = work(shot, gradients=False, chroma=False, blocks=False)
+    assert torch.equal(off[0].pixels, frame.pixels) and "nothing is changed" in found.note
+    whole, half = work(shot)[0][0].pixels, work(shot, strength=0.5)[0][0].pixels
+    assert torch.allclose(half - frame.pixels, (whole - frame.pixels) / 2, atol=1e-6)
+
+
+def test_log_footage_is_told():
+    rng = np.random.default_rng(1)
+    plane = torch.from_numpy((0.3 + 0.3 * rng.random((1, 64, 64))).astype(np.float32)).expand(3, -1, -1).contiguous()
+    log = Shot("001", 1, Fraction(25), lambda start, stop: iter([Frame(plane, Fraction(0))][start:stop]))
+    assert bitdepth.analyze(log, bitdepth.Params(), CPU).encoding == "log"
+    bright = Shot("001", 1, Fraction(25), lambda start, stop: iter([Frame(plane * 3 - 0.9, Fraction(0))][start:stop]))
+    assert bitdepth.analyze(bright, bitdepth.Params(), CPU).encoding == "display"
+    assert bitdepth.analyze(bright, bitdepth.Params(encoding="log"), CPU).encoding == "log"
+
+
+def test_a_matte_keeps_the_rest(tmp_path):
+    frame = next(shot_of(clip_of(tmp_path / "a.mkv")).frames())
+    matte = torch.zeros(1, 128, 192)
+    matte[:, 30:60, 30:90] = 1
+    masked = Frame(frame.pixels, frame.time, frame.color, matte=matte, origin=frame.origin)
+    shot = Shot("001", 1, Fraction(25), lambda start, stop: iter([masked][start:stop]))
+    (done,), _ = work(shot)
+    outside = (matte == 0).expand(3, -1, -1)
+    assert torch.equal(done.pixels[outside], frame.pixels[outside])
+    assert not torch.equal(done.pixels, frame.pixels)
+
+
+def test_rendering_without_findings_is_refused(tmp_path):
+    shot = shot_of(clip_of(tmp_path / "a.mkv"))
+    with pytest.raises(SettingsError, match="analyze"):
+        list(bitdepth.run(shot.frames(), bitdepth.Params(), None, CPU))
+
+
+def test_the_command_makes_prores_of_ten_bits_with_values_between(tmp_path, capsys):
+    clip_of(tmp_path / "a.mp4", codec="libx264", options={"crf": "20"})
+    main(["bitdepth", str(tmp_path / "a.mp4"), "-o", str(tmp_path / "b.mov")])
+    made = reader.open(tmp_path / "b.mov")
+    assert made.info.codec == "prores" and made.info.layout == "yuv422p10" and len(made) == 3
+    plane = next(made.frames()).origin.planes[0].numpy()
+    assert float((plane % 4 != 0).mean()) > 0.3
+    text = (tmp_path / "b.decisions.toml").read_text()
+    assert "estimated, not recovered" in text
+
+
+@pytest.mark.parametrize(("width", "height"), [(2, 2), (16, 16), (34, 18)])
+def test_tiny_frames(tmp_path, width, height):
+    clips.write(
+        tmp_path / "t.mkv", codec="ffv1", layout="yuv420p", width=width, height=height, frames=2, picture=clips.bars
+    )
+    done, _ = work(shot_of(reader.open(tmp_path / "t.mkv")))
+    assert done[0].pixels.shape == (3, height, width) and bool(done[0].pixels.isfinite().all())
+
+
+def test_a_variable_rate_and_a_very_low_bitrate_keep_their_frames(tmp_path):
+    path = tmp_path / "v.mp4"
+    clips.write(
+        path, codec="libx264", layout="yuv420p", width=192, height=128, times=clips.variable(12), frames=12,
+        picture=sky, options={"qp": "48"},
+    )  # fmt: skip
+    clip = reader.open(path)
+    done, found = work(shot_of(clip))
+    assert [frame.time for frame in done] == list(clip.times)
+    assert found.quantizer > 80 and all(bool(frame.pixels.isfinite().all()) for frame in done)
+
+
+def test_real_footage_is_moved_no_farther_than_its_bound():
+    path = VIDEO / "sam2_01_dog_854x480.mp4"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    clip = reader.open(path)
+    shot = shot_after(clip, ShotRange("001", 0, 2), [], CPU)
+    done, found = work(shot, chroma=False)
+    frame = next(shot.frames())
+    moved = np.abs(luma(done[0]) - luma(frame))
+    assert found.codec == "h264" and moved.max() <= found.bound + max(found.deblock * 1.3, 0) + 0.01
