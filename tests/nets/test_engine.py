@@ -99,6 +99,14 @@ def test_fast_back_ends_are_within_70_db_of_float32(backend):
     assert decibels(exact, inputs[0]) < 45  # it did take something away
 
 
+def test_what_a_network_leaves_of_the_picture_is_not_rounded_to_bf16():
+    """The picture itself has to come through a fast back end whole: only the change may be coarse."""
+    net = trained_like()
+    torch.nn.init.zeros_(net.head.weight)
+    inputs = planes(16, 24)
+    assert torch.equal(engine.ready(net, CPU, "bf16")(*inputs), inputs[0])
+
+
 @pytest.mark.parametrize("backend", ["bf16", "openvino"])
 def test_streaming_runs_on_the_fast_back_ends_too(backend):
     if backend == "openvino" and not importlib.util.find_spec("openvino"):
@@ -110,7 +118,7 @@ def test_streaming_runs_on_the_fast_back_ends_too(backend):
     frames = [planes(32, 48) for _ in range(3)]
     exact = list(Streamed(net, CPU, "fp32").frames(iter(frames)))
     fast = list(Streamed(net, CPU, backend).frames(iter(frames)))
-    assert min(decibels(a, b) for a, b in zip(exact, fast, strict=True)) > 65
+    assert min(decibels(a, b) for a, b in zip(exact, fast, strict=True)) > 70
 
 
 def test_the_back_end_is_one_that_runs_here():

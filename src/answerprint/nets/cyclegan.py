@@ -54,8 +54,12 @@ class Generator(nn.Module):
         self.after = nn.Conv2d(width, 3, 7, padding=3)
 
     def forward(self, picture: Tensor) -> Tensor:
+        return picture.float() + self.change(picture)
+
+    def change(self, picture: Tensor) -> Tensor:
+        """What is to be added to the pictures."""
         features = self.before(picture)
-        out: Tensor = picture.float() + self.after(features + self.inside(features)).float()
+        out: Tensor = self.after(features + self.inside(features)).float()
         return out
 
 

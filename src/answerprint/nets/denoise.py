@@ -106,9 +106,12 @@ class Denoiser(nn.Module):
             sigma: standard deviation of the noise, the shape of `noisy`; 1 marks a pixel that says nothing.
             correlation: reach of the noise in pixels over 4, 0 for white noise, 1 channel, the shape of `noisy` else.
         """
+        return noisy.float() + self.change(noisy, sigma, correlation)
+
+    def change(self, noisy: Tensor, sigma: Tensor, correlation: Tensor) -> Tensor:
+        """What is to be added to the noisy pictures, see `forward`: the noise found, with its sign turned."""
         frames = noisy.shape[1] if noisy.ndim == 5 else 1
-        flat = noisy.flatten(0, -4)
-        x, skips = self.enter(flat, sigma.flatten(0, -4), correlation.flatten(0, -4)), []
+        x, skips = self.enter(noisy.flatten(0, -4), sigma.flatten(0, -4), correlation.flatten(0, -4)), []
         for index, stage in enumerate(self.stages):
             y = stage(x, *self._shown(index, x, frames))
             if index < len(self.down):
@@ -116,7 +119,7 @@ class Denoiser(nn.Module):
                 x = self.down[index](y)
             elif index < len(self.stages) - 1:
                 x = self.grow(index, y, skips.pop())
-        return self.leave(y, flat).reshape(noisy.shape)
+        return self.leave(y).reshape(noisy.shape)
 
     def enter(self, noisy: Tensor, sigma: Tensor, correlation: Tensor) -> Tensor:
         """Frames (B, 3, H, W) with their noise, folded and made ready for the first stage."""
@@ -128,9 +131,9 @@ class Denoiser(nn.Module):
         """What a stage on the way up gave, at twice the size, with what the stage of that size gave on the way down."""
         return F.pixel_shuffle(self.up[index - len(self.down)](y), 2) + skip
 
-    def leave(self, y: Tensor, noisy: Tensor) -> Tensor:
-        """The picture without the noise found; this last subtraction is in float32 whatever the network ran in."""
-        return noisy.float() - F.pixel_shuffle(self.head(y), 2).float()
+    def leave(self, y: Tensor) -> Tensor:
+        """The change that the last stage calls for, at the picture's size, float32."""
+        return -F.pixel_shuffle(self.head(y), 2).float()
 
     def _shown(self, index: int, x: Tensor, frames: int) -> tuple[Tensor | None, Tensor | None]:
         """What each of (B * frames) sees of the one before and the one after it; zeros past the ends."""
@@ -142,18 +145,6 @@ class Denoiser(nn.Module):
         before = torch.cat((nothing, part[:, :-1]), dim=1)
         after = torch.cat((part[:, 1:], nothing), dim=1)
         return before.flatten(0, 1), after.flatten(0, 1)
-
-
-class Part(nn.Module):
-    """One step of the network as a network of its own, so that a back end can make each ready by itself."""
-
-    def __init__(self, network: Denoiser, work: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.network = network
-        self.work = work
-
-    def forward(self, *planes: Tensor) -> Tensor:
-        return self.work(*planes)
 
 
 @dataclass(frozen=True)
@@ -240,18 +231,19 @@ class Streamed:
                     yield done
 
     def _ready(self, work: Callable[..., Tensor], backend: engine.Backend | None) -> engine.Run:
-        return engine.ready(Part(self.network, work), self.device, backend)
+        return engine.ready(engine.Part(self.network, work), self.device, backend)
 
     def _stage(self, index: int) -> Callable[..., Tensor]:
         """Stage `index`, and on the way up the change of size after it, or the end."""
         network = self.network
         last, bottom = len(network.stages) - 1, len(network.down)
 
-        def work(x: Tensor, held: Tensor, *neighbors: Tensor) -> Tensor:
+        def work(x: Tensor, *others: Tensor) -> Tensor:
+            skip, neighbors = (others[:1], others[1:]) if bottom <= index < last else ((), others)
             y: Tensor = network.stages[index](x, *neighbors)
             if index == last:
-                return network.leave(y, held)
-            return y if index < bottom else network.grow(index, y, held)
+                return network.leave(y)
+            return network.grow(index, y, *skip) if skip else y
 
         return work
 
@@ -274,10 +266,11 @@ class Streamed:
         nothing = torch.zeros_like(frame.x[:, : self.network.shown[index]])
         seen = [nothing if neighbor is None else neighbor for neighbor in neighbors]
         if index < len(self.down):
-            y = self.stages[index](frame.x, frame.x, *seen)
+            y = self.stages[index](frame.x, *seen)
             return Passing(frame.noisy, self.down[index](y), (*frame.skips, y))
-        held = frame.skips[-1] if frame.skips else frame.noisy
-        return Passing(frame.noisy, self.stages[index](frame.x, held, *seen), frame.skips[:-1])
+        if index == len(self.stages) - 1:
+            return Passing(frame.noisy, frame.noisy.to(self.device).float() + self.stages[index](frame.x, *seen))
+        return Passing(frame.noisy, self.stages[index](frame.x, frame.skips[-1], *seen), frame.skips[:-1])
 
 
 def load(path: Path | None = None) -> Denoiser:

@@ -62,8 +62,11 @@ class DenseNet(nn.Module):
         self.head = nn.Sequential(_transition(self.third.width, width), nn.ReLU(), nn.Conv2d(width, 3, 3, padding=1))
 
     def forward(self, noisy: Tensor) -> Tensor:
+        return noisy.float() + self.change(noisy)
+
+    def change(self, noisy: Tensor) -> Tensor:
+        """What is to be added to the noisy pictures."""
         full = self.first(self.stem(noisy))
         half = self.up(self.second(self.down(full)))
-        noise = self.head(self.third(torch.cat((self.across(full), half), dim=1)))
-        out: Tensor = noisy.float() - noise.float()
+        out: Tensor = -self.head(self.third(torch.cat((self.across(full), half), dim=1))).float()
         return out

@@ -47,8 +47,12 @@ class Generator(nn.Module):
         self.after = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, noisy: Tensor) -> Tensor:
+        return noisy.float() + self.change(noisy)
+
+    def change(self, noisy: Tensor) -> Tensor:
+        """What is to be added to the noisy pictures."""
         features = self.before(noisy)
-        out: Tensor = noisy.float() - self.after(features + self.inside(features)).float()
+        out: Tensor = -self.after(features + self.inside(features)).float()
         return out
 
 
