@@ -20,6 +20,7 @@ from answerprint import operations, recipes
 from answerprint.errors import AnswerprintError
 
 if TYPE_CHECKING:
+    from answerprint.media.reader import Clip
     from answerprint.operation import Operation
     from answerprint.render.jobs import Outcome
     from answerprint.render.options import Options
@@ -270,15 +271,17 @@ def _options(given: dict[str, Any]) -> Options:
 def _run_chain(input: str, output: Path, name: str, params: dict[str, Any], given: dict[str, Any]) -> None:
     """Analyzes and renders with one operation, said on the command line."""
     from answerprint.render import decide, jobs, summary
+    from answerprint.render.options import open_source
     from answerprint.render.progress import shown
 
     options, as_json = _options(given), bool(given.get("json"))
     with shown(as_json) as watcher:
-        decisions = decide.analyze(input, [(name, params)], options, watcher)
+        clip = open_source(input, options.overrides)
+        decisions = decide.analyze(clip, [(name, params)], options, watcher)
         if any(decision.findings for shot in decisions.shots for decision in shot.operations):
             decide.save(decisions, jobs.decisions_path(output), watcher)
         outcome = jobs.render(
-            decisions, output, options, watcher, keep_chunks=False, wants_report=bool(given.get("report"))
+            decisions, output, options, watcher, clip=clip, keep_chunks=False, wants_report=bool(given.get("report"))
         )
         if given.get("report"):
             summary.write(decisions, outcome)
@@ -374,22 +377,32 @@ def _render(
 def _run(input: Input, /, *, recipe: RecipeFile, output: Output, **given: Any) -> None:
     """Analyze a clip and render it: decision list, master and report."""
     from answerprint.render import decide, jobs
+    from answerprint.render.options import open_source
     from answerprint.render.progress import shown
 
     with shown(bool(given.get("json"))) as watcher:
         options, written = _options(given), jobs.decisions_path(output)
-        decisions = decide.analyze_recipe(input, recipe, options, watcher, before=written)
+        clip = open_source(input, options.overrides)
+        decisions = decide.analyze_recipe(clip, recipe, options, watcher, before=written)
         decide.save(decisions, written, watcher)
-        _render_list(decisions, written, output, given, options, watcher)
+        _render_list(decisions, written, output, given, options, watcher, clip)
 
 
 def _render_list(
-    decisions: DecisionList, file: Path, output: Path, given: dict[str, Any], options: Options, watcher: Watcher
+    decisions: DecisionList,
+    file: Path,
+    output: Path,
+    given: dict[str, Any],
+    options: Options,
+    watcher: Watcher,
+    clip: Clip | None = None,
 ) -> None:
     from answerprint.render import jobs, summary
 
     wants_report = given.get("report") is not False
-    outcome = jobs.render(decisions, output, options, watcher, decisions_file=file, wants_report=wants_report)
+    outcome = jobs.render(
+        decisions, output, options, watcher, clip=clip, decisions_file=file, wants_report=wants_report
+    )
     if wants_report:
         summary.write(decisions, outcome)
     _print_outcome(outcome, bool(given.get("json")))

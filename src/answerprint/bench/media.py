@@ -30,7 +30,7 @@ from answerprint.media import pixels
 from answerprint.metrics.tables import Table, at_least, at_most
 from answerprint.operation import Operation
 from answerprint.render import decide, jobs
-from answerprint.render.options import Options
+from answerprint.render.options import Options, open_source
 from answerprint.settings import Settings
 
 CPU = torch.device("cpu")
@@ -80,11 +80,13 @@ def _row(name: str, seconds: Sequence[float], per: int = 1) -> tuple[str, float]
 
 def _transcode(folder: Path, frames: int, times: int) -> Table:
     source, out, plain = folder / "source.mov", folder / "ours.mov", folder / "plain.mov"
-    _footage(source, 1920, 1080, frames)
+    footage(source, 1920, 1080, frames)
 
     def ours() -> None:
-        decided = decide.analyze(source, [("grade", {})], Options(shots="none"))
-        jobs.render(decided, out, keep_chunks=False)
+        # What `answerprint grade source.mov -o ours.mov` does.
+        clip = open_source(source, {})
+        decided = decide.analyze(clip, [("grade", {})], Options(shots="none"))
+        jobs.render(decided, out, clip=clip, keep_chunks=False)
 
     pair = _in_turn(ours, lambda: _plain_transcode(source, plain), times)
     return Table(
@@ -114,7 +116,7 @@ def _plain_transcode(source: Path, out: Path) -> None:
         writing.mux(stream.encode(None))
 
 
-def _footage(path: Path, width: int, height: int, frames: int, codec: str = "prores_ks", rate: int = 24) -> None:
+def footage(path: Path, width: int, height: int, frames: int, codec: str = "prores_ks", rate: int = 24) -> None:
     """Textured, moving, grainy: what an encoder meets in practice."""
     generator = np.random.default_rng(0)
     card = generator.normal(500, 130, (height // 8 + 64, width // 8 + 64)).astype(np.float32)
@@ -324,13 +326,13 @@ def _memory(folder: Path, quick: bool) -> Table:
     lengths = []
     for length in seconds:
         source = folder / f"{length}.mkv"
-        _footage(source, 320, 180, 24 * length, codec="libx264")
-        lengths.append(_peak(source, folder / "out.mkv", [["grade", {"saturation": 0.9}]]))
+        footage(source, 320, 180, 24 * length, codec="libx264")
+        lengths.append(peak(source, folder / "out.mkv", [["grade", {"saturation": 0.9}]]))
     sizes = []
     for width, height in ((1920, 1080), (3840, 2160)):
         source = folder / f"{width}.mov"
-        _footage(source, width, height, 8 if quick else 30)
-        sizes.append(_peak(source, folder / "out.mov", demo))
+        footage(source, width, height, 8 if quick else 30)
+        sizes.append(peak(source, folder / "out.mov", demo))
     return Table(
         "peak memory of one process",
         ("what", "MB"),
@@ -348,7 +350,7 @@ def _memory(folder: Path, quick: bool) -> Table:
     )
 
 
-def _peak(source: Path, out: Path, chain: list[Any]) -> float:
+def peak(source: Path, out: Path, chain: list[Any]) -> float:
     """Largest resident size of a process that does the job, in MB."""
     words = [sys.executable, "-c", _PEAK, str(source), str(out), json.dumps(chain)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)

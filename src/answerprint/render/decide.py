@@ -76,12 +76,17 @@ def analyze(
 
 
 def analyze_recipe(
-    input: str | Path, recipe: Path, options: Options, watcher: Watcher | None = None, *, before: Path | None = None
+    input: str | Path | Clip,
+    recipe: Path,
+    options: Options,
+    watcher: Watcher | None = None,
+    *,
+    before: Path | None = None,
 ) -> DecisionList:
     """Looks at a clip by a recipe file; what is said in `options` goes over what the recipe says.
 
     Args:
-        input: file, sequence or folder.
+        input: file, sequence or folder, or a clip that is open.
         recipe: the recipe file.
         options: what else is said of the job.
         watcher: who is told how it gets on.
@@ -90,7 +95,10 @@ def analyze_recipe(
     read = recipes.load(recipe, operations.load)
     said = {"shots": read.shots, "chunk": read.chunk} | options.model_dump(exclude_unset=True)
     earlier = load(before) if before is not None and before.exists() else None
-    if earlier is not None and earlier.source.hash != decisions.fingerprint(Path(input))[1]:
+    if (
+        earlier is not None
+        and earlier.source.hash != decisions.fingerprint(Path(input.path if isinstance(input, Clip) else input))[1]
+    ):
         earlier = None
     return analyze(
         input,

@@ -117,6 +117,7 @@ def render(
     options: Options | None = None,
     watcher: Watcher | None = None,
     *,
+    clip: Clip | None = None,
     keep_chunks: bool = True,
     decisions_file: Path | None = None,
     wants_report: bool = False,
@@ -128,6 +129,7 @@ def render(
         output: file or sequence to write.
         options: preset, range, workers and the like.
         watcher: who is told how it gets on.
+        clip: the source, where it is open already as the list says.
         keep_chunks: whether chunks stay for a later render of a changed list.
         decisions_file: where the list lies, for `resume`; without it, the list is kept in the job's folder.
         wants_report: whether `resume` shall write a report.
@@ -140,7 +142,7 @@ def render(
     begun = time.monotonic()
     made.source.verify()
     writer.refuse_same(made.source.path, output)
-    clip = open_source(made.source.path, made.source.overrides)
+    clip = clip or open_source(made.source.path, made.source.overrides)
     device = device_of(options.device)
     listed = _without_gaps(made, clip, options, watcher)
     delivery = _delivery(listed, clip, output, options.preset or made.delivery.get("preset"), device)
