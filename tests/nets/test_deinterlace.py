@@ -85,3 +85,20 @@ def test_a_bottom_field_is_a_top_field_upside_down():
     moments = [torch.rand(3, 64, 80, generator=torch.Generator().manual_seed(t)) for t in range(5)]
     turned = [moment.flip(-2) for moment in moments]
     assert torch.equal(nets.fill(run, moments, 1), nets.fill(run, turned, 0).flip(-2))
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_under_noise_what_stands_still_is_woven_and_what_moves_is_not(moves):
+    run = engine.ready(nets.Steady(network(**SMALL)), CPU, "fp32")
+    stripes = torch.zeros(3, 64, 96)
+    stripes[:, ::2] = 1.0  # one-line stripes: half of them in no field but the other
+    moments = [torch.roll(stripes, 5 * t * moves, 2) for t in range(5)]
+    if moves:
+        moments = [moment.clone() for moment in moments]
+        for t, moment in enumerate(moments):
+            moment[:, :, 12 * t : 12 * t + 30] = 0.4
+    noisy = [m + 0.01 * torch.randn(m.shape, generator=torch.Generator().manual_seed(t)) for t, m in enumerate(moments)]
+    made = nets.fill(run, noisy, 0, noise=0.01)
+    woven = (noisy[1] + noisy[3])[:, 1::2] / 2
+    same = float((made[:, 1::2] - woven).abs().lt(1e-6).float().mean())
+    assert same < 0.7 if moves else same > 0.99

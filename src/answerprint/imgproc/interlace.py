@@ -365,15 +365,29 @@ class Pairing:
 def pairing(one: Tensor, next_one: Tensor, noise: float) -> Pairing:
     """Measures two successive frames, (H, W) each."""
     mask = moving(one, next_one, noise)
-
-    def score(picture: Tensor) -> float:
-        return float((combing(picture) - 2 * noise).clamp(min=0)[mask].sum())
-
     return Pairing(
-        inside=(score(one) + score(next_one)) / 2,
-        top_first=score(weave(next_one, one)),
-        bottom_first=score(weave(one, next_one)),
+        inside=(_combs(one, mask, noise) + _combs(next_one, mask, noise)) / 2,
+        top_first=_combs(weave(next_one, one), mask, noise),
+        bottom_first=_combs(weave(one, next_one), mask, noise),
     )
+
+
+def whole(picture: Tensor, neighbors: Sequence[Tensor], noise: float) -> bool | None:
+    """Whether both fields of a picture are of one moment, judged where it moves against its neighbors; all (H, W).
+
+    None where nothing moves. Fields of one moment comb less than those of this picture and the next woven crosswise;
+    fields of two moments comb as much as the nearer of both ways to weave crosswise.
+    """
+    own = crossed = 0.0
+    for other in neighbors:
+        mask = moving(picture, other, noise)
+        own += _combs(picture, mask, noise)
+        crossed += min(_combs(weave(*pair), mask, noise) for pair in ((picture, other), (other, picture)))
+    return own < 0.4 * crossed if crossed > 0 else None
+
+
+def _combs(picture: Tensor, mask: Tensor, noise: float) -> float:
+    return float((combing(picture) - 2 * noise).clamp(min=0)[mask].sum())
 
 
 def combed(picture: Tensor, neighbors: Sequence[Tensor], noise: float = 0.0) -> bool:

@@ -27,7 +27,7 @@ from answerprint.settings import Settings
 FOLD = 4
 GUESSES = 4
 WORTH_COMPILING = 100_000  # pixels of a field
-STILL = 0.5 / 255  # what changes less than this in two fields either way is woven, whatever the network says
+STILL = 0.5 / 255  # a pixel that changes less than this in two fields either way is woven, whatever the network says
 
 
 class Config(Settings):
@@ -154,17 +154,29 @@ class Steady(nn.Module):
         self.network = network
 
     def forward(
-        self, field: Tensor, before: Tensor, after: Tensor, earlier: Tensor, later: Tensor, came: Tensor, goes: Tensor
+        self,
+        field: Tensor,
+        before: Tensor,
+        after: Tensor,
+        earlier: Tensor,
+        later: Tensor,
+        came: Tensor,
+        goes: Tensor,
+        noise: Tensor,
     ) -> Tensor:
-        """See `Deinterlacer.forward`."""
+        """See `Deinterlacer.forward`; `noise` is its standard deviation, (B, 1, h, w), which is no motion."""
         made = self.network(field, before, after, earlier, later, came, goes)
         own = torch.maximum((field - earlier).abs(), (field - later).abs())
         below = torch.cat((own[..., 1:, :], own[..., -1:, :]), dim=2)
-        change = torch.maximum(torch.maximum(own, below), (before - after).abs()).amax(dim=1, keepdim=True)
-        # Around a pixel: its fold and those beside it, three lines.
+        other = (before - after).abs()
+        change = torch.maximum(torch.maximum(own, below), other).amax(dim=1, keepdim=True)
+        # Under noise: around a pixel (its fold, those beside it, three lines) none changes much, nor many a little.
         most = F.max_pool2d(F.max_pool2d(change, (1, FOLD)), 3, 1, 1)
-        moves = F.interpolate(most, scale_factor=(1.0, float(FOLD))) > STILL
-        return torch.where(moves, made, (before + after) * 0.5)
+        many = F.avg_pool2d(torch.maximum(own.mean(dim=1, keepdim=True), other.mean(dim=1, keepdim=True)), (1, FOLD))
+        level = F.avg_pool2d(noise, (1, FOLD))
+        still = (most < STILL + 8 * level) & (F.avg_pool2d(many, 3, 1, 1) < STILL + 2.2 * level)
+        woven = (F.interpolate(still.float(), scale_factor=(1.0, float(FOLD))) > 0.5) | (change < STILL)
+        return torch.where(woven, (before + after) * 0.5, made)
 
 
 def ready(network: Deinterlacer, device: torch.device) -> engine.Run:
@@ -185,13 +197,14 @@ def ready(network: Deinterlacer, device: torch.device) -> engine.Run:
     return run
 
 
-def fill(run: engine.Run, pictures: Sequence[Tensor], parity: int) -> Tensor:
+def fill(run: engine.Run, pictures: Sequence[Tensor], parity: int, noise: float = 0.0) -> Tensor:
     """Keeps one field of a picture and makes the lines of the other.
 
     Args:
         run: from `ready`.
         pictures: (3, H, W) each, that hold the fields two before, one before, at, one after and two after the moment.
         parity: 0 keeps the top field of the middle one, 1 the bottom field.
+        noise: standard deviation of the noise.
 
     Returns:
         (3, H, W); the kept lines are those of the middle picture, bit for bit.
@@ -200,7 +213,9 @@ def fill(run: engine.Run, pictures: Sequence[Tensor], parity: int) -> Tensor:
     height = center.shape[-2]
     even = [_even(picture) for picture in pictures]
     upright = [picture.flip(-2) for picture in even] if parity else even
-    lines = engine.tiled(run, [part[None] for part in told(upright)], multiple=Deinterlacer.multiple, tile=2048)[0]
+    planes = [part[None] for part in told(upright)]
+    planes.append(torch.full_like(planes[0][:, :1], noise))
+    lines = engine.tiled(run, planes, multiple=Deinterlacer.multiple, tile=2048)[0]
     lines = lines.flip(-2) if parity else lines
     out = center.clone()
     out[..., 1 - parity :: 2, :] = lines[..., : (height + parity) // 2, :].to(out.device)

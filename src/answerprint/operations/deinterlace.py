@@ -1,9 +1,10 @@
 """Makes whole pictures of interlaced fields, and gives telecined film its own frames back.
 
-Method: motion-adaptive; per pixel the other field is woven in where nothing moves within two fields either way, else
-the line is made along the edge found in its own field, with detail from the fields beside it and bounded by the change
-in time (after yadif and bwdif; edges after Doyle 1998). Film in video is undone, not filtered: the fields of one film
-picture are found by the cadence and woven (3:2: one of five differences between fields of equal parity vanishes).
+Missing lines are made by a small network that sees two fields to both sides (nets/deinterlace.py), or, with `--method
+adaptive`, by motion and edges: per pixel the other field is woven in where nothing moves within two fields either way,
+else the line is made along the edge found in its own field, with detail from the fields beside it and bounded by the
+change in time (after yadif and bwdif; edges after Doyle 1998). Film in video is undone, not filtered: the fields of one
+film picture are found by the cadence and woven (3:2: one of five differences between fields of equal parity vanishes).
 
 Analysis decides per shot, rendering obeys. Fields are counted through the whole clip (frame number `n`, from its time
 and the nominal rate, holds fields `2 n` and `2 n + 1` in the order they were taken), so the phase of a cadence means
@@ -11,7 +12,7 @@ the same in every chunk. What a shot shows at field `u` is
     progressive   the frame itself, untouched
     3:2, 2:2      the picture that field `u` belongs to, woven; a pair that still combs (an edit in the middle of the
                   cadence, video titles over film) is interpolated instead
-    video         field `u` with its missing lines made
+    video         field `u` with its missing lines made; where whole frames are mixed in, these stay as they are
 
 The delivery has one rate for all shots, so the rate follows from the parameters alone. `--rate field` gives two
 pictures per frame; a progressive shot repeats each. `--telecine auto` weaves what belongs together and leaves the rate
@@ -26,6 +27,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal, Self
 
 import torch
@@ -34,6 +37,8 @@ from torch import Tensor
 
 from answerprint.frame import Frame, Shot
 from answerprint.imgproc import interlace
+from answerprint.nets import deinterlace as nets
+from answerprint.nets import engine
 from answerprint.operation import Window, windows
 from answerprint.settings import Settings
 
@@ -49,7 +54,9 @@ _PLANES = ("pixels", "alpha", "matte", "depth")
 class Params(Settings):
     """What the user may say."""
 
-    method: Literal["adaptive"] = Field("adaptive", description="How missing lines are made.")
+    method: Literal["learned", "adaptive"] = Field(
+        "learned", description="How missing lines are made: by a network, or by motion and edges (faster)."
+    )
     field_order: Literal["auto", "tff", "bff"] = Field(
         "auto", description="Field taken first: top (tff) or bottom (bff); auto measures it per shot."
     )
@@ -61,6 +68,7 @@ class Params(Settings):
         description="Film in video: auto weaves matching fields at the same rate, off treats it as video, "
         "remove gives 4 film pictures for 5 frames.",
     )
+    weights: Path | None = Field(None, description="Weights to use in place of those that ship.")
 
     @model_validator(mode="after")
     def _film_has_no_fields(self) -> Self:
@@ -74,6 +82,7 @@ class Findings(Settings):
 
     field_order: Literal["tff", "bff", "progressive"] = Field("tff", description="Field taken first in this shot.")
     order_sure: float = Field(0.0, ge=0, le=1, description="How sure the field order is; 0 means taken from the file.")
+    mixed: bool = Field(False, description="Whether whole frames lie among those of two moments: they are kept.")
     combed: float = Field(0.0, ge=0, le=1, description="Share of the frames looked at that show combs.")
     cadence: interlace.Cadence = Field("none", description="Pattern in which film pictures are spread over fields.")
     phase: int = Field(
@@ -116,7 +125,8 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # no
         field_order=order, order_sure=round(sure, 3), noise=round(noise, 5), combed=_share_combed(lumas, noise),
         frame_rate=str(shot.rate),
     )  # fmt: skip
-    return found.model_copy(update=_cadence(lumas, found, measured, tagged))
+    found = found.model_copy(update=_cadence(lumas, found, measured, tagged))
+    return found.model_copy(update=_mixture(lumas, found, params, tagged))
 
 
 def _runs(shot: Shot) -> list[list[Frame]]:
@@ -147,6 +157,33 @@ def _share_combed(runs: list[dict[int, Tensor]], noise: float) -> float:
     return round(sum(hits) / len(hits), 3) if hits else 0.0
 
 
+def _mixture(runs: list[dict[int, Tensor]], found: Findings, params: Params, tagged: str) -> dict[str, object]:
+    """Entries of the findings where some frames are whole and others are not, without the pattern of a cadence.
+
+    The order of the fields is then measured on the others alone.
+    """
+    if found.cadence == "3:2" or found.combed == 0:
+        return {}
+    whole, split, pairs = 0, 0, []
+    for run in runs:
+        kinds = {n: _is_whole(run, n, found.noise) for n in run}
+        whole += sum(kind is True for kind in kinds.values())
+        split += sum(kind is False for kind in kinds.values())
+        pairs += [(run[n], run[n + 1]) for n in run if kinds[n] is False and kinds.get(n + 1) is False]
+    if whole < 2 or split < 2 or not pairs:
+        return {}
+    measured = interlace.field_order([interlace.pairing(a, b, found.noise) for a, b in pairs])
+    order, sure = _order(params, measured, tagged)
+    if order == "progressive":
+        return {}
+    return {"field_order": order, "order_sure": round(sure, 3), "cadence": "none", "cadence_sure": 0.0, "mixed": True}
+
+
+def _is_whole(frames: dict[int, Tensor], number: int, noise: float) -> bool | None:
+    beside = [frames[n] for n in (number - 1, number + 1) if n in frames]
+    return interlace.whole(frames[number], beside, noise)
+
+
 def _cadence(
     runs: list[dict[int, Tensor]], found: Findings, measured: interlace.Order, tagged: str
 ) -> dict[str, object]:
@@ -175,15 +212,16 @@ def run(
     frames: Iterator[Frame],
     params: Params,
     findings: Findings | None,
-    device: torch.device,  # noqa: ARG001
+    device: torch.device,
 ) -> Iterator[Frame]:
     """Whole pictures for the frames of a shot; see the module for rates and times."""
+    network = _network(params.weights, device) if params.method == "learned" else None
     for window in windows(frames, HANDLES):
         if findings is None:
             findings = Findings(
                 field_order=_order(params, interlace.Order("unknown", 0.0), window.center.field_order)[0]
             )
-        view = _View(window, findings, params)
+        view = _View(window, findings, params, network)
         if params.telecine == "remove":
             yield from view.removed()
         elif params.rate == "field":
@@ -194,6 +232,11 @@ def run(
             yield view.picture(view.field)
 
 
+@lru_cache(maxsize=4)
+def _network(path: Path | None, device: torch.device) -> engine.Run:
+    return nets.ready(nets.load(path), device)
+
+
 def _number(frame: Frame, frame_rate: Fraction) -> int:
     """The number of a frame in the clip, from its time."""
     return round(frame.time * frame_rate)
@@ -202,8 +245,9 @@ def _number(frame: Frame, frame_rate: Fraction) -> int:
 class _View:
     """The fields of one window, by their number in the clip."""
 
-    def __init__(self, window: Window, findings: Findings, params: Params) -> None:
+    def __init__(self, window: Window, findings: Findings, params: Params, network: engine.Run | None) -> None:
         self.findings = findings
+        self.network = network
         self.frame_rate = Fraction(findings.frame_rate)
         self.center = window.center
         real = window.frames[window.first : len(window.frames) - window.last]
@@ -253,7 +297,17 @@ class _View:
             woven = self._weave(*mates)
             if woven is not None:
                 return woven
-        return self._interpolate(field)
+        return self._timed(shown) if self._kept(number) else self._interpolate(field)
+
+    def _kept(self, number: int) -> bool:
+        """Whether this frame of a mixed shot is of one moment."""
+        if not self.findings.mixed:
+            return False
+        near = [n for n in (number - 1, number, number + 1) if n in self.frames]
+        lumas = {n: interlace.luma(self.frames[n].pixels) for n in near}
+        beside = [lumas[n] for n in near if n != number]
+        noise = self.findings.noise
+        return bool(_is_whole(lumas, number, noise)) and not interlace.combed(lumas[number], beside, noise)
 
     def _clamp(self, number: int) -> int:
         return min(max(number, min(self.frames)), max(self.frames))
@@ -299,7 +353,11 @@ class _View:
             if plane is not None:
                 parts = [getattr(part, name) for part in sources] if sources else []
                 around = interlace.Around(*parts) if parts and all(part is not None for part in parts) else None
-                planes[name] = interlace.fill(plane, parity, around, self.findings.noise)
+                if around is not None and name == "pixels" and self.network is not None:
+                    moments = (around.earlier, around.before, plane, around.after, around.later)
+                    planes[name] = nets.fill(self.network, moments, parity, self.findings.noise)
+                else:
+                    planes[name] = interlace.fill(plane, parity, around, self.findings.noise)
         return self._made(frame, planes)
 
     def _around(self, field: int) -> tuple[Frame, Frame, Frame, Frame] | None:

@@ -1,0 +1,194 @@
+"""Deinterlacing beside FFmpeg's filters: progressive clips split into fields, every moment made again and compared.
+
+Two successive pictures of a clip become the two fields of one frame, top field first; everyone is told so and gives one
+picture per field. Clips that the shipped weights were trained on are left out by name. FFmpeg (bwdif, w3fdif, estdif,
+yadif) is run through PyAV on planar R'G'B' of 8 bits, so that no conversion of color stands between; ours is rounded to
+the same 8 bits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import torch
+from av.filter import Graph
+from numpy.typing import NDArray
+from torch import Tensor
+
+from answerprint.errors import SettingsError
+from answerprint.frame import Frame
+from answerprint.imgproc import interlace
+from answerprint.metrics.quality import psnr, ssim
+from answerprint.metrics.tables import Cell, Table, at_least
+from answerprint.operations import deinterlace
+from answerprint.train import data as training
+
+CPU = torch.device("cpu")
+RATE = Fraction(25)
+PEERS = {
+    "bwdif": "mode=send_field:parity=tff:deint=all",
+    "w3fdif": "filter=complex:mode=field:parity=tff:deint=all",
+    "estdif": "mode=field:parity=tff:deint=all",
+    "yadif": "mode=send_field:parity=tff:deint=all",
+}
+# What the shipped weights have seen (their card), and what has no progressive pictures to compare with.
+LEFT_OUT = (
+    "bedroom_960x540*", "sam2_0*", "tokyo_walk*", "street_night*", "bigbuckbunny*", "bikes_640x272*", "bbb_*",
+    "window_1920x1080*", "valley_1920x1080*", "davis_car-roundabout*", "davis_cows*", "davis_drift-*",
+    "davis_paragliding*", "davis_scooter*", "davis_soapbox*", "*_480i_*", "*_1080i_*",
+)  # fmt: skip
+EDGE = 2  # pictures at each end of a clip that are not compared: there fields are missing
+
+Method = Callable[[list[Tensor]], list[Tensor]]
+Codes = NDArray[np.uint8]
+
+
+def run(data: Path | None, quick: bool) -> Iterator[Table]:
+    """The tables of this bench.
+
+    Args:
+        data: folder of progressive clips.
+        quick: fewer and shorter clips.
+
+    Raises:
+        SettingsError: no data was named, or nothing is left of it.
+    """
+    if data is None:
+        raise SettingsError("bench deinterlace needs --data: a folder of progressive clips")
+    sources = [
+        source
+        for source in training.find([data], LEFT_OUT)
+        if len(source.files) > 1 or source.files[0].suffix.lower() in training.VIDEOS
+    ]
+    if not sources:
+        raise SettingsError(f"{data}: no clips in there but those that the shipped weights were trained on")
+    clips = {source.name: _moments(source, 12 if quick else 32) for source in sources[: 2 if quick else None]}
+    yield _quality(clips)
+    yield _speed(max(clips.values(), key=lambda moments: moments[0].numel()), 6 if quick else 16)
+
+
+def _quality(clips: dict[str, list[Tensor]]) -> Table:
+    methods = _methods("field")
+    rows: list[tuple[Cell, ...]] = []
+    totals: dict[str, list[float]] = {name: [] for name in methods}
+    likeness: dict[str, list[float]] = {name: [] for name in methods}
+    for clip, moments in clips.items():
+        inner = slice(EDGE, len(moments) - EDGE)
+        for name, method in methods.items():
+            made = method(woven(moments))[inner]
+            pairs = list(zip(made, moments[inner], strict=True))
+            totals[name].append(float(np.mean([psnr(a, b) for a, b in pairs])))
+            likeness[name].append(float(np.mean([ssim(a, b) for a, b in pairs])))
+        rows.append((clip, *(found[-1] for found in totals.values()), *(likeness[each][-1] for each in _SHOWN)))
+    means = {name: float(np.mean(found)) for name, found in totals.items()}
+    rows.append(("mean", *means.values(), *(float(np.mean(likeness[each])) for each in _SHOWN)))
+    targets = [
+        at_least("ours above bwdif", means["ours"] - means["bwdif"], 3.0, "dB"),
+        at_least("ours above w3fdif", means["ours"] - means["w3fdif"], 0.0, "dB"),
+        at_least("ours above estdif", means["ours"] - means["estdif"], 0.0, "dB"),
+    ]
+    columns = ("clip", *(f"{name} dB" for name in methods), *(f"{name} SSIM" for name in _SHOWN))
+    notes = ["mean over the pictures of a clip, then over clips; whole pictures, the kept lines with them"]
+    return Table("one picture per field, clips not trained on", columns, rows, notes, targets)
+
+
+_SHOWN = ("ours", "bwdif")
+
+
+def _speed(moments: Sequence[Tensor], count: int) -> Table:
+    """Frames of 720 x 576 in, as many out; methods by turns, so that what slows the machine slows all."""
+    small = [_resized(moment, 576, 720) for moment in moments]
+    frames = woven([small[i % len(small)] for i in range(2 * count)])
+    methods = _methods("frame")
+    best = dict.fromkeys(methods, float("inf"))
+    for _ in range(4):
+        for name, method in methods.items():
+            begun = time.perf_counter()
+            made = method(frames)
+            best[name] = min(best[name], (time.perf_counter() - begun) / len(made))
+    rows: list[tuple[Cell, ...]] = [(name, 1000 * seconds, 1 / seconds) for name, seconds in best.items()]
+    target = at_least("576i, ours", 1 / best["ours"], 12.0, "frames a second")
+    notes = [
+        f"best of 4 runs over {count} frames, float in memory to float in memory, {torch.get_num_threads()} threads"
+    ]
+    return Table("576i to 576p at frame rate", ("method", "ms a frame", "frames a second"), rows, notes, (target,))
+
+
+def woven(moments: Sequence[Tensor]) -> list[Tensor]:
+    """Pictures of twice the rate to interlaced ones, top field first."""
+    return [interlace.weave(top, bottom) for top, bottom in zip(moments[::2], moments[1::2], strict=False)]
+
+
+def _methods(rate: str) -> dict[str, Method]:
+    methods: dict[str, Method] = {
+        "ours": lambda pictures: _ours(pictures, "learned", rate),
+        "ours, adaptive": lambda pictures: _ours(pictures, "adaptive", rate),
+    }
+    for name, options in PEERS.items():
+        wanted = options if rate == "field" else options.replace("send_field", "send_frame").replace("=field", "=frame")
+        methods[name] = lambda pictures, name=name, wanted=wanted: filtered(pictures, name, wanted)  # type: ignore[misc]
+    return methods
+
+
+def _ours(pictures: list[Tensor], method: str, rate: str) -> list[Tensor]:
+    frames = (Frame(picture, i / RATE, field_order="tff") for i, picture in enumerate(pictures))
+    params = deinterlace.Params.of({"method": method, "rate": rate, "telecine": "off"})
+    found = deinterlace.Findings(field_order="tff", frame_rate=str(RATE))
+    made = deinterlace.run(frames, params, found, CPU)
+    return [frame.pixels.mul(255).round().clamp(0, 255).div(255) for frame in made]
+
+
+def filtered(pictures: Sequence[Tensor], name: str, options: str) -> list[Tensor]:
+    """Interlaced pictures through one of FFmpeg's filters; top field first, 8 bits."""
+    _, height, width = pictures[0].shape
+    graph = Graph()
+    graph.threads = torch.get_num_threads()
+    source = graph.add(
+        "buffer", f"video_size={width}x{height}:pix_fmt=gbrp:time_base=1/50:pixel_aspect=1/1:frame_rate=25"
+    )
+    sink = graph.add("buffersink")
+    middle = graph.add(name, options)
+    source.link_to(middle)
+    middle.link_to(sink)
+    graph.configure()
+    made: list[Tensor] = []
+    for number, picture in enumerate(pictures):
+        frame = _frame(picture)
+        frame.pts, frame.time_base = 2 * number, Fraction(1, 50)
+        source.push(frame)
+        made.extend(_pulled(sink))
+    source.push(None)
+    made.extend(_pulled(sink))
+    return made
+
+
+def _frame(picture: Tensor) -> av.VideoFrame:
+    codes = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return av.VideoFrame.from_ndarray(codes, format="gbrp")
+
+
+def _pulled(sink: av.filter.context.FilterContext) -> Iterator[Tensor]:
+    while True:
+        try:
+            frame = sink.pull()
+        except (BlockingIOError, EOFError):
+            return
+        yield torch.from_numpy(frame.to_ndarray()).permute(2, 0, 1).float() / 255
+
+
+def _moments(source: training.Source, longest: int) -> list[Tensor]:
+    folder = source.files if len(source.files) == 1 else [source.files[0].parent]
+    codes: Codes = training.load(folder, longest=longest, ratio=(1, 0, 0)).training.clips[0].versions[0]
+    even = codes[: len(codes) // 2 * 2, : codes.shape[1] // 2 * 2, : codes.shape[2] // 2 * 2]
+    return [torch.from_numpy(np.ascontiguousarray(code)).permute(2, 0, 1).float() / 255 for code in even]
+
+
+def _resized(picture: Tensor, height: int, width: int) -> Tensor:
+    made = cv2.resize(picture.permute(1, 2, 0).contiguous().numpy(), (width, height), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(np.asarray(made)).permute(2, 0, 1).contiguous()
