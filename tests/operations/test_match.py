@@ -285,6 +285,12 @@ def test_letterbox_bars_stay_black_and_do_not_count(warm: Path, method: str) -> 
     torch.testing.assert_close(result[:, 12:-12], matched(bare, warm, method=method), atol=1e-5, rtol=0)
 
 
+def test_a_line_half_bar_half_picture_takes_no_look(warm: Path) -> None:
+    boxed = torch.nn.functional.pad(picture(7), (0, 0, 12, 12))
+    boxed[:, 12] *= 0.4
+    assert torch.equal(matched(boxed, warm, method="reinhard")[:, :13], boxed[:, :13])
+
+
 def test_bars_of_a_reference_do_not_count(warm: Path, tmp_path: Path) -> None:
     boxed = save(torch.nn.functional.pad(picture(5, (1.0, 0.8, 0.5)), (9, 9, 0, 0)), tmp_path / "boxed.png")
     bare = picture(7, (0.6, 0.8, 1.0))

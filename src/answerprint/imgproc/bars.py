@@ -13,6 +13,7 @@ _BLACK = 0.03
 _LEAST = 0.01  # share of the height or width under which a border is blanking, not a bar
 _MOST = 0.7  # share that both bars of a pair may take together; above it the shot is just dark
 _UNEVEN = 0.02  # share by which the two bars of a pair may differ
+_RIM, _DIM = 3, 0.7  # lines that filtering leaves half bar, half picture, at most; how dim such a line is
 
 
 class Bars(NamedTuple):
@@ -34,20 +35,32 @@ def find(pictures: Iterable[Tensor]) -> Bars:
 
     Bars come in pairs of about equal size; one dark edge alone is a night sky or a floor, and stays picture.
     """
-    rows = columns = torch.zeros(0)
+    rows = columns = torch.zeros(2, 0)
     for picture in pictures:
         brightest = torch.nan_to_num(picture, nan=0.0).amax(0)
-        across, down = brightest.amax(1), brightest.amax(0)
-        rows = torch.maximum(rows, across) if len(rows) else across
-        columns = torch.maximum(columns, down) if len(columns) else down
-    return Bars(*_pair(rows), *_pair(columns))
+        rows, columns = _brighter(rows, brightest), _brighter(columns, brightest.T)
+    return Bars(*_pair(*rows), *_pair(*columns))
 
 
-def _pair(levels: Tensor) -> tuple[int, int]:
-    size = len(levels)
-    lit = torch.nonzero(levels > _BLACK)
+def _brighter(levels: Tensor, plane: Tensor) -> Tensor:
+    """The largest and the mean value of every line, the largest of what was and what is: (2, lines)."""
+    own = torch.stack([plane.amax(1), plane.mean(1)])
+    return torch.maximum(levels, own) if levels.shape[1] else own
+
+
+def _pair(largest: Tensor, mean: Tensor) -> tuple[int, int]:
+    size = len(largest)
+    lit = torch.nonzero(largest > _BLACK)
     if not len(lit):
         return 0, 0
     first, last = int(lit[0]), size - 1 - int(lit[-1])
     fits = min(first, last) >= max(1, _LEAST * size) and first + last <= _MOST * size
-    return (first, last) if fits and abs(first - last) <= max(2, _UNEVEN * size) else (0, 0)
+    if not fits or abs(first - last) > max(2, _UNEVEN * size):
+        return 0, 0
+    return first + _rim(mean[first:]), last + _rim(mean.flip(0)[last:])
+
+
+def _rim(mean: Tensor) -> int:
+    """How many lines at the start are only half picture."""
+    reach = min(_RIM, len(mean) - 1)
+    return next((line for line in range(reach) if mean[line] >= _DIM * mean[reach]), reach)
