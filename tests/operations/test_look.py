@@ -13,7 +13,7 @@ import torch
 
 from answerprint.color import fit, lut, spaces, style
 from answerprint.errors import MediaError, SettingsError
-from answerprint.frame import Frame, Shot
+from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.operations import look
 
 CPU = torch.device("cpu")
@@ -112,6 +112,37 @@ def test_the_lut_is_the_look_without_its_sharpness(warm: Path, tmp_path: Path) -
     assert float((cube.apply(scene()) - direct).abs().mean()) < 2e-3
 
 
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67", "linear"])
+def test_an_hdr_reference_shows_the_same_light(transfer: str) -> None:
+    # Of a scene below the knee, what a display shows is the same in both encodings: there and back is the scene itself.
+    sdr, hdr = ColorTags("bt709", "bt709", "bt709"), ColorTags("bt2020", transfer, "bt2020nc")
+    picture = scene() * 0.8
+    over = look._as_seen(Frame(picture, Fraction(0), sdr), hdr)
+    assert float((over - picture).abs().mean()) > 0.01
+    back = look._as_seen(Frame(over, Fraction(0), hdr), sdr)
+    assert float((back - picture).abs().max()) < 2e-3
+
+
+def test_highlights_of_an_hdr_reference_stay_apart() -> None:
+    light = torch.linspace(0, 8, 90).expand(3, 60, 90).contiguous()
+    seen = look._as_seen(Frame(light, Fraction(0), ColorTags(transfer="linear")), ColorTags(transfer="bt709"))
+    assert bool((seen[0, 0].diff() > 0).all()) and float(seen.max()) < 1
+
+
+def test_a_swatch_of_a_few_pixels_gives_its_tint_only(tmp_path: Path) -> None:
+    tint = torch.tensor([0.9, 0.5, 0.2]).view(3, 1, 1).expand(3, 2, 3)
+    params = look.Params(reference=written(tmp_path / "tiny.png", tint), iterations=60)
+    findings = look.analyze(shot_of([scene()]), params, CPU)
+    assert "only 6 pixels" in findings.note and findings.kept > 0.95
+
+
+def test_a_shot_without_color_is_told(warm: Path) -> None:
+    gray = scene().mean(0, keepdim=True).expand(3, -1, -1).contiguous()
+    params = look.Params(reference=warm, iterations=20, hold=("contrast",))
+    findings = look.analyze(shot_of([gray]), params, CPU)
+    assert "no color" in findings.note and "hold contrast" in findings.note
+
+
 def test_strength_zero_gives_the_source_itself(warm: Path) -> None:
     shot = shot_of([scene()])
     params = look.Params(reference=warm)
@@ -180,6 +211,7 @@ def test_nothing_to_take_a_look_from(warm: Path, tmp_path: Path) -> None:
         ({"hold": ("sharpnes",)}, "no parameter of a look"),
         ({"method": "ncst", "lut": True}, "lut is a stage"),
         ({"tune": "off", "lut": True}, "lut is fitted"),
+        ({"tune": "network", "keys": 3}, "keys are fitted"),
     ],
 )
 def test_contradictory_wishes_are_refused(warm: Path, wishes: dict[str, object], message: str) -> None:

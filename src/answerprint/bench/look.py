@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from answerprint.bench import media
 from answerprint.color import lut, spaces, style
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.media import reader
-from answerprint.metrics import quality
+from answerprint.metrics import lpips, quality
 from answerprint.metrics.tables import Bars, Table, at_least, at_most
 from answerprint.operations import look, match
 
@@ -34,10 +35,10 @@ _QUICK = 6
 
 
 def run(data: Path | None, quick: bool) -> list[Table]:
-    """The tables of issue and paper: style and content, steadiness (tables 1 and 2), speed (table 3).
+    """Style and content, steadiness (tables 1 and 2 of NCST), speed (its table 3), memory.
 
     Args:
-        data: folder that holds `style/` and `video/`.
+        data: folder that holds `style/` and `video/`, and perhaps `weights/` with those of LPIPS (`metrics/lpips.py`).
         quick: fewer pairs, clips and sizes.
 
     Raises:
@@ -47,7 +48,7 @@ def run(data: Path | None, quick: bool) -> list[Table]:
         raise SettingsError(
             "bench look needs pictures: --data FOLDER with style/photo_contents, style/photo_looks, video"
         )
-    return [styles(data, quick), *steadiness(data, quick), speed(quick)]
+    return [styles(data, quick), *steadiness(data, quick), speed(quick), memory(quick)]
 
 
 # ---- nearness and structure
@@ -161,7 +162,11 @@ def styles(data: Path, quick: bool) -> Table:
             at_least("look (extended) nearer than Reinhard at equal or higher SSIM", won, 80, "% of pairs"),
             at_most("slowest fit", slowest, 60, "s"),
         ),
-        plots=(Bars("distance to the look", {row[0]: row[1] for row in rows}, ours=("look (extended)", "look + LUT")),),
+        plots=(
+            Bars("distance to the look", {row[0]: row[1] for row in rows}, ours=("look (extended)", "look + LUT")),
+            Bars("colorfulness (CS), as AEPR's figure 11", {row[0]: row[3] for row in rows}, ours=("combined",)),
+            Bars("SSIM to the source, as AEPR's figure 11", {row[0]: row[2] for row in rows}, ours=("combined",)),
+        ),
     )
 
 
@@ -187,53 +192,129 @@ def _pixels(path: Path) -> Tensor:
 # ---- steadiness
 
 
+_METHODS = (
+    "reinhard, each frame",
+    "reinhard",
+    "knn",
+    "combined",
+    "look (7 parameters)",
+    "look (extended)",
+    "look + LUT",
+)
+_EACH_FRAME = _METHODS[0]
+_OURS = "look (extended)"
+
+
 def steadiness(data: Path, quick: bool) -> list[Table]:
     """Warping error over the gain of contrast, 5 frames (table 2) and 35 frames (table 1) apart."""
-    clips = _clips(data / "video", 2 if quick else 5)
+    clips = _clips(data / "video", 2 if quick else None)
     references = sorted((data / "style" / "photo_looks").iterdir())
-    methods = ("reinhard", "knn", "combined", "look (7 parameters)", "look (extended)", "look + LUT")
-    tables = []
-    for name, apart in (("short-term", 5), ("long-term", 35)):
-        rows: list[tuple[str | float | None, ...]] = []
-        ratios = []
-        for index, path in enumerate(clips):
-            reference = references[(7 * index + 3) % len(references)]
-            clip = reader.open(path)
-            shot = Shot(path.stem, len(clip), clip.info.rate, clip.frames)
-            flows = list(_flows(shot, apart, 2 if quick else 3))
-            if not flows:
-                continue
-            figures: list[float] = []
-            for method in ("none", *methods):
-                transform, _ = _transform(method, shot, reference)
-                error, contrast = _warping(flows, transform)
-                figures.append(error / contrast)
-            ratios.append(figures[5] / figures[0])
-            rows.append((path.stem, *figures))
-        if rows:
-            means = [float(np.mean([float(row[i] or 0) for row in rows])) for i in range(1, len(rows[0]))]
-            rows.append(("average", *means))
-        worst = max(ratios) if ratios else None
-        tables.append(
-            Table(
-                f"{name} consistency: warping error over contrast gain, every {apart}th frame",
-                ("clip", "none", *methods),
-                rows,
-                notes=(
-                    "mean absolute difference of R'G'B' to the other frame warped by DIS flow of the source, where "
-                    "flow forth and back agree; divided by the deviation of luma after over before",
-                ),
-                targets=(at_most("look (extended) over the source", worst, 1.02),),
-            )
-        )
-    return tables
+    weights = data / "weights"
+    metric = lpips.load(weights) if weights.is_dir() else None
+    found: dict[int, list[_Steady]] = {5: [], 35: []}
+    seconds = list[tuple[float, float]]()
+    for index, path in enumerate(clips):
+        clip = reader.open(path)
+        shot = Shot(path.stem, len(clip), clip.info.rate, clip.frames)
+        flows = {apart: list(_flows(shot, apart, 2 if quick else 3)) for apart in found}
+        transforms = _transforms(shot, references[(7 * index + 3) % len(references)], seconds)
+        for apart, own in flows.items():
+            if own:
+                found[apart].append(_steady(path.stem, own, transforms, metric))
+    names = {5: "short-term", 35: "long-term"}
+    tables = [_steady_table(names[apart], apart, rows, metric is not None) for apart, rows in found.items()]
+    slowest = at_most("slowest fit of a shot, look (extended)", max(wall for wall, _ in seconds), 60, "s")
+    worked = f"slowest fit of a shot: {max(cpu for _, cpu in seconds):.1f} s of one processor's time, decoding included"
+    last = replace(tables[-1], targets=(*tables[-1].targets, slowest), notes=(*tables[-1].notes, worked))
+    return [*tables[:-1], last]
 
 
-def _clips(folder: Path, count: int) -> list[Path]:
+def _transforms(shot: Shot, reference: Path, seconds: list[tuple[float, float]]) -> dict[str, Callable[[Frame], Frame]]:
+    """Each method, fitted to the shot; what the look took goes to `seconds`."""
+    made: dict[str, Callable[[Frame], Frame]] = {}
+    for method in ("none", *_METHODS):
+        if method == _EACH_FRAME:
+            made[method] = partial(_each_frame, reference)
+            continue
+        begun, worked = time.perf_counter(), time.process_time()
+        made[method], _ = _transform(method, shot, reference)
+        if method == _OURS:
+            seconds.append((time.perf_counter() - begun, time.process_time() - worked))
+    return made
+
+
+def _each_frame(reference: Path, frame: Frame) -> Frame:
+    """Reinhard's transfer with the statistics of this frame alone, as methods for pictures work on clips."""
+    shot = Shot("frame", 1, Fraction(25), lambda *_: iter([frame]))
+    return _transform("reinhard", shot, reference)[0](frame)
+
+
+@dataclass(frozen=True)
+class _Steady:
+    """One clip: the error of each method, and the gain of contrast it brings."""
+
+    clip: str
+    errors: dict[str, float]
+    gains: dict[str, float]
+    spans: dict[str, float]
+
+    def over_gain(self, method: str) -> float:
+        return self.errors[method] / self.gains[method]
+
+    def over_span(self, method: str) -> float:
+        return self.errors[method] / self.spans[method]
+
+
+def _steady(
+    name: str, flows: Sequence[_Pair], transforms: dict[str, Callable[[Frame], Frame]], metric: lpips.Lpips | None
+) -> _Steady:
+    measured = {method: _warping(flows, transform, metric) for method, transform in transforms.items()}
+    errors, gains, spans = ({method: found[i] for method, found in measured.items()} for i in range(3))
+    return _Steady(name, errors, gains, spans)
+
+
+def _steady_table(name: str, apart: int, found: Sequence[_Steady], by_lpips: bool) -> Table:
+    methods = ("none", *_METHODS)
+    rows: list[tuple[str | float | None, ...]] = [
+        (steady.clip, *(steady.over_gain(method) for method in methods)) for steady in found
+    ]
+    means = {method: float(np.mean([steady.over_gain(method) for steady in found])) for method in methods if found}
+    if found:
+        rows.append(("average", *means.values()))
+        rows.append(("average, over deviation", *(float(np.mean([s.over_span(m) for s in found])) for m in methods)))
+        rows.append(("average, not divided", *(float(np.mean([s.errors[m] for s in found])) for m in methods)))
+    above = [steady.over_gain(_OURS) / steady.over_gain("none") for steady in found]
+    spans = [steady.over_span(_OURS) / steady.over_span("none") for steady in found]
+    what = "LPIPS" if by_lpips else "mean absolute difference of R'G'B'"
+    return Table(
+        f"{name} consistency: warping error over contrast gain, every {apart}th frame",
+        ("clip", *methods),
+        rows,
+        notes=(
+            f"{what} to the other frame warped by DIS flow of the source, where flow forth and back agree",
+            "divided by the gain of local contrast: how much stronger R'G'B' change from pixel to pixel, after over "
+            "before, there; 'over deviation' by the deviation of the whole picture instead",
+            "all but the first are fitted once per shot; knn and combined look at neighborhoods in each frame",
+        ),
+        targets=(
+            at_most("look (extended) over the source, average", float(np.mean(above)) if above else None, 1.02),
+            at_most("look (extended) over the source, worst clip", max(above) if above else None, 1.02),
+            at_most("the same, over deviation, average", float(np.mean(spans)) if spans else None, 1.02),
+            *(
+                at_most(f"look (extended) beside {method}, average", means[_OURS] / means[method], 1.0)
+                for method in (_EACH_FRAME, "knn", "combined")
+                if found
+            ),
+        ),
+        plots=(Bars("warping error over contrast gain", means, ours=(_OURS,)),) if found else (),
+    )
+
+
+def _clips(folder: Path, count: int | None) -> list[Path]:
     found = sorted(folder.glob("*.mp4"))
     if not found:
         raise SettingsError(f"{folder}: no .mp4 clips for the tables of consistency")
-    return found[:: max(1, len(found) // count)][:count]
+    return found if count is None else found[:: max(1, len(found) // count)][:count]
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,15 +356,28 @@ def _warped(image: np.ndarray[Any, Any], flow: np.ndarray[Any, np.dtype[np.float
     return result
 
 
-def _warping(flows: Sequence[_Pair], transform: Callable[[Frame], Frame]) -> tuple[float, float]:
-    """Warping error, and the gain of contrast."""
-    errors, gains = [], []
+def _warping(
+    flows: Sequence[_Pair], transform: Callable[[Frame], Frame], metric: lpips.Lpips | None
+) -> tuple[float, float, float]:
+    """Warping error, the gain of local contrast where it is measured, and the gain of the deviation of the whole."""
+    errors, gains, spans = list[float](), list[float](), list[float]()
     for pair in flows:
         first, second = (transform(frame).pixels.clamp(0, 1) for frame in (pair.first, pair.second))
-        other = _warped(np.ascontiguousarray(second.permute(1, 2, 0).numpy()), pair.flow)
-        errors.append(float(np.abs(first.permute(1, 2, 0).numpy() - other)[pair.seen].mean()))
-        gains.append(float(spaces.luma(first).std() / spaces.luma(pair.first.pixels).std().clamp_min(1e-6)))
-    return float(np.mean(errors)), max(float(np.mean(gains)), 1e-3)
+        other = torch.from_numpy(_warped(np.ascontiguousarray(second.permute(1, 2, 0).numpy()), pair.flow))
+        other, seen = other.permute(2, 0, 1), torch.from_numpy(pair.seen)
+        if metric is not None:
+            errors.append(float(metric(first[None], other[None])[0, 0][seen].mean()))
+        else:
+            errors.append(float((first - other).abs()[:, seen].mean()))
+        source = pair.first.pixels.clamp(0, 1)
+        gains.append(_local_contrast(first, seen) / max(_local_contrast(source, seen), 1e-6))
+        spans.append(float(first.std(dim=(1, 2)).mean() / source.std(dim=(1, 2)).mean().clamp_min(1e-6)))
+    return float(np.mean(errors)), max(float(np.mean(gains)), 1e-3), max(float(np.mean(spans)), 1e-3)
+
+
+def _local_contrast(pixels: Tensor, seen: Tensor) -> float:
+    across, down = pixels.diff(dim=2)[:, :-1].abs(), pixels.diff(dim=1)[:, :, :-1].abs()
+    return float((across + down)[:, seen[:-1, :-1]].mean())
 
 
 # ---- speed
@@ -387,3 +481,33 @@ def _in_turn(methods: Sequence[Callable[[], object]], times: int) -> list[float]
             if round_:
                 own.append((time.perf_counter() - begun) * 1000)
     return [float(np.median(own)) for own in spent]
+
+
+# ---- memory
+
+
+def memory(quick: bool) -> Table:
+    """Peak memory of one process that renders with a look, by its parameters and by its LUT, up to 8K."""
+    import tempfile
+
+    rows = list[tuple[str, float, float]]()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        values = {"slope": [1.1, 0.95, 0.9], "power": [1.1, 0.95, 1.05], "saturation": 0.9}
+        lut.write(lut.bake(lambda pixels: pixels**1.1, 33), folder / "look.cube")
+        for size in ("UHD",) if quick else ("UHD", "8K"):
+            width, height = _SIZES[size]
+            source = folder / f"{size}.mov"
+            media.footage(source, width, height, 6, codec="prores_ks")
+            peaks = [
+                media.peak(source, folder / "out.mov", [["grade", chosen]])
+                for chosen in (values, {"lut": str(folder / "look.cube")})
+            ]
+            rows.append((size, peaks[0], peaks[1]))
+    return Table(
+        "peak memory of a whole render, MB",
+        ("size", "parameters", "LUT"),
+        rows,
+        notes=("ProRes in and out, decoding and encoding included, one process",),
+        targets=tuple(at_most(f"memory at {row[0]}", max(row[1], row[2]), 4000, "MB") for row in rows),
+    )

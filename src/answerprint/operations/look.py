@@ -163,7 +163,7 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
         wanted = _Pairs.read(params.fit, params)
     else:
         wanted = _Still.read(params.reference or Path(), chosen[0].color, params)
-    notes = [wanted.note]
+    notes = [wanted.note, *_told(params, chosen)]
     if max(_span(frame) for frame in chosen) < _FLAT:
         notes.append("the shot is a single tone and is left as it is: it has no light and shade to grade")
         return _neutral(chosen, wanted.digest, notes)
@@ -175,7 +175,12 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
     times, keyed = [float(chosen[0].time)], [fitted]
     count = params.keys or (_keys(drift) if steady else 1)
     count = min(count, shot.length)
-    if count > 1 and params.tune == "parameters":
+    if count > 1 and params.tune != "parameters":
+        notes.append(
+            f"one set of parameters, though the color of the shot moves by {drift:.0f} CIELAB units: keys need "
+            "tune parameters"
+        )
+    elif count > 1:
         places = [i * (shot.length - 1) // (count - 1) for i in range(count)]
         ends = [frame for place in places for frame in shot.frames(place, place + 1)]
         times = [float(frame.time) for frame in ends]
@@ -393,11 +398,15 @@ class _Still:
         note = ""
         if float(lab[:, 0].max()) < 1:
             raise SettingsError(f"reference {path} is black everywhere; give a picture with a look")
-        if float(lab[:, 0].std(correction=0)) < _FLAT:
+        if len(lab) < _TINY:
+            note = f"the reference has only {len(lab)} pixels: its color is used, its lightness is not"
+            lab = lab.mean(0).expand(2, 3)
+        elif float(lab[:, 0].std(correction=0)) < _FLAT:
             note = "the reference is a single tone: its color is used, its lightness is not"
         elif float(lab[:, 1:].abs().max()) < 1:
             note = "the reference has no color: the shot will have none"
-        return cls(lab, _resized_to(seen[0], _SEEN), digest, note, params)
+        seen_as = _seen_as(frames[0].color, like)
+        return cls(lab, _resized_to(seen[0], _SEEN), digest, "; ".join(filter(None, (note, seen_as))), params)
 
     def objective(self, frames: Sequence[Frame], shot: Shot) -> fit.Objective:
         del shot
@@ -464,21 +473,65 @@ _PIECE, _PIECES, _SPREAD = 40, 12, (0.7548776662, 0.5698402910)
 _STRUCTURE = 20_000  # pixels that structure is compared on, of all frames together
 _PAIR = 10_000  # pixels of one of a pair: few, so that a pixel of misregistration does not matter
 _SEEN = 256 * 256  # pixels that the network sees of a picture, as in the paper
+_TINY = 64  # pixels under which a reference is a swatch
 _FLAT = 0.5  # deviation of lightness under which a picture is a single tone
 _SAME_SCENE = 0.5
 
 
+_HDR = ("linear", "smpte2084", "arib-std-b67")
+_WHITE = 203.0  # cd/m2 of diffuse white in HDR (BT.2408)
+_PEAK, _SYSTEM_GAMMA = 1000.0, 1.2  # of an HLG display (BT.2100, table 5)
+_KNEE = 0.75  # light from which on highlights are rolled off, where they would not fit
+
+
 def _as_seen(frame: Frame, like: ColorTags) -> Tensor:
-    """A reference in the encoding of the shot: linear light is encoded, PQ is brought to 203 cd/m2 white (BT.2408)."""
-    transfer, ours = frame.color.transfer, like.transfer
-    if transfer == ours or transfer not in ("linear", "smpte2084"):
+    """A reference in the encoding of the shot, by the light that both show: diffuse white meets diffuse white."""
+    theirs, ours = frame.color, like
+    if theirs.transfer == ours.transfer or (theirs.transfer not in _HDR and ours.transfer not in _HDR):
         return frame.pixels
-    if ours in ("linear", "smpte2084", "arib-std-b67"):
-        return frame.pixels if transfer == ours else spaces.encode(spaces.decode(frame.pixels, transfer), ours)
-    light = spaces.decode(frame.pixels, transfer) * (10000 / 203 if transfer == "smpte2084" else 1.0)
-    if frame.color.primaries == "bt2020" and like.primaries != "bt2020":
-        light = spaces.xyz_to_rgb(spaces.rgb_to_xyz(light, "bt2020"))
+    light = _light(frame.pixels, theirs.transfer)
+    if theirs.primaries != ours.primaries and {theirs.primaries, ours.primaries} <= spaces.PRIMARIES.keys():
+        light = spaces.xyz_to_rgb(spaces.rgb_to_xyz(light, theirs.primaries), ours.primaries)
+    return _encoded(light, ours.transfer)
+
+
+def _light(pixels: Tensor, transfer: str) -> Tensor:
+    """Light as displayed, 1 at diffuse white."""
+    if transfer == "linear":
+        return pixels
+    if transfer == "smpte2084":
+        return spaces.decode(pixels, transfer) * (10000 / _WHITE)
+    if transfer == "arib-std-b67":
+        scene = spaces.decode(pixels, transfer)
+        luminance = spaces.luma(scene, "bt2020nc").clamp_min(1e-6)
+        return scene * luminance ** (_SYSTEM_GAMMA - 1) * (_PEAK / _WHITE)
+    return spaces.decode(pixels, "iec61966-2-1")
+
+
+def _encoded(light: Tensor, transfer: str) -> Tensor:
+    """The inverse of `_light`; what is no HDR rolls highlights off, so that they stay apart."""
+    if transfer == "linear":
+        return light
+    if transfer == "smpte2084":
+        return spaces.encode((light * (_WHITE / 10000)).clamp(0, 1), transfer)
+    if transfer == "arib-std-b67":
+        display = (light * (_WHITE / _PEAK)).clamp(0, 1)
+        luminance = spaces.luma(display, "bt2020nc").clamp_min(1e-6)
+        return spaces.encode(display * luminance ** (1 / _SYSTEM_GAMMA - 1), transfer)
+    if float(torch.nan_to_num(light).max()) > 1:
+        over = ((light - _KNEE) / (1 - _KNEE)).clamp_min(0)
+        light = torch.where(light > _KNEE, _KNEE + (1 - _KNEE) * over / (1 + over), light)
     return spaces.encode(light.clamp(0, 1), "iec61966-2-1")
+
+
+def _seen_as(theirs: ColorTags, ours: ColorTags) -> str:
+    """In words, what was done to bring a reference to the shot's encoding."""
+    if theirs.transfer == ours.transfer or (theirs.transfer not in _HDR and ours.transfer not in _HDR):
+        return ""
+    return (
+        f"the reference is {theirs.transfer}, the shot {ours.transfer}: brought over by the light shown, diffuse white "
+        f"at {_WHITE:g} cd/m2" + ("" if ours.transfer in _HDR else ", highlights rolled off")
+    )
 
 
 def _colors(frames: Sequence[Frame], params: Params) -> Tensor:
@@ -537,6 +590,21 @@ def _alike(first: Frame, second: Frame) -> float:
     ours = small([first], _PAIR)[0]
     planes = [spaces.luma(ours)[0], spaces.luma(_resized(second.pixels, ours.shape))[0]]
     return align.agreement(*(align.edges(plane.numpy()) for plane in planes))
+
+
+def _told(params: Params, frames: Sequence[Frame]) -> list[str]:
+    """What of the parameters or the shot will surprise."""
+    notes = []
+    own = set(fit.SEVEN) | {"sharpness"} if params.method == "ncst" else {*fit.CDL, "curve"}
+    idle = [name for name in params.hold if name not in own]
+    if idle:
+        notes.append(f"hold {', '.join(idle)}: method {params.method} has none of it")
+    if max(float(_lab(frame, params)[:, 1:].abs().max()) for frame in frames) < _COLORLESS:
+        notes.append("the shot has no color: it can be tinted, no colors can be told apart in it")
+    return notes
+
+
+_COLORLESS = 1.5  # CIELAB units of a and b under which a shot has no color
 
 
 # ---- representative frames, drift
@@ -608,6 +676,8 @@ def _plan(params: Params) -> fit.Plan:
     stages = [(label, names) for label, names in stages if names]
     if not stages and not params.lut:
         raise SettingsError("hold: every parameter is held neutral, so there is no look left to fit; release one")
+    if params.keys > 1 and params.tune != "parameters":
+        raise SettingsError(f"keys are fitted by tune parameters; tune {params.tune} gives one set for the whole shot")
     if params.lut and params.tune != "parameters":
         raise SettingsError(f"lut is fitted by tune parameters; tune {params.tune} takes everything from the network")
     return fit.Plan(tuple(stages), params.iterations, params.lut_size if params.lut else 0)
