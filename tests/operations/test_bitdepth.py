@@ -10,11 +10,13 @@ import torch
 import clips
 from answerprint.cli import main
 from answerprint.color import spaces
-from answerprint.errors import SettingsError
+from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.imgproc import codes
 from answerprint.media import reader
 from answerprint.media.coding import of as coding_of
+from answerprint.nets import bitdepth as bitdepth_net
+from answerprint.nets import toflow, weights
 from answerprint.operations import bitdepth
 from answerprint.render.pipeline import shot_after
 from answerprint.shots.boundary import ShotRange
@@ -223,3 +225,45 @@ def test_real_footage_is_moved_no_farther_than_its_bound():
     frame = next(shot.frames())
     moved = np.abs(luma(done[0]) - luma(frame))
     assert found.codec == "h264" and moved.max() <= found.bound + max(found.deblock * 1.3, 0) + 0.01
+
+
+def trained(folder, name):
+    """Weights of a network that was never trained, as a user's own."""
+    torch.manual_seed(1)
+    if name == "bitdepth":
+        config = bitdepth_net.Config(width=8, blocks=1)
+        network = bitdepth_net.Decoder(config)
+    else:
+        config = toflow.Config(levels=2, flow_widths=(4,), width=4)
+        network = toflow.TOFlow(config)
+    weights.save(folder / f"{name}.safetensors", network, config, weights.Card(name=name))
+    return folder / f"{name}.safetensors"
+
+
+@pytest.mark.parametrize(("model", "name"), [("network", "bitdepth"), ("toflow", "toflow")])
+def test_networks_come_in_front_of_the_bounds_and_chunks_equal_the_whole(tmp_path, model, name):
+    clips.write(
+        tmp_path / "a.mp4", codec="libx264", layout="yuv420p", width=66, height=50, frames=9, picture=sky,
+        options={"qp": "30"},
+    )  # fmt: skip
+    shot = shot_of(reader.open(tmp_path / "a.mp4"))
+    params = bitdepth.Params.of({"model": model, "weights": trained(tmp_path, name)})
+    found = bitdepth.analyze(shot, params, CPU)
+    whole = list(bitdepth.run(shot.frames(), params, found, CPU))
+    plain = list(bitdepth.run(shot.frames(), bitdepth.Params(), found, CPU))
+    assert all(bool(frame.pixels.isfinite().all()) for frame in whole)
+    assert not torch.equal(whole[4].pixels, plain[4].pixels)
+    reach = bitdepth.handles(params)
+    part = list(bitdepth.run(shot.frames(4 - reach, 5 + reach), params, found, CPU))
+    assert torch.equal(part[reach].pixels, whole[4].pixels)
+    if model == "network":
+        limit = found.bound + 0.5 + found.quantizer / 2
+        assert float(np.abs(luma(whole[4]) - luma(next(shot.frames(4, 5)))).max()) <= limit + 0.01
+
+
+def test_a_network_without_weights_is_refused_in_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
+    shot = shot_of(clip_of(tmp_path / "a.mkv"))
+    with pytest.raises(WeightsError, match="no weights for 'toflow'"):
+        work(shot, model="toflow")

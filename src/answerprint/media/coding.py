@@ -37,14 +37,17 @@ def of(clip: Clip, start: int = 0) -> Coding:
             stream.codec_context.options = {"export_side_data": "venc_params"}
             if start:
                 container.seek(int(float(info.start + clip.times[start]) * 1_000_000))
-            steps = []
-            for frame in islice(container.decode(stream), _LOOKED_AT):
-                steps += [_step(bytes(data)) for data in frame.side_data if "VIDEO_ENC_PARAMS" in str(data.type)]
-            step = float(np.mean(steps)) if steps else 0.0
+            found = [step for frame in islice(container.decode(stream), _LOOKED_AT) for step in steps(frame)]
+            step = float(np.mean(found)) if found else 0.0
             return Coding(info.codec, round(rate / pixels, 5) if pixels else 0.0, round(step, 3))
     except (av.error.FFmpegError, IndexError):
         # The reader has its own ways with broken files; here nothing is lost but a hint.
         return Coding(info.codec)
+
+
+def steps(frame: av.VideoFrame) -> list[float]:
+    """Mean quantizer step of a picture; nothing unless its decoder was told `export_side_data=venc_params`."""
+    return [_step(bytes(data)) for data in frame.side_data if "VIDEO_ENC_PARAMS" in str(data.type)]
 
 
 def _step(data: bytes) -> float:

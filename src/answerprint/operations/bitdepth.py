@@ -11,18 +11,24 @@ bit depth            slow gradients get back the values between the codes: withi
 
 Everything is done on the planes as they were stored, in the footage's own encoding: log footage is worked on as log.
 What no task touches stays the very code value that it was. Detail that the coder threw away is not invented.
+
+That is `--model bounds`. `network` puts a small network in front of it that looks at the stored planes of three frames
+and may move a value by half a code and half a quantizer step at most (nets/bitdepth.py); `toflow` is the paper's
+network, seven frames aligned by flow (nets/toflow.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
@@ -30,14 +36,21 @@ from answerprint.frame import Coding, ColorTags, Frame, Shot
 from answerprint.imgproc import codes
 from answerprint.imgproc.codes import Plane
 from answerprint.media import pixels as planar
+from answerprint.nets import bitdepth as bitdepth_net
+from answerprint.nets import engine, toflow
+from answerprint.operation import Window, windows
 from answerprint.settings import Settings
 
-HANDLES = 0
+HANDLES = 3
+Model = Literal["bounds", "network", "toflow"]
 
 
 class Params(Settings):
     """What the user may say."""
 
+    model: Model = Field(
+        "bounds", description="bounds: filters within bounds; network: ours in front of them; toflow: the paper's."
+    )
     strength: float = Field(1.0, ge=0, le=1, description="How much of the change is taken; 0 is the source.")
     gradients: bool = Field(True, description="Give slow gradients the values between the codes.")
     chroma: bool = Field(True, description="Let luma show the detail of chroma where both go together.")
@@ -52,6 +65,7 @@ class Params(Settings):
         "auto", description="Whether the footage is log; only told, all work is in its own encoding."
     )
     frames: int = Field(5, ge=1, le=64, description="Frames spread through the shot that are measured.")
+    weights: Path | None = Field(None, description="Trained weights of your own for the network or TOFlow.")
 
 
 class Findings(Settings):
@@ -161,29 +175,113 @@ def _luma(frame: Frame) -> Plane:
 # ------------------------------------------------------------------------------------------------------------ render
 
 
-def run(frames: Iterator[Frame], params: Params, findings: Findings | None, device: torch.device) -> Iterator[Frame]:  # noqa: ARG001
+def run(frames: Iterator[Frame], params: Params, findings: Findings | None, device: torch.device) -> Iterator[Frame]:
     """Each frame with what was estimated added to its pixels."""
     if findings is None:
         raise SettingsError("bitdepth needs Findings: analyze the shot first")
-    if params.strength == 0 or not (findings.bound or findings.deblock or findings.chroma):
+    idle = params.model == "bounds" and not (findings.bound or findings.deblock or findings.chroma)
+    if params.strength == 0 or idle:
         yield from frames
         return
-    for frame in frames:
-        change = _change(frame, findings) * params.strength
+    learned = _learned(params, findings, device)
+    for window in windows(frames, handles(params)):
+        frame = window.center
+        change = _change(frame, findings, learned(window) if learned is not None else None) * params.strength
         if frame.matte is not None:
             change = change * frame.matte
         # What is not touched must stay bit for bit, so that it is written as the code value it was.
         yield frame.with_pixels(torch.where(change == 0, frame.pixels, frame.pixels + change))
 
 
-def _change(frame: Frame, findings: Findings) -> Tensor:
-    """What is added to R'G'B', (3, H, W)."""
+def handles(params: Params) -> int:
+    """Neighbors that the model looks at."""
+    return {"bounds": 0, "network": _NEIGHBORS, "toflow": HANDLES}[params.model]
+
+
+_NEIGHBORS = 1  # that the network of ours sees on each side
+_Learned = Callable[[Window], Plane | None]
+
+
+def _learned(params: Params, findings: Findings, device: torch.device) -> _Learned | None:
+    """What a network adds to Y', Cb, Cr at every pixel, in codes; None for frames it cannot work on.
+
+    Raises:
+        WeightsError: there are no trained weights of it.
+    """
+    if params.model == "network":
+        return _by_network(bitdepth_net.load(params.weights), findings, device)
+    if params.model == "toflow":
+        return _by_toflow(toflow.load(params.weights), device)
+    return None
+
+
+def _by_network(network: bitdepth_net.Decoder, findings: Findings, device: torch.device) -> _Learned:
+    run_it = engine.ready(network, device)
+    radius = network.config.radius
+
+    def look(window: Window) -> Plane | None:
+        middle = len(window.frames) // 2
+        seen = [_stored(frame) for frame in window.frames[middle - radius : middle + radius + 1]]
+        stored = [one for one in seen if one is not None and one.form.name == "yuv420p"]
+        if len(stored) < len(seen):
+            return None
+        height, width = stored[0].planes[0].shape
+        luma = torch.stack([one.planes[0] for one in stored])[None].float() / 255
+        chroma = torch.stack([plane for one in stored for plane in one.planes[1:3]])[None].float() / 255
+        luma = F.pad(luma, (0, width % 2, 0, height % 2), mode="replicate")
+        made = run_it(luma, chroma, torch.full((1, 1, 1, 1), findings.quantizer))
+        return np.asarray(made[0, :, :height, :width].cpu().numpy())
+
+    return look
+
+
+def _by_toflow(network: toflow.TOFlow, device: torch.device) -> _Learned:
+    run_it = engine.ready(network, device)
+
+    def look(window: Window) -> Plane | None:
+        frames = torch.cat([torch.nan_to_num(frame.pixels) for frame in window.frames])[None]
+        made = engine.tiled(run_it, [frames], multiple=network.multiple)[0].cpu()
+        stored = _stored(window.center)
+        color = stored.color if stored is not None else window.center.color
+        return _codes_of(made - window.center.pixels, color)
+
+    return look
+
+
+def _codes_of(change: Tensor, color: ColorTags) -> Plane:
+    """A difference of R'G'B' as one of Y', Cb, Cr in 8-bit codes."""
+    kr, kb = spaces.LUMA_WEIGHTS.get(color.matrix, spaces.LUMA_WEIGHTS["bt709"])
+    scale, chroma_scale = _scales(color)
+    red, green, blue = change.numpy()
+    luma = kr * red + (1 - kr - kb) * green + kb * blue
+    differences = ((blue - luma) / (1 - kb) / 2, (red - luma) / (1 - kr) / 2)
+    made: Plane = np.stack([scale * luma, *(chroma_scale * each for each in differences)]).astype(np.float32)
+    return made
+
+
+def _scales(color: ColorTags) -> tuple[np.float32, np.float32]:
+    """8-bit codes from black to white, and from one end of chroma to the other."""
+    if color.range == "full":
+        return np.float32(255), np.float32(255)
+    return np.float32(219), np.float32(224)
+
+
+def _change(frame: Frame, findings: Findings, learned: Plane | None) -> Tensor:
+    """What is added to R'G'B', (3, H, W); what a network adds in Y'CbCr comes in front of the bounds."""
     stored = _stored(frame)
     if stored is None or stored.form.family == "rgb":
-        return _change_of_pixels(frame, findings)
+        own = _change_of_pixels(frame, findings)
+        return (
+            own if learned is None else own + torch.from_numpy(_rgb(*_scaled(learned, frame.color), frame.color.matrix))
+        )
     luma = stored.luma()
-    added = _worked(luma, findings) - luma
-    scale, chroma_scale = (219.0, 224.0) if stored.color.range == "limited" else (255.0, 255.0)
+    shown = luma if learned is None else luma + learned[0]
+    added = _worked(shown, findings) - luma
+    scale, chroma_scale = _scales(stored.color)
+    if learned is not None and stored.form.family == "yuv":
+        # The network has its own say in chroma; luma goes on into the bounds.
+        _, blue, red = _scaled(learned, stored.color)
+        return torch.from_numpy(_rgb(added / scale, blue, red, stored.color.matrix))
     if stored.form.family == "gray":
         return torch.from_numpy(added / scale).expand(3, -1, -1)
     differences = [stored.chroma(index, luma, findings) / chroma_scale for index in (1, 2)]
@@ -196,6 +294,12 @@ def _change_of_pixels(frame: Frame, findings: Findings) -> Tensor:
     made = np.stack([_worked(plane, findings) - plane for plane in whole]) / 255
     change = torch.from_numpy(made.astype(np.float32))
     return torch.where(torch.isfinite(frame.pixels), change, 0.0)
+
+
+def _scaled(added: Plane, color: ColorTags) -> tuple[Plane, Plane, Plane]:
+    """Differences in codes as ones of Y' in 0..1 and Cb, Cr in -1/2..1/2."""
+    scale, chroma_scale = _scales(color)
+    return added[0] / scale, added[1] / chroma_scale, added[2] / chroma_scale
 
 
 def _worked(plane: Plane, findings: Findings) -> Plane:
