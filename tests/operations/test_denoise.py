@@ -28,12 +28,12 @@ def scene(height=160, width=208):
     return picture
 
 
-def photographs(count=3):
+def photographs(count=3, height=224, width=288):
     if not PHOTOS.exists():
         pytest.skip(f"{PHOTOS} is not here")
     for path in sorted(PHOTOS.glob("*.jpg"))[::19][:count]:
         code = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
-        yield torch.from_numpy(code).permute(2, 0, 1).float()[:, :224, :288] / 255
+        yield torch.from_numpy(code).permute(2, 0, 1).float()[:, :height, :width] / 255
 
 
 def frames_of(pictures):
@@ -93,6 +93,35 @@ def test_texture_that_stands_still_is_no_noise():
         assert float(denoise.measure(*(f.pixels for f in noisy(photo, 0.1))).levels.mean()) == pytest.approx(
             0.1, rel=0.1
         )
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.03])
+def test_texture_in_a_single_picture_is_no_noise(sigma):
+    found = []
+    for photo in photographs(5, 500, 500):
+        clean = float(denoise.measure(photo).levels.mean())
+        with_noise = float(denoise.measure(degrade.gaussian(photo, sigma, np.random.default_rng(1))).levels.mean())
+        found.append((clean, with_noise / sigma))
+    cleans, ratios = np.median(found, axis=0)
+    assert cleans < 0.006, "JPEG photographs, most with texture everywhere"
+    assert ratios == pytest.approx(1, rel=0.15)
+
+
+@pytest.mark.parametrize(("kind", "sigma"), [("none", 0.0), ("white", 0.02), ("grain", 0.03)])
+def test_texture_that_moves_is_no_noise_and_grain_that_does_not_is(kind, sigma):
+    rng = np.random.default_rng(3)
+    texture = degrade.correlated((3, 200, 300), 0.9, rng) * 0.08 + 0.5
+    pair = [texture[:, 10:186, 5 + 3 * t : 245 + 3 * t].clone() for t in range(2)]
+    if kind == "white":
+        pair = [degrade.gaussian(picture, sigma, rng) for picture in pair]
+    elif kind == "grain":
+        pair = [picture + sigma * degrade.correlated(picture.shape, 0.8, rng) for picture in pair]
+    found = denoise.measure(*pair)
+    if kind == "none":
+        assert float(found.levels.mean()) < 0.02
+    else:
+        assert float(found.levels.mean()) == pytest.approx(sigma, rel=0.25)
+        assert (found.reach > 0.4) == (kind == "grain")
 
 
 @pytest.mark.parametrize("density", [0.01, 0.05])

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from answerprint.nets import engine
 
-ROOM = 2 << 30  # bytes of memory of tiles that stay in memory
-TOGETHER = 1 << 30  # bytes of frames that tiles see in one turn
+ROOM = 5 << 28  # bytes of memory of tiles that stay in memory: enough for 1080p
+TOGETHER = 1 << 29  # bytes of frames that tiles see in one turn
 MOST = 4  # frames in one turn
 TILE, OVERLAP = 1152, 64
 
@@ -75,9 +75,10 @@ def frames(
         yield from (made[..., :height, :width] for made in whole)
         return
     pieces = engine.grid(height + down, width + right, tile, overlap, multiple)
-    turn = max(1, min(MOST, TOGETHER // sum(2 * plane.nbytes for plane in first)))
+    most = max(1, min(MOST, TOGETHER // sum(2 * plane.nbytes for plane in first)))
     with _Shelf(network.fresh, len(pieces), room) as shelf:
-        for some in _turns(sequence, turn):
+        # Several frames in one turn: memories on disk are fetched less often. Without any there, one is enough.
+        while some := list(itertools.islice(sequence, most if shelf.parked else 1)):
             grown = [engine.padded(planes, multiple) for planes in some]
             results = _Results(height + down, width + right, overlap)
             for index, piece in enumerate(pieces):
@@ -99,11 +100,6 @@ def _whole(network: Steps[M], sequence: Iterator[Sequence[Tensor]]) -> Iterator[
         if (made := network.push(memory, planes)) is not None:
             yield made
     yield from network.finish(memory)
-
-
-def _turns(sequence: Iterator[Sequence[Tensor]], length: int) -> Iterator[list[Sequence[Tensor]]]:
-    while some := list(itertools.islice(sequence, length)):
-        yield some
 
 
 class _Results:
@@ -135,6 +131,11 @@ class _Shelf(Generic[M]):
         self.files: dict[int, IO[bytes]] = {}
         self.forms: dict[int, list[tuple[Any, torch.device]]] = {}
         self.room = room
+
+    @property
+    def parked(self) -> bool:
+        """Whether some of them lie on disk."""
+        return bool(self.files)
 
     def take(self, index: int) -> M:
         memory = self.held[index]

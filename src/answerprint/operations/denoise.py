@@ -1,10 +1,13 @@
 """Takes noise out of footage with a temporal network that is told how strong the noise is in every pixel.
 
 Analysis measures the noise of a shot: its level per channel and luma band, how far it reaches, and the share of
-impulses (salt and pepper, dropouts). Rendering mends impulses, lays out the noise level of every pixel, and runs the
-network of nets/denoise.py. `--model` puts in its place one of the paper's three networks (nets/gan.py, densenet.py,
-cyclegan.py) or another single-picture network, which are told nothing. The measurement takes the flattest blocks of a
-picture (Lee and Hoppel 1989; per luma band as in Liu et al. 2008); the network's sources are named there.
+impulses (salt and pepper, dropouts). It takes the flattest blocks of a picture (Lee and Hoppel 1989; per luma band as
+in Liu et al. 2008) and tells texture from noise by the next frame, laid on the present one block by block: what moves
+along is texture. In a still, where nothing is flat, only what is white is believed to be noise.
+
+Rendering mends impulses, lays out the noise level of every pixel, and runs the network of nets/denoise.py, where its
+sources are named. `--model` puts in its place one of the paper's three networks (nets/gan.py, densenet.py, cyclegan.py)
+or another single-picture network, which are told nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,7 +28,7 @@ from torch.nn import functional as F
 
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import impulse
+from answerprint.imgproc import flow, impulse
 from answerprint.nets import denoise as nets
 from answerprint.nets import single, weights
 from answerprint.settings import Settings
@@ -36,7 +40,10 @@ BANDS = (0.125, 0.375, 0.625, 0.875)
 CLEAN = 0.002  # below half a code value of 8 bits there is nothing that a master would show
 FEWEST_IMPULSES = 0.0005
 MANY_IMPULSES = 0.1  # from here on they touch each other
-WHITE = 0.1  # correlation with the pixel beside it below which noise counts as white
+TEXTURED = 1.3  # so many times what chance does to the variance of blocks is texture
+FAINT = 0.0003  # flatter than this is drawn, not taken
+STEEPEST = 3.0  # noise differs no more than this between dark and bright
+WHITE = 0.2  # correlation with the pixel beside it below which noise counts as white
 LUMA = torch.tensor([0.2126, 0.7152, 0.0722])
 
 
@@ -142,19 +149,24 @@ def measure(picture: Tensor, following: Tensor | None = None) -> Findings:
     if blocks is None:
         return Findings(impulses=density)
     total, fine, beside = _variances(blocks)
-    if following is not None and following.shape == picture.shape:
-        moving = _blocks(following - mended)
-        if moving is not None:
-            # In a block that stands still the difference of two frames holds the noise twice, and no texture.
-            # A coder repeats blocks: there the difference says nothing, and the finest band is believed.
-            total = np.minimum(total, np.maximum(_variances(moving)[0] / 2, fine))
+    moving = None if following is None or following.shape != picture.shape else _blocks(_aligned(mended, following))
+    still = True
+    if moving is not None:
+        # The difference of two frames laid on each other holds the noise twice, and no texture.
+        # A coder repeats blocks: there the difference says nothing, and the finest band is believed.
+        apart, _, together = (each / 2 for each in _variances(moving - blocks))
+        told = apart > fine / 2
+        beside = np.where(apart < total, np.where(told, together, 0), beside)
+        total = np.minimum(total, np.where(told, apart, fine))
+        fine = np.where(told, np.minimum(fine, apart), fine)
+        still = bool(told.mean() < 0.5)
     luma = np.asarray((blocks.mean(axis=-1) * LUMA.numpy()[:, None]).sum(axis=0))
     # Noise that is cut off at black or white looks weaker than it is: such blocks count only where there are no others.
     cut_off = (np.abs(blocks) < 0.003) | (np.abs(blocks - 1) < 0.003)
     whole = cut_off.mean(axis=(0, 2)) < 0.03
     if whole.mean() > 0.05:
         total, fine, beside, luma = total[:, whole], fine[:, whole], beside[:, whole], luma[whole]
-    levels, rho = _by_band(total, fine, beside, luma)
+    levels, rho = _by_band(total, fine, beside, luma, still)
     red, green, blue = (tuple(float(level) for level in channel) for channel in levels)
     return Findings(red=red, green=green, blue=blue, reach=_reach(rho), impulses=density)
 
@@ -174,11 +186,32 @@ def _impulses(picture: Tensor, sigma: float, density: float) -> Tensor:
     return impulse.find(picture, sigma, 4 if density > MANY_IMPULSES else 2)
 
 
+def _aligned(picture: Tensor, following: Tensor) -> Tensor:
+    """The next picture with every block where it was in this one, by whole pixels: noise must not be mixed."""
+    gray = [
+        cv2.GaussianBlur((each.mean(dim=0).clamp(0, 1) * 255).byte().cpu().numpy(), (0, 0), 2)
+        for each in (picture, following)
+    ]
+    height, width = gray[0].shape
+    down, across = height // BLOCK, width // BLOCK
+    if not (down and across):
+        return following
+    vectors = cv2.resize(flow.flow(gray[0], gray[1]), (across, down), interpolation=cv2.INTER_AREA)
+    steps = np.rint(vectors).astype(np.int64).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+    y, x = np.mgrid[: down * BLOCK, : across * BLOCK]
+    rows, columns = np.clip(y + steps[..., 1], 0, height - 1), np.clip(x + steps[..., 0], 0, width - 1)
+    return following[:, torch.from_numpy(rows), torch.from_numpy(columns)]
+
+
 def _by_band(
-    total: NDArray[np.float64], fine: NDArray[np.float64], beside: NDArray[np.float64], luma: NDArray[np.float64]
+    total: NDArray[np.float64],
+    fine: NDArray[np.float64],
+    beside: NDArray[np.float64],
+    luma: NDArray[np.float64],
+    still: bool,
 ) -> tuple[NDArray[np.float64], float]:
     """Deviation (3, 4) of the noise per channel and luma band, and its correlation with the pixel beside it."""
-    levels, seen, correlations = [], [], []
+    levels, seen, correlations, plain = [], [], [], []
     for center in BANDS:
         off = np.abs(np.clip(luma, 0, 1) - center)
         # Sensor noise changes with the light: the flattest blocks of a wide band are its darkest.
@@ -186,24 +219,59 @@ def _by_band(
         count = int(inside.sum())
         if count < 40:
             continue
-        kept = np.argsort(total[:, inside].sum(axis=0))[: max(count // 20, 4)]
-        share = len(kept) / count
-        # The flattest blocks are also those where chance made the noise small: by how much, a chi-squared law says.
-        freedom = BLOCK * BLOCK - 3
-        low = stats.chi2.ppf(share, 3 * freedom)
-        expected = stats.chi2.cdf(low, 3 * freedom + 2) / share
+        kept, expected = _flattest(total[:, inside])
         rho = float(np.clip(beside[:, inside][:, kept].sum() / max(total[:, inside][:, kept].sum(), 1e-12), 0, 1))
-        correlations.append(rho)
-        level = total[:, inside][:, kept].mean(axis=1)
-        if rho < WHITE:
-            level = np.minimum(level, fine[:, inside][:, kept].mean(axis=1))
-        levels.append(np.sqrt(level / expected))
+        level = total[:, inside][:, kept].mean(axis=1) / expected
+        sure = _is_plain(total[:, inside].sum(axis=0), rho, still)
+        if rho < WHITE or not sure:
+            # Texture has least in the finest band, white noise as much there as anywhere.
+            finest, expected = _flattest(fine[:, inside], BLOCK * BLOCK // 4)
+            level = np.minimum(level, fine[:, inside][:, finest].mean(axis=1) / expected)
+        levels.append(np.sqrt(level))
         seen.append(float(luma[inside][kept].mean()))
+        plain.append(sure)
+        correlations.append(rho)
     if not seen:
         return np.zeros((3, len(BANDS))), 0.0
     order = np.argsort(seen)
-    known, at = np.stack(levels, axis=1)[:, order], np.asarray(seen)[order]
-    return np.stack([np.interp(BANDS, at, channel) for channel in known]), float(np.median(correlations))
+    known, at, sure_at = np.stack(levels, axis=1)[:, order], np.asarray(seen)[order], np.asarray(plain)[order]
+    # Where even the flattest blocks hold texture, what is measured is a bound: bands without texture know better.
+    if sure_at.any():
+        bound = np.stack([np.interp(at, at[sure_at], channel[sure_at]) for channel in known])
+        rho = float(np.median(np.asarray(correlations)[order][sure_at]))
+    else:
+        bound, rho = STEEPEST * known.min(axis=1, keepdims=True), 0.0
+    known = np.where(sure_at, known, np.minimum(known, bound))
+    if still and (noisy := known.mean(axis=0) > FAINT).any():
+        # Grass and gravel look like grain in a still; between dark and bright noise differs less than they do from sky.
+        known = np.minimum(known, STEEPEST * known[:, noisy].min(axis=1, keepdims=True))
+    return np.stack([np.interp(BANDS, at, channel) for channel in known]), rho
+
+
+def _flattest(variances: NDArray[np.float64], freedom: int = BLOCK * BLOCK - 3) -> tuple[NDArray[np.int64], float]:
+    """The twentieth of the blocks with the least variance, and the share of the true variance that they have.
+
+    The flattest blocks are also those where chance made the noise small: by how much, a chi-squared law says.
+    """
+    count = variances.shape[1]
+    kept: NDArray[np.int64] = np.argsort(variances.sum(axis=0))[: max(count // 20, 4)]
+    share = len(kept) / count
+    low = stats.chi2.ppf(share, 3 * freedom)
+    return kept, float(stats.chi2.cdf(low, 3 * freedom + 2) / share)
+
+
+def _is_plain(floor: NDArray[np.float64], rho: float, still: bool) -> bool:
+    """Whether the flattest blocks hold noise alone: then their variances differ no more than chance makes them.
+
+    Args:
+        floor: variance of each block.
+        rho: correlation of a pixel with the one beside it; what hangs together has fewer degrees of freedom.
+        still: no next frame tells noise from texture: where they look alike it is taken for texture.
+    """
+    twentieth, fifth = np.quantile(floor, (0.05, 0.2))
+    freedom = max((BLOCK * BLOCK - 3) / (1 + 4 * np.pi * _reach(rho) ** 2), 4)
+    chance = 1.0 if still else stats.chi2.ppf(0.2, freedom) / stats.chi2.ppf(0.05, freedom)
+    return bool(fifth < TEXTURED * chance * twentieth)
 
 
 def _reach(rho: float) -> float:
@@ -277,7 +345,7 @@ def _told(pixels: Tensor, params: Params, findings: Findings) -> tuple[Tensor, T
         hit = _impulses(pixels, float(findings.levels.mean()), findings.impulses)
     mended = impulse.mend(pixels, hit)
     sigma = torch.where(hit, 1.0, level_map(mended, findings) * scale)
-    reach = torch.full_like(pixels[:1], findings.reach / 4)
+    reach = torch.full((1, 1, 1), findings.reach / 4, device=pixels.device).expand(1, *pixels.shape[-2:])
     return mended[None], sigma[None], reach[None]
 
 
