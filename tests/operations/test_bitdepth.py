@@ -103,7 +103,7 @@ def test_what_the_stream_tells_is_found(tmp_path):
 
 def test_a_source_of_ten_bits_has_nothing_to_interpolate(tmp_path):
     shot = shot_of(clip_of(tmp_path / "a.mkv", layout="yuv422p10"))
-    done, found = work(shot, chroma=False)
+    done, found = work(shot)
     assert found.bits == 10 and found.bound == 0 and "nothing to interpolate" in found.note
     assert torch.equal(done[0].pixels, next(shot.frames()).pixels)
 

@@ -210,3 +210,11 @@ def test_a_real_night_street_gets_brighter_and_no_restless():
     assert gain > 1.1
     assert np.abs(np.diff(after, 2)).mean() <= np.abs(np.diff(before, 2)).mean() * gain
     assert float(done[3].clamp(0, 1).mean()) < 0.6 and found.ratio >= 1
+
+
+def test_a_shot_that_is_one_long_fade_gets_one_curve():
+    dark = scene() ** 2.5
+    found = lowlight.analyze(shot_of([dark * share for share in np.linspace(1, 0, 25)]), lowlight.Params(), CPU)
+    assert len(found.times) == 1 and "fade" in found.note
+    lit = lowlight.analyze(shot_of([dark] * 5), lowlight.Params(), CPU)
+    assert np.abs(np.asarray(found.green) - np.asarray(lit.green)).max() < 0.06

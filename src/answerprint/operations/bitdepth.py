@@ -87,7 +87,10 @@ class Findings(Settings):
 
 # ---------------------------------------------------------------------------------------------------------- analysis
 
-_BLOCKY = 0.12  # measured blocking above which a shot shows blocks
+# Measured blocking above which a shot shows blocks; coders that even them out themselves leave fewer to find.
+_BLOCKY, _BLOCKY_FILTERED = 0.12, 0.35
+_FILTERED = ("h264", "hevc", "vp8", "vp9", "av1", "vvc")
+_MOST_BOUND, _MOST_DEBLOCK = 4.0, 6.0  # in codes: what is farther off is no rounding, and no border, but lost
 _FROM_STEP = 1 / 16  # part of a quantizer step by which the whole of an even block can be off
 
 
@@ -108,17 +111,18 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # no
     rounding = 0.0 if floating else 0.5 * 2.0 ** (8 - bits)
     if bits > 8:
         # What is there to be had is what the coder lost, not what rounding did.
-        bound = step * _FROM_STEP if params.bound == 0 else params.bound
+        bound = params.bound or min(step * _FROM_STEP, _MOST_BOUND)
     else:
-        bound = params.bound or rounding + step * _FROM_STEP
-    deblock = max(step / 8, 1.0) if blocking > _BLOCKY and coding.codec not in _LOSSLESS else 0.0
+        bound = params.bound or min(rounding + step * _FROM_STEP, _MOST_BOUND)
+    blocky = blocking > (_BLOCKY_FILTERED if coding.codec in _FILTERED else _BLOCKY)
+    deblock = min(max(step / 8, 1.0), _MOST_DEBLOCK) if blocky and coding.codec not in _LOSSLESS else 0.0
     halved = stored is not None and stored.form.family == "yuv" and (stored.form.across or stored.form.down)
     found = Findings(
         codec=coding.codec, layout=stored.form.name if stored is not None else "", bits=bits,
         bits_per_pixel=coding.bits_per_pixel, quantizer=round(step, 3), banding=round(banding, 4),
         blocking=round(blocking, 3), encoding=_encoding(frames, lumas, params),
         bound=round(bound if params.gradients else 0.0, 3), deblock=round(deblock if params.blocks else 0.0, 3),
-        chroma=1.0 if params.chroma and halved and not _woven(frames[0]) else 0.0,
+        chroma=1.0 if params.chroma and halved and bits == 8 and not _woven(frames[0]) else 0.0,
     )  # fmt: skip
     return found.model_copy(update={"note": _said(found, bits)})
 

@@ -203,12 +203,14 @@ def _lit(looks: list[_Look]) -> tuple[list[_Look], str]:
     if not bright:
         return [], "black from end to end: left as it is"
     steady = float(np.median([look.level for look in bright]))
+    # A fade may take the whole shot: what it fades from is its brightest part, not its middle.
+    full = float(np.percentile([look.level for look in bright], 90))
     first, last = 0, len(looks)
     if looks[0].level < 0.25 * steady:
-        while first < last and looks[first].level < 0.8 * steady:
+        while first < last and looks[first].level < 0.8 * full:
             first += 1
     if looks[-1].level < 0.25 * steady:
-        while last > first and looks[last - 1].level < 0.8 * steady:
+        while last > first and looks[last - 1].level < 0.8 * full:
             last -= 1
     kept = [look for look in looks[first:last] if look.level > max(_BLACK, 0.1 * steady)]
     note = "a fade or black frames are in the shot: the curve is that of the rest" if len(kept) < len(looks) else ""
