@@ -72,7 +72,7 @@ class Findings(Settings):
     """What the shot was stored as, what that did to it, and how far it may be moved."""
 
     codec: str = Field("", description="Codec of the source; empty where it is not known.")
-    layout: str = Field("", description="How pixels are stored; empty where other operations changed them before.")
+    layout: str = Field("", description="How pixels are stored; empty where it is not known.")
     bits: int = Field(8, ge=1, le=32, description="Bits a sample of the source.")
     bits_per_pixel: float = Field(0.0, ge=0, description="Of the video stream; 0 where it is not known.")
     quantizer: float = Field(0.0, ge=0, description="Step of the coder's quantizer in 8-bit codes; 0 is not known.")
@@ -101,8 +101,11 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # no
     coding = shot.coding() if shot.coding is not None else Coding("")
     if not frames:
         return Findings(codec=coding.codec)
-    bits = stored.form.bits if stored is not None else 8
-    floating = stored is not None and stored.form.floating
+    # Where other operations changed the pixels, or fields are woven, the depth of the source is still known.
+    origin = frames[0].origin
+    form = planar.layout(origin.layout) if origin is not None else None
+    bits = form.bits if form is not None else 8
+    floating = form is not None and form.floating
     step = coding.step * 2.0 ** (8 - bits) if bits <= 16 else 0.0
     lumas = [_luma(frame) for frame in frames]
     banding, blocking = (
@@ -118,7 +121,7 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # no
     deblock = min(max(step / 8, 1.0), _MOST_DEBLOCK) if blocky and coding.codec not in _LOSSLESS else 0.0
     halved = stored is not None and stored.form.family == "yuv" and (stored.form.across or stored.form.down)
     found = Findings(
-        codec=coding.codec, layout=stored.form.name if stored is not None else "", bits=bits,
+        codec=coding.codec, layout=form.name if form is not None else "", bits=bits,
         bits_per_pixel=coding.bits_per_pixel, quantizer=round(step, 3), banding=round(banding, 4),
         blocking=round(blocking, 3), encoding=_encoding(frames, lumas, params),
         bound=round(bound if params.gradients else 0.0, 3), deblock=round(deblock if params.blocks else 0.0, 3),
