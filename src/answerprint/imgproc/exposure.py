@@ -22,6 +22,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from answerprint.color import spaces
 from answerprint.imgproc import filters
 
 LEVELS = 1024
@@ -199,8 +200,8 @@ def _centers() -> Array:
 def compensation(reference: Tensor, mapped: Tensor, width: float = 1.0, most: float = 0.15) -> Tensor:
     """Color level compensation (AEPR 3.3, step 5): what the enhanced picture has and the mapped one has not, per band.
 
-    The reference's own mean is not carried over: how bright the whole is, the curve alone decides, or fades and cuts of
-    light inside a shot would pump.
+    Only color is carried over: how bright anything is, the curve alone decides. That kept nearer to bright originals
+    than compensating brightness too, makes no halos, and cannot pump.
 
     Args:
         reference: the enhanced small picture, (3, h, w).
@@ -212,7 +213,7 @@ def compensation(reference: Tensor, mapped: Tensor, width: float = 1.0, most: fl
         (3, h, w), to be added to the mapped picture, upsampled.
     """
     lost = reference - mapped
-    lost = lost - lost.mean()
+    lost = lost - spaces.luma(lost)
     return filters.gaussian(lost, width).clamp(-most, most)
 
 

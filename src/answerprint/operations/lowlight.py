@@ -8,7 +8,7 @@ paper's network, or a classical estimate of the illumination (LIME).
 
 For film the curve is found once per shot, or at keys where the light of the shot changes, and interpolated smoothly.
 Frames that fade from or to black are left out, so the curve does not follow a fade, and the compensation is steadied
-over 5 frames and carries no brightness of the whole: nothing pumps. Highlights keep a slope, skin its hue, and black
+over 5 frames and carries color alone: nothing pumps. Highlights keep a slope, skin its hue, and black
 stays black. Footage that is not dark is left as it is. HDR and linear footage is enhanced as its diffuse range looks on
 an SDR display; what is brighter than diffuse white is untouched.
 
