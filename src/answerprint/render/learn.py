@@ -70,6 +70,7 @@ class Learned:
         smooth: what bending of the LUT cost, as chosen; 0 without one.
         held: what was held out, in words.
         notes: in words.
+        encodings: what goes in and comes out, in words.
         shown: a frame that was held out, or the last one.
     """
 
@@ -79,6 +80,7 @@ class Learned:
     smooth: float
     held: str
     notes: tuple[str, ...]
+    encodings: tuple[str, ...]
     shown: Beside
 
 
@@ -115,7 +117,20 @@ def learn(
         )
         tell(notes[-1])
     shown = pairs[-1].frames[-1]
-    return Learned(_findings(final, stages, notes), tuple(stages), local, final.smooth, held_words, tuple(notes), shown)
+    encodings = _encodings(pairs, notes)
+    findings = _findings(final, stages, notes)
+    return Learned(findings, tuple(stages), local, final.smooth, held_words, tuple(notes), encodings, shown)
+
+
+def _encodings(pairs: Sequence[Pair], notes: list[str]) -> tuple[str, ...]:
+    """What goes in and comes out; several of one side are told, since one grade cannot suit both."""
+    found = []
+    for side, words in enumerate(("in", "out")):
+        names = sorted({pair.encodings[side] for pair in pairs})
+        found.append(f"{words}: code values 0..1 of {' and '.join(names)}")
+        if len(names) > 1:
+            notes.append(f"footage of several encodings was given ({', '.join(names)}): one grade cannot suit all")
+    return tuple(found)
 
 
 def _unheard(text: str) -> None:
@@ -325,10 +340,11 @@ def _tensor(colors: Array) -> Tensor:
 def _findings(grade: _Grade, stages: Sequence[Stage], notes: Sequence[str]) -> look.Findings:
     """The grade as `look` renders it."""
     residual = grade.residual
-    way = max(stages[0].mean - stages[-1].mean, 1e-9)
+    # By what was fitted: on few frames held out a stage may go the wrong way, and a share below 0 says little.
+    way = max(stages[0].fitted - stages[-1].fitted, 1e-9)
     names = [stage.name.rpartition(", ")[2] for stage in stages[1:]]
     shares = {
-        name: round((a.mean - b.mean) / way, 4) for name, a, b in zip(names, stages[:-1], stages[1:], strict=True)
+        name: round((a.fitted - b.fitted) / way, 4) for name, a, b in zip(names, stages[:-1], stages[1:], strict=True)
     }
     values = {name: (getattr(grade.values, name),) for name in look.NAMES}
     words = ", ".join(f"{name} {share:.0%}".replace("%", " %") for name, share in shares.items())
@@ -372,7 +388,7 @@ def write(learned: Learned, output: Path, params: Params) -> tuple[list[Path], l
     """
     settings, lines = look.Params(), list[str]()
     made = look.cube(settings, learned.findings, params.size)
-    made = replace(made, title=f"learned look {output.stem}", comments=("display-encoded in and out, 0..1",))
+    made = replace(made, title=f"learned look {output.stem}", comments=learned.encodings)
     lut.write(made, output)
     direct = fit.graded(*_plain(learned.findings))
     for proof, away in zip(lut.verify(made, output), lut.verify(direct, output), strict=True):
@@ -415,6 +431,7 @@ def _json(learned: Learned) -> str:
         "not_a_matter_of_color": round(learned.local, 4),
         "smooth": learned.smooth,
         "notes": list(learned.notes),
+        "encodings": list(learned.encodings),
     }
     return jsonlib.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -57,12 +57,14 @@ class Pair:
         frames: side by side.
         notes: what was corrected or left out, in words.
         agreement: of edges, on average.
+        encodings: primaries and transfer of both.
     """
 
     name: str
     frames: tuple[Beside, ...]
     notes: tuple[str, ...]
     agreement: float
+    encodings: tuple[str, str]
 
 
 def read(ungraded: Sequence[Path], graded: Sequence[Path], count: int, correct: bool = True) -> list[Pair]:
@@ -118,7 +120,13 @@ def _pair(before: Path, after: Path, count: int, correct: bool) -> Pair:
         Beside(_resized(one, _size(one.shape[1:], _SEEN)), _resized(other, _size(one.shape[1:], _SEEN)), str(place))
         for one, other, place in kept
     )
-    return Pair(after.name, frames, tuple(notes), float(np.mean([a for a in agreements if a >= _SAME])))
+    alike = float(np.mean([a for a in agreements if a >= _SAME]))
+    return Pair(after.name, frames, tuple(notes), alike, (_encoding(sides[0]), _encoding(sides[1])))
+
+
+def _encoding(clip: Clip) -> str:
+    color = clip.info.assumed
+    return f"{color.primaries} {color.transfer}"
 
 
 def _same(
