@@ -124,6 +124,22 @@ def test_nan_loss_stops_and_keeps_the_last_good_weights(tmp_path, photos):
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
 
 
+def test_a_gradient_that_is_no_number_stops_before_it_spoils_the_weights(tmp_path, photos):
+    def poisoned(nets, batch, update):
+        calls.append(1)
+        if len(calls) == 3:
+            weight = next(nets["generator"].parameters())
+            update("generator", (weight * 0).sum().sqrt())  # 0, with an infinite slope
+            return
+        _step(nets, batch, update)
+
+    calls: list[int] = []
+    with pytest.raises(TrainingError, match=r"gradient of 'generator' is not a number at step 3\b"):
+        go(tmp_path / "run", photos, Params(steps=8, clip=0), recipe=recipe(step=poisoned))
+    tensors, _ = weights.read(tmp_path / "run" / loop.CHECKPOINT)
+    assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
 def test_training_learns(tmp_path, photos):
     params = Params(steps=60, rate=0.02, warm_up=0)
     go(tmp_path / "run", photos, params)

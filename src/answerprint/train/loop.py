@@ -270,18 +270,22 @@ class _Run:
     def _update(self, name: str, loss: Tensor) -> None:
         state, number = self.state, self.state.step + 1
         if not math.isfinite(float(loss.detach())):
-            raise TrainingError(
-                f"the loss of '{name}' is not a number at step {number}; the last good weights are kept in "
-                f"{self.run / CHECKPOINT}: resume with a lower learning rate"
-            )
+            raise self._lost(f"the loss of '{name}'")
         optimizer = state.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.params.clip:
-            nn.utils.clip_grad_norm_(state.nets[name].parameters(), self.params.clip)
+        norm = nn.utils.clip_grad_norm_(state.nets[name].parameters(), self.params.clip or math.inf)
+        if not math.isfinite(float(norm)):  # one more step, and the weights would be no numbers either
+            raise self._lost(f"the gradient of '{name}'")
         optimizer.step()
         _average(state.averaged[name], state.nets[name], min(self.params.average, number / (number + 9)))
         self.losses.setdefault(name, []).append(loss.detach())
+
+    def _lost(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"{what} is not a number at step {self.state.step + 1}; the last good weights are kept in "
+            f"{self.run / CHECKPOINT}: resume with a lower learning rate"
+        )
 
     def _look(self) -> bool:
         """Writes the log and validates where it is time; says whether there has been no progress for too long."""
