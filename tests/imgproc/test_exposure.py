@@ -7,6 +7,8 @@ import torch
 from answerprint.color import spaces
 from answerprint.imgproc import exposure
 
+WEIGHTS = (0.2126, 0.7152, 0.0722)
+
 
 def test_the_smallest_thing_keeps_four_pixels_and_the_picture_its_size():
     assert exposure.ratio_of(1080, 1920, 27) == 6
@@ -76,9 +78,9 @@ def test_the_classical_model_brings_the_mean_and_never_darkens(wanted):
 def test_compensation_carries_color_and_no_brightness():
     mapped = torch.full((3, 40, 40), 0.3)
     reference = mapped + 0.05
-    assert float(exposure.compensation(reference, mapped).abs().max()) < 1e-6
+    assert float(exposure.compensation(reference, mapped, WEIGHTS).abs().max()) < 1e-6
     reference[0, :, 20:] += 0.1
-    found = exposure.compensation(reference, mapped)
+    found = exposure.compensation(reference, mapped, WEIGHTS)
     assert float(found[0, :, 30:].mean() - found[0, :, :10].mean()) == pytest.approx(0.1 * (1 - 0.2126), abs=0.005)
     assert float(spaces.luma(found).abs().max()) < 1e-5
 

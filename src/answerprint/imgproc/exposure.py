@@ -22,7 +22,6 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from answerprint.color import spaces
 from answerprint.imgproc import filters
 
 LEVELS = 1024
@@ -197,7 +196,9 @@ def _centers() -> Array:
 # ---- what a curve cannot hold
 
 
-def compensation(reference: Tensor, mapped: Tensor, width: float = 1.0, most: float = 0.15) -> Tensor:
+def compensation(
+    reference: Tensor, mapped: Tensor, weights: tuple[float, float, float], width: float = 1.0, most: float = 0.15
+) -> Tensor:
     """Color level compensation (AEPR 3.3, step 5): what the enhanced picture has and the mapped one has not, per band.
 
     Only color is carried over: how bright anything is, the curve alone decides. That kept nearer to bright originals
@@ -206,6 +207,7 @@ def compensation(reference: Tensor, mapped: Tensor, width: float = 1.0, most: fl
     Args:
         reference: the enhanced small picture, (3, h, w).
         mapped: the small picture under the curve, (3, h, w).
+        weights: luma weights of R', G', B'.
         width: of the smoothing in pixels of the small picture; the compensation is one of color level, not of detail.
         most: largest compensation.
 
@@ -213,7 +215,7 @@ def compensation(reference: Tensor, mapped: Tensor, width: float = 1.0, most: fl
         (3, h, w), to be added to the mapped picture, upsampled.
     """
     lost = reference - mapped
-    lost = lost - spaces.luma(lost)
+    lost = lost - (lost * torch.tensor(weights).view(3, 1, 1)).sum(dim=0, keepdim=True)
     return filters.gaussian(lost, width).clamp(-most, most)
 
 

@@ -392,7 +392,7 @@ def _field(frame: Frame, curves: _Curves, findings: Findings, lift: Callable[[Te
     """Color level compensation of one frame, (3, h, w); none where it is darker than the shot: in fades."""
     small = _as_displayed(exposure.sparse(frame.pixels, findings.ratio), frame.color.transfer)
     mapping = curves.at(float(frame.time), full=True)
-    lost = exposure.compensation(curves.brought(lift(small)), mapping.apply(small))
+    lost = exposure.compensation(curves.brought(lift(small)), mapping.apply(small), mapping.weights)
     ratio = float(_luma(small).mean()) / max(curves.level(float(frame.time)), 1e-4)
     place = min(max((ratio - 0.4) / 0.4, 0.0), 1.0)
     return lost * (place * place * (3 - 2 * place))
