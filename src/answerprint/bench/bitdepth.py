@@ -30,6 +30,7 @@ from answerprint.imgproc import codes
 from answerprint.media import pixels, reader
 from answerprint.metrics.quality import psnr, ssim
 from answerprint.metrics.tables import Cell, Lines, Table, at_least, at_most
+from answerprint.nets import weights
 from answerprint.operations import bitdepth
 from answerprint.render.pipeline import shot_after
 from answerprint.shots.boundary import ShotRange
@@ -203,15 +204,22 @@ def _methods() -> dict[str, Method]:
     methods: dict[str, Method] = {"decoded only": lambda coded: coded.middle.pixels}
     for name in FILTERS:
         methods[f"FFmpeg {name}"] = lambda coded, name=name: _filtered(coded, name)  # type: ignore[misc]
-    methods["ours"] = _ours
+    names: dict[str, tuple[bitdepth.Model, str]] = {
+        "TOFlow": ("toflow", "toflow"),
+        "our network": ("network", "bitdepth"),
+    }
+    for name, (model, kept) in names.items():
+        if any(entry.card.name == kept for entry in weights.listing()):
+            methods[name] = lambda coded, model=model: _ours(coded, model)  # type: ignore[misc]
+    methods["ours"] = lambda coded: _ours(coded, "bounds")
     return methods
 
 
-def _ours(coded: Coded) -> Tensor:
-    params = bitdepth.Params()
+def _ours(coded: Coded, model: bitdepth.Model) -> Tensor:
+    params = bitdepth.Params(model=model)
     shot = shot_after(coded.clip, ShotRange("001", 0, len(coded.clip)), [], CPU)
     findings = bitdepth.analyze(shot, params, CPU)
-    return next(bitdepth.run(iter([coded.middle]), params, findings, CPU)).pixels
+    return list(bitdepth.run(iter(coded.frames), params, findings, CPU))[LENGTH // 2].pixels
 
 
 def _filtered(coded: Coded, name: str) -> Tensor:
