@@ -180,6 +180,18 @@ def test_clean_footage_stays_as_it_is():
         assert float((before.pixels - after).abs().mean()) < 1 / 255
 
 
+@pytest.mark.parametrize("sigma", [0.003, 0.006])
+def test_photographs_with_hardly_any_noise_do_not_get_worse_by_much(sigma):
+    """Nothing that is far off the noise is taken for it, and the less there is the less is touched."""
+    level = (sigma,) * 4
+    findings = denoise.Findings(red=level, green=level, blue=level)
+    for photo in photographs():
+        frames = noisy(photo, sigma, count=1)
+        (done,) = work(frames, findings)
+        assert psnr(done, photo) > psnr(frames[0].pixels, photo) - 0.5
+        assert float((done - frames[0].pixels).abs().max()) <= denoise.FARTHEST * sigma + 1e-6
+
+
 def test_footage_without_noise_is_not_even_touched():
     frames = frames_of([scene()])
     assert torch.equal(work(frames, denoise.Findings())[0], frames[0].pixels)
