@@ -448,6 +448,19 @@ def test_only_a_few_items_are_made_ahead() -> None:
     assert len(made) == 1000
 
 
+def test_with_a_depth_of_nothing_no_item_waits_in_memory() -> None:
+    made: list[int] = []
+
+    def count() -> Iterator[int]:
+        for number in range(5):
+            made.append(number)
+            yield number
+
+    items = ahead(count(), depth=0)
+    assert next(items) == 0 and made == [0]
+    assert list(items) == [1, 2, 3, 4] and readers() == 0
+
+
 def test_libraries_say_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = make(tmp_path / "a.mp4", "libx264", "yuv420p", 30, g="8")
     data = bytearray(path.read_bytes())

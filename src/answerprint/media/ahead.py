@@ -9,6 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+LARGE = 10_000_000  # pixels, a little above 4K: a frame of 8K is half a gigabyte, and few of them fit into 4
 _POLL = 0.1  # seconds between looks at whether the consumer is still there
 
 
@@ -27,8 +28,12 @@ def ahead(items: Iterator[T], depth: int = 3) -> Iterator[T]:
     """The same items in the same order, up to `depth` of them made before they are asked for.
 
     The thread ends when the items do, when one raises (the consumer gets the same exception at that place), or when
-    the consumer stops early; `items` is closed in the thread that ran it.
+    the consumer stops early; `items` is closed in the thread that ran it. A depth of 0 makes each item when it is asked
+    for, in the thread that asks.
     """
+    if depth == 0:
+        yield from items
+        return
     made: queue.Queue[T | _Failed | _Done] = queue.Queue(maxsize=depth)
     stop = threading.Event()
     worker = threading.Thread(target=_produce, args=(items, made, stop), name="read ahead", daemon=True)

@@ -28,7 +28,7 @@ from answerprint.errors import MediaError
 from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
 from answerprint.media import index as indexing
 from answerprint.media import pixels, probe, sequence, tags, unpack
-from answerprint.media.ahead import ahead
+from answerprint.media.ahead import LARGE, ahead
 from answerprint.media.container import check_readable, opened, picture
 from answerprint.media.index import Index, Times
 from answerprint.media.info import ClipInfo, clock
@@ -93,7 +93,8 @@ class Clip:
         start = max(start, 0)
         if start >= stop:
             return iter(())
-        return ahead(self._source.read(start, stop, threads), _AHEAD)
+        large = self.info.width * self.info.height > LARGE
+        return ahead(self._source.read(start, stop, threads), 1 if large else _AHEAD)
 
 
 def open(  # the name that reads well as reader.open

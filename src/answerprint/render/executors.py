@@ -22,7 +22,7 @@ import torch
 
 from answerprint.errors import AnswerprintError, JobError
 from answerprint.frame import Frame
-from answerprint.media.ahead import ahead
+from answerprint.media.ahead import LARGE, ahead
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.media.writer import ChunkWriter
@@ -77,7 +77,8 @@ def here(tasks: Sequence[ChunkTask], on_frame: Callable[[], None]) -> Iterator[D
                     yield task, frame
             yield task, None
 
-    with closing(ahead(all_frames(), FRAMES_AHEAD)) as items:  # type: ignore[type-var]
+    large = any(task.clip.info.width * task.clip.info.height > LARGE for task in tasks)
+    with closing(ahead(all_frames(), 0 if large else FRAMES_AHEAD)) as items:  # type: ignore[type-var]
         for task in tasks:
             yield _encode(task, items, on_frame)
 
