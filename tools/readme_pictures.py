@@ -71,7 +71,7 @@ if __name__ == "__main__":
     rng = np.random.default_rng(1)
     noisy = [degrade.gaussian(moment, 25 / 255, rng).clamp(0, 1) for moment in clean]
     write((noisy[MIDDLE], denoised(noisy)[MIDDLE], clean[MIDDLE]), "denoise.jpg")
-    moments = scene(0.7, 4.3)
+    moments = scene(0.25, 4.3)
     fields = woven(moments)
     bwdif = filtered(fields, "bwdif", PEERS["bwdif"])
     write((fields[MIDDLE // 2], bwdif[MIDDLE], deinterlaced(fields)[MIDDLE], moments[MIDDLE]), "deinterlace.jpg")

@@ -68,7 +68,9 @@ def run(data: Path | None, quick: bool) -> Iterator[Table]:
     ]
     if not sources:
         raise SettingsError(f"{data}: no clips in there but those that the shipped weights were trained on")
-    clips = {source.name: _moments(source, 12 if quick else 20) for source in sources[: 2 if quick else None]}
+    clips = {
+        Path(source.name).stem: _moments(source, 12 if quick else 20) for source in sources[: 2 if quick else None]
+    }
     yield _quality(clips)
     yield _speed(max(clips.values(), key=lambda moments: moments[0].numel()), 6 if quick else 16)
 
