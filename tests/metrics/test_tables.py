@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from answerprint.errors import DeliveryError
-from answerprint.metrics.tables import Bars, Lines, Table, at_least, at_most, write
+from answerprint.metrics.tables import Bars, Lines, Pictures, Table, at_least, at_most, write
 
 
 def table(**changes: object) -> Table:
@@ -92,3 +92,10 @@ def test_a_longer_bar_is_a_larger_value() -> None:
 def test_an_unwritable_place_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match=r"b\.json.*cannot be written"):
         write([table()], tmp_path / "no" / "b.html", tmp_path / "no" / "b.json")
+
+
+def test_pictures_stand_in_the_page_itself_with_their_names() -> None:
+    drawn = Pictures("frame 3", {"before": b"\xff\xd8one", "after & above": b"\xff\xd8two"}, 320, 180).svg()
+    assert drawn.count("data:image/jpeg;base64,") == 2
+    assert "before" in drawn and "after &amp; above" in drawn
+    ET.fromstring(drawn)
