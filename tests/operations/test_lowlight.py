@@ -4,6 +4,7 @@ import itertools
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,9 @@ import torch
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.media import reader
+from answerprint.metrics.quality import psnr
 from answerprint.operations import lowlight
+from answerprint.train import degrade
 
 CPU = torch.device("cpu")
 NIGHT = Path(__file__).parents[3] / "shared/data/video/street_night_640x360.mp4"
@@ -218,3 +221,16 @@ def test_a_shot_that_is_one_long_fade_gets_one_curve():
     assert len(found.times) == 1 and "fade" in found.note
     lit = lowlight.analyze(shot_of([dark] * 5), lowlight.Params(), CPU)
     assert np.abs(np.asarray(found.green) - np.asarray(lit.green)).max() < 0.06
+
+
+def test_the_network_that_ships_comes_nearer_to_what_was_darkened():
+    photos = Path(__file__).parents[3] / "shared/data/train/photos/bsds"
+    if not photos.exists():
+        pytest.skip(f"{photos} is not here")
+    ahead = []
+    for path in sorted(photos.glob("*.jpg"))[5::20]:
+        bright = torch.from_numpy(np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])).permute(2, 0, 1) / 255
+        dark = degrade.darken(bright, 2.5, np.random.default_rng(1)).clamp(0, 1)
+        (done,), _ = work(shot_of([dark]), model="mbllen", only_dark=False)
+        ahead.append(psnr(done.clamp(0, 1), bright) - psnr(dark, bright))
+    assert np.mean(ahead) > 5

@@ -3,8 +3,9 @@
 AEPR, section 3.3. Frames spread through the shot are thinned (`exposure.sparse`; the ratio leaves the smallest thing of
 interest visible), the small pictures enhanced, and the enhancement carried over to full size by a curve per channel:
 mixed histogram matching of the small pictures before and after (equations 6 to 8), then color level compensation, what
-the enhanced small picture of each frame has and the curve alone has not. The enhancement (`model`) is MBLLEN, the
-paper's network, or a classical estimate of the illumination (LIME).
+the enhanced small picture of each frame has and the curve alone has not. The enhancement (`model`) is a classical
+estimate of the illumination (LIME), or MBLLEN, the paper's network: as it ships, lightly trained, it comes nearer to
+pictures that were darkened on purpose, but leaves a veil over real nights, so it is not the default.
 
 For film the curve is found once per shot, or at keys where the light of the shot changes, and interpolated smoothly.
 Frames that fade from or to black are left out, so the curve does not follow a fade, and the compensation is steadied
@@ -64,7 +65,7 @@ class Params(Settings):
         2.5, gt=0, le=50, description="Smallest thing that must stay visible, in percent of the picture's height."
     )
     compensation: float = Field(
-        1.0, ge=0, le=1, description="Color level compensation per frame; 0 leaves one curve, which a LUT can hold."
+        0.5, ge=0, le=1, description="Color level compensation per frame; 0 leaves one curve, which a LUT can hold."
     )
     highlights: float = Field(
         0.35, ge=0, le=1, description="Slope that the curve keeps toward white, so that highlights do not clip."
