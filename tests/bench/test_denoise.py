@@ -1,0 +1,62 @@
+"""The bench of denoising: what is not trained is said to be so, and figures mean what they say."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from answerprint.bench import denoise as bench
+from answerprint.errors import SettingsError
+from answerprint.nets import gan, single, weights
+from answerprint.train import data
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for seed in range(2):
+        coarse = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), dtype=np.uint8)
+        picture = cv2.resize(coarse, (120, 96), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(tmp_path / f"p{seed * 3}.png"), picture)
+    return data.find([tmp_path])
+
+
+def test_a_network_without_weights_is_not_trained_and_no_figure_is_made_up(photos, tmp_path, monkeypatch):
+    network = gan.Generator(gan.Config(width=4, depth=1))
+    torch.nn.init.zeros_(network.after.weight)
+    torch.nn.init.zeros_(network.after.bias)
+    (tmp_path / "own").mkdir()
+    weights.save(tmp_path / "own" / "gan.safetensors", network, network.config, weights.Card(name="gan"))
+    monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path / "own"))
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
+    monkeypatch.setattr(bench, "_measured", lambda noisy: noisy)  # ours has its own tests, and takes its time
+    bench._network.cache_clear()
+    first, second = bench._paper(photos, (0.02, 0.05))
+    bench._network.cache_clear()
+    assert len(first.rows) == 2 * 2 * (2 + len(single.BUILT))
+    for table, name_at in ((first, 2), (second, 1)):
+        for row in table.rows:
+            if row[name_at] in ("densenet", "cyclegan"):
+                assert row[-3:] == ("not trained", None, None)
+    found = {(row[0], row[1], row[2]): row[3:] for row in first.rows}
+    decibels, _, error = found["Gaussian", 0.05, "gan"]
+    assert decibels == pytest.approx(-20 * np.log10(0.05), abs=0.5), "a network that does nothing leaves the noise"
+    assert error == pytest.approx(0.05 * (2 / np.pi) ** 0.5, rel=0.1)
+    assert found["Gaussian", 0.05, "gan"] == found["Gaussian", 0.05, "as it came"]
+    assert not second.met, "CycleGAN was asked for and is not there"
+    assert first.targets[0].measured == pytest.approx(0.0)
+
+
+def test_flicker_is_what_changes_along_the_motion():
+    coarse = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(1))
+    card = torch.nn.functional.interpolate(coarse, size=(120, 200), mode="bicubic")[0].clamp(0, 1)
+    clean = [card[:, :96, 2 * t : 2 * t + 160] for t in range(4)]
+    generator = torch.Generator().manual_seed(2)
+    noisy = [frame + 0.05 * torch.randn(frame.shape, generator=generator) for frame in clean]
+    still = bench.flicker(clean, clean)
+    assert still < 0.01
+    assert bench.flicker(noisy, clean) > still + 0.03
+
+
+def test_without_data_it_says_what_it_needs():
+    with pytest.raises(SettingsError, match="needs --data"):
+        next(bench.run(None, True))
