@@ -68,9 +68,8 @@ def run(data: Path | None, quick: bool) -> Iterator[Table]:
     ]
     if not sources:
         raise SettingsError(f"{data}: no clips in there but those that the shipped weights were trained on")
-    clips = {
-        Path(source.name).stem: _moments(source, 12 if quick else 20) for source in sources[: 2 if quick else None]
-    }
+    chosen = sources[: 2 if quick else None]
+    clips = {_shortly(source): _moments(source, 12 if quick else 20) for source in chosen}
     yield _quality(clips)
     yield _speed(max(clips.values(), key=lambda moments: moments[0].numel()), 6 if quick else 16)
 
@@ -183,6 +182,10 @@ def _pulled(sink: av.filter.context.FilterContext) -> Iterator[Tensor]:
         except (BlockingIOError, EOFError):
             return
         yield torch.from_numpy(frame.to_ndarray()).permute(2, 0, 1).float() / 255
+
+
+def _shortly(source: training.Source) -> str:
+    return source.name if len(source.files) > 1 else Path(source.name).stem
 
 
 def _moments(source: training.Source, longest: int) -> list[Tensor]:
