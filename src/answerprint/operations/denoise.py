@@ -39,7 +39,8 @@ ENOUGH = 1 << 21  # pixels that noise is measured on
 BANDS = (0.125, 0.375, 0.625, 0.875)
 CLEAN = 0.002  # below half a code value of 8 bits there is nothing that a master would show
 FEWEST_IMPULSES = 0.0005
-MANY_IMPULSES = 0.1  # from here on they touch each other
+MANY_IMPULSES = 0.05  # from here on they hide each other from a count that spares lines
+TOUCHING = (0.015, 0.025)  # from here on pairs of them, and triples, are common
 TEXTURED = 1.3  # so many times what chance does to the variance of blocks is texture
 FARTHEST = 3.5  # deviations: what lies farther off is no noise, whatever the network thinks
 OWN_ERROR = 0.006  # of the network where there is hardly any noise
@@ -148,9 +149,11 @@ def measure(picture: Tensor, following: Tensor | None = None) -> Findings:
     """
     other = _roughly(impulse.mend(picture, _impulses(picture, 0.0, 1)))
     hit = _impulses(picture, other, 0)
-    if (density := float(hit.any(0).float().mean())) > MANY_IMPULSES / 2:
+    if (density := float(hit.any(0).float().mean())) > MANY_IMPULSES:
         hit = _impulses(picture, other, 1)
         density = float(hit.any(0).float().mean())
+    if density > TOUCHING[0]:
+        hit = _impulses(picture, other, density)
     mended = impulse.mend(picture, hit) if density >= FEWEST_IMPULSES else picture
     blocks = _blocks(mended)
     if blocks is None:
@@ -189,8 +192,8 @@ def _roughly(picture: Tensor) -> float:
 
 
 def _impulses(picture: Tensor, sigma: float, density: float) -> Tensor:
-    """Where they are; where many are expected, they touch each other, and lines must take the risk."""
-    return impulse.find(picture, sigma, 4 if density > MANY_IMPULSES else 2)
+    """Where they are; the more there are, the more of them touch each other, and the more lines must take the risk."""
+    return impulse.find(picture, sigma, 2 + sum(density > many for many in TOUCHING))
 
 
 def _aligned(picture: Tensor, following: Tensor) -> Tensor:
