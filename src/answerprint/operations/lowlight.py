@@ -14,7 +14,7 @@ stays black. Footage that is not dark is left as it is. HDR and linear footage i
 an SDR display; what is brighter than diffuse white is untouched.
 
 Noise is lifted with the light (the findings tell by how much): put `denoise` behind, which measured a little better
-than in front (`answerprint bench lowlight`).
+than in front by PSNR (`answerprint bench lowlight`).
 """
 
 from __future__ import annotations
