@@ -27,6 +27,7 @@ from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.media.writer import ChunkWriter
 from answerprint.render.ledger import Done
+from answerprint.render.options import give_back_large_blocks
 from answerprint.render.pipeline import Step, render_chunk
 from answerprint.shots.boundary import ShotRange
 
@@ -124,6 +125,7 @@ def processes(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int
 
 def _begin_worker(threads: int) -> None:
     torch.set_num_threads(threads)
+    give_back_large_blocks()
     parent = parent_process()
 
     def leave_with_parent() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import platform
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -45,8 +48,25 @@ class Options(Settings):
         return {name: value for name, value in said.items() if value is not None}
 
 
+_LARGE = 4 << 20  # bytes; planes of HD and above are larger
+_M_MMAP_THRESHOLD = -3  # malloc.h
+
+
+@functools.cache
+def give_back_large_blocks() -> None:
+    """Has the C library return large blocks to the system as soon as they are freed, where it is glibc.
+
+    Left alone, glibc begins to keep blocks of up to 32 MB for itself once it has seen some freed: a plane of 1080p is
+    25 MB, and several threads that each keep some took a third more memory (measured: 1356 MB, so 1018 MB).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
 def open_source(path: str | Path, overrides: Mapping[str, Any]) -> Clip:
     """The source of a job, opened as it was said."""
+    give_back_large_blocks()
     return reader.open(path, **overrides)
 
 
