@@ -399,7 +399,8 @@ class _Still:
         if float(lab[:, 0].max()) < 1:
             raise SettingsError(f"reference {path} is black everywhere; give a picture with a look")
         if len(lab) < _TINY:
-            note = f"the reference has only {len(lab)} pixel{'s' * (len(lab) > 1)}: its color is used, its lightness is not"
+            few = f"{len(lab)} pixel{'s' * (len(lab) > 1)}"
+            note = f"the reference has only {few}: its color is used, its lightness is not"
             lab = lab.mean(0).expand(2, 3)
         elif float(lab[:, 0].std(correction=0)) < _FLAT:
             note = "the reference is a single tone: its color is used, its lightness is not"
