@@ -138,6 +138,14 @@ def test_the_same_job_again_renders_nothing(source: Path, shot_list: str, tmp_pa
     assert out.read_bytes() == right
 
 
+def test_the_decision_list_says_how_long_chunks_are(source: Path, shot_list: str, tmp_path: Path) -> None:
+    """Unless the render is told otherwise: shots of 18 and 12 frames are 5 and 3 pieces of 4, 2 and 2 of 10."""
+    made = decided(source, shot_list)
+    said = jobs.render(made, tmp_path / "said.mov")
+    told = jobs.render(made, tmp_path / "told.mov", Options(chunk=10))
+    assert [sum(outcome.rendered.values()) for outcome in (said, told)] == [8, 4]
+
+
 def test_a_saved_lut_that_changed_is_rendered_anew(source: Path, tmp_path: Path) -> None:
     from answerprint.color import lut
 

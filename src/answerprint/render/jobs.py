@@ -139,6 +139,8 @@ def render(
             are done stay done.
     """
     output, options, watcher = Path(output), options or Options(), watcher or Silent()
+    if options.chunk is None:
+        options = options.model_copy(update={"chunk": made.chunk})
     begun = time.monotonic()
     made.source.verify()
     writer.refuse_same(made.source.path, output)
