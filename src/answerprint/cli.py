@@ -150,7 +150,8 @@ def _models(
         loop.export(recipes.load(card.name), add, path, card)
         print(f"written: {path}")
         return
-    for entry in weights.listing():
+    entries, refused = weights.listing()
+    for entry in entries:
         card = entry.card
         use = "commercial use ok" if card.commercial_ok else "not for commercial use"
         print(
@@ -160,6 +161,8 @@ def _models(
         print(f"    trained: {card.trained}")
         for figure, value in card.figures.items():
             print(f"    {figure}: {value:g}")
+    for error in refused:
+        print(f"left out: {error}", file=sys.stderr)
 
 
 def _learn_command() -> Callable[..., None]:

@@ -12,7 +12,7 @@ An operation is a module in `operations/` whose docstring names its method and s
     def handles(params) -> int | None: ...            # optional, where HANDLES depends on the parameters
     def rate(params, findings) -> Fraction: ...       # optional: frames out per frame in (deinterlacing to fields: 2)
     def cube(params, findings, size=33) -> Cube: ...  # optional: the global part, to be saved as a LUT
-    def cube(params, findings, size) -> Cube: ...     # optional: its color as a LUT, where that is all it is
+    def networks(params) -> tuple[str, ...]: ...      # optional: trained weights that `run` takes by name
 
 `run` is streaming and sees one shot, or one chunk of it with its handles: a `for` with a `yield` for per-frame work,
 `for window in windows(frames, HANDLES)` for neighbors, `spool(frames)` for the whole shot, local variables for memory.
@@ -90,6 +90,11 @@ class Operation:
         """The part of it that one LUT can hold, `size` points per axis; None where it is no matter of color alone."""
         own: Callable[[Settings, Settings | None, int], Cube] | None = getattr(self.module, "cube", None)
         return own(params, findings, size) if own is not None else None
+
+    def networks(self, params: Settings) -> tuple[str, ...]:
+        """Names of the trained weights that `run` takes as it finds them: a user's own, else those that ship."""
+        own: Callable[[Settings], tuple[str, ...]] | None = getattr(self.module, "networks", None)
+        return own(params) if own is not None else ()
 
     def run(
         self, frames: Iterator[Frame], params: Settings, findings: Settings | None, device: torch.device

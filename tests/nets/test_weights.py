@@ -99,13 +99,23 @@ def test_weights_that_do_not_fit_their_config_are_refused(tmp_path):
 def test_a_users_weights_are_listed_beside_those_that_ship_and_come_first(saved, monkeypatch):
     path, _ = saved
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(path.parent))
-    entry = next(each for each in weights.listing() if each.path == path)
+    entry = next(each for each in weights.listing()[0] if each.path == path)
     assert not entry.ships and entry.card.figures == {"psnr 25": 31.5} and entry.bytes == path.stat().st_size
     assert weights.load("denoise").card == CARD
 
 
+def test_a_damaged_file_is_left_out_of_the_list_with_the_reason(saved, monkeypatch):
+    path, _ = saved
+    damaged = path.with_name("damaged.safetensors")
+    damaged.write_bytes(path.read_bytes()[:100])
+    monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(path.parent))
+    entries, refused = weights.listing()
+    assert path in [entry.path for entry in entries]
+    assert len(refused) == 1 and "damaged.safetensors: truncated" in str(refused[0])
+
+
 def test_what_ships_can_be_trusted_and_says_its_licence():
-    shipped = [entry for entry in weights.listing() if entry.ships]
+    shipped = [entry for entry in weights.listing()[0] if entry.ships]
     if not shipped:
         pytest.skip("no weights ship yet")
     for entry in shipped:

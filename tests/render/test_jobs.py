@@ -157,6 +157,22 @@ def test_a_saved_lut_that_changed_is_rendered_anew(source: Path, tmp_path: Path)
     assert sum(jobs.render(made, out).rendered.values()) == 1
 
 
+def test_weights_added_after_a_render_are_another_denoiser(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from answerprint.nets import weights
+    from answerprint.nets.denoise import Config, Denoiser
+
+    monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))
+    config, out = Config(widths=(8, 12), blocks=(1, 1)), tmp_path / "out.mov"
+    weights.save(tmp_path / "denoise.safetensors", Denoiser(config), config, weights.Card(name="denoise"))
+    made = decide.analyze(source, [("denoise", {})], Options(shots="none"))
+    assert sum(jobs.render(made, out, keep_chunks=True).rendered.values()) == 1
+    assert sum(jobs.render(made, out, keep_chunks=True).rendered.values()) == 0
+    weights.save(tmp_path / "denoise.safetensors", Denoiser(config), config, weights.Card(name="denoise"))
+    assert sum(jobs.render(made, out, keep_chunks=True).rendered.values()) == 1
+
+
 def test_operations_left_out_of_a_shot_leave_its_code_values(source: Path, shot_list: str, tmp_path: Path) -> None:
     made = decided(source, shot_list).edited("001", 0, enabled=False)
     out = tmp_path / "out.mkv"

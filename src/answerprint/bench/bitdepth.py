@@ -209,7 +209,7 @@ def _methods() -> dict[str, Method]:
         "our network": ("network", "bitdepth"),
     }
     for name, (model, kept) in names.items():
-        if any(entry.card.name == kept for entry in weights.listing()):
+        if any(entry.card.name == kept for entry in weights.listing()[0]):
             methods[name] = lambda coded, model=model: _ours(coded, model)  # type: ignore[misc]
     methods["ours"] = lambda coded: _ours(coded, "bounds")
     return methods

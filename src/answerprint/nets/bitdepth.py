@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from answerprint.nets import weights
+from answerprint.nets.blocks import ResidualBlock
 from answerprint.settings import Settings
 
 ROUNDING = 0.5  # of a code
@@ -30,21 +31,6 @@ class Config(Settings):
     radius: int = Field(1, ge=0, description="Neighbor frames that are seen on each side.")
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions around a rectifier, added to the input."""
-
-    def __init__(self, width: int, reach: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=reach, dilation=reach, bias=False)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        with torch.no_grad():
-            self.second.weight.mul_(0.2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.second(F.relu(self.first(x)))
-        return out
-
-
 class Decoder(nn.Module):
     """Stored planes in, the difference of Y', Cb, Cr to the master out, in codes of 8 bits; even sizes."""
 
@@ -56,7 +42,7 @@ class Decoder(nn.Module):
         frames = 2 * config.radius + 1
         self.stem = nn.Conv2d(6 * frames + 1, config.width, 3, padding=1, bias=False)
         # Every other block looks twice as far: blocks of 8 x 8 and 16 x 16 pixels are seen whole.
-        self.blocks = nn.Sequential(*(Block(config.width, 1 + i % 2) for i in range(config.blocks)))
+        self.blocks = nn.Sequential(*(ResidualBlock(config.width, 1 + i % 2) for i in range(config.blocks)))
         self.head = nn.Conv2d(config.width, 12, 3, padding=1, bias=False)
         with torch.no_grad():
             self.head.weight.mul_(0.05)

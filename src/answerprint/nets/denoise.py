@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from answerprint.nets import engine, streaming, weights
+from answerprint.nets.blocks import ResidualBlock
 from answerprint.settings import Settings
 
 
@@ -34,29 +35,13 @@ class Config(Settings):
     share: int = Field(4, ge=1, description="One channel in this many is shown to the neighbors.")
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions around a rectifier, added to the input."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        # Begin near the identity: without normalization a stack of full-size branches would not train at 1e-3.
-        with torch.no_grad():
-            self.second.weight.mul_(0.2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.second(F.relu(self.first(x)))
-        return out
-
-
 class Stage(nn.Module):
     """The blocks at one size; where the network is temporal, what the neighbors show is added in front of them."""
 
     def __init__(self, width: int, blocks: int, shown: int) -> None:
         super().__init__()
         self.shown = shown
-        self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.neighbors: nn.Conv2d | None = None
         if shown:
             self.neighbors = nn.Conv2d(2 * shown, width, 3, padding=1, bias=False)

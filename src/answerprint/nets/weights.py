@@ -152,6 +152,14 @@ def load(name: str, path: Path | None = None) -> Weights:
     return Weights(facts["config"], full, Card.of(facts["card"], str(path)))
 
 
+def digest(name: str) -> str | None:
+    """SHA-256 in the file whose weights `load` takes for this name; None where there is none to be trusted."""
+    try:
+        return _facts(_found(name))["sha256"]
+    except WeightsError:
+        return None
+
+
 def kind(path: Path) -> str | None:
     """Name of the network whose finished weights a file holds; None where Answerprint did not write it.
 
@@ -189,15 +197,24 @@ def fill(network: nn.Module, loaded: Weights) -> None:
         raise WeightsError(f"the weights of '{loaded.card.name}' do not fit their own Config: {reason}") from None
 
 
-def listing() -> list[Entry]:
-    """The weights that ship, then those a user added, each by name; files that cannot be trusted are refused."""
-    entries = []
+def listing() -> tuple[list[Entry], list[WeightsError]]:
+    """The weights that ship, then those a user added, each by name; and why files are refused that cannot be read."""
+    entries, refused = [], []
     for folder in (SHIPPED, added()):
         for path in sorted(folder.glob("*.safetensors")):
-            card = json.loads(_facts(path)["answerprint"]).get("card")
-            if card is not None:
-                entries.append(Entry(path, Card.of(card, str(path)), folder == SHIPPED, path.stat().st_size))
-    return entries
+            try:
+                entry = _entry(path, folder == SHIPPED)
+            except WeightsError as error:
+                refused.append(error)
+                continue
+            if entry is not None:
+                entries.append(entry)
+    return entries, refused
+
+
+def _entry(path: Path, ships: bool) -> Entry | None:
+    card = json.loads(_facts(path)["answerprint"]).get("card")
+    return None if card is None else Entry(path, Card.of(card, str(path)), ships, path.stat().st_size)
 
 
 def added() -> Path:

@@ -205,6 +205,13 @@ def handles(params: Params) -> int:
     return {"bounds": 0, "network": _NEIGHBORS, "toflow": HANDLES}[params.model]
 
 
+def networks(params: Params) -> tuple[str, ...]:
+    """The network of that model, unless a file is named."""
+    if params.weights is not None:
+        return ()
+    return {"bounds": (), "network": ("bitdepth",), "toflow": ("toflow",)}[params.model]
+
+
 _NEIGHBORS = 1  # that the network of ours sees on each side
 _Learned = Callable[[Window], Plane | None]
 

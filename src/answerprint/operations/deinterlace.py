@@ -232,6 +232,11 @@ def run(
             yield view.picture(view.field)
 
 
+def networks(params: Params) -> tuple[str, ...]:
+    """The learned deinterlacer, where it is asked for and no file of weights is named."""
+    return ("deinterlace",) if params.method == "learned" and params.weights is None else ()
+
+
 @lru_cache(maxsize=4)
 def _network(path: Path | None, device: torch.device) -> engine.Run:
     return nets.ready(nets.load(path), device)

@@ -85,6 +85,13 @@ def handles(params: Params) -> int:
     return network.radius if isinstance(network, nets.Denoiser) else 0
 
 
+def networks(params: Params) -> tuple[str, ...]:
+    """The network of that model, unless it is a file."""
+    if isinstance(params.model, Path):
+        return ()
+    return ("denoise" if params.model == "ours" else params.model,)
+
+
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # noqa: ARG001 - the contract
     """Measures the noise on pairs of frames spread through the shot."""
     _network(params.model)  # weights that are missing are told before any work

@@ -111,6 +111,11 @@ def handles(params: Params) -> int:
     return HANDLES if params.compensation and params.strength else 0
 
 
+def networks(params: Params) -> tuple[str, ...]:
+    """MBLLEN, where it is asked for and no file of weights is named."""
+    return ("mbllen",) if params.model == "mbllen" and params.weights is None else ()
+
+
 def cube(params: Params, findings: Findings, size: int = 33) -> Cube:
     """The mapping as a LUT, strength included, compensation left out; of several keys it is the middle one."""
     mapping = _Curves(params, findings).at(findings.times[len(findings.times) // 2])

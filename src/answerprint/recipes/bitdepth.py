@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from answerprint.frame import ColorTags
 from answerprint.media import coding, pixels
+from answerprint.metrics import quality
 from answerprint.nets.bitdepth import Config, Decoder
 from answerprint.train import septuplets
 from answerprint.train.data import Library
@@ -69,15 +70,11 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     for _ in range(params.looked_at):
         sample = _sample(params.model_copy(update={"septuplets": None}), rng, data)
         planes = [sample[name][None].to(device) for name in ("luma", "chroma", "step")]
-        left = sample["lost"] - nets["decoder"](*planes)[0].cpu()
-        plain.append(_decibels(sample["lost"]))
-        made.append(_decibels(left))
+        lost = sample["lost"] / 255
+        plain.append(quality.psnr(lost, torch.zeros_like(lost)))
+        made.append(quality.psnr(nets["decoder"](*planes)[0].cpu() / 255, lost))
     figures = {"psnr": float(np.mean(made)), "gain": float(np.mean(made) - np.mean(plain))}
     return Validation(figures["gain"], figures)
-
-
-def _decibels(error: Tensor) -> float:
-    return float(-10 * (error / 255).square().mean().clamp(min=1e-10).log10())
 
 
 def _sample(params: Params, rng: np.random.Generator, data: Library) -> dict[str, Tensor]:

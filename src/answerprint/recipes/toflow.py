@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from answerprint.media import pixels
+from answerprint.metrics import quality
 from answerprint.nets.toflow import Config, TOFlow
 from answerprint.recipes.bitdepth import TAGS, through_coder
 from answerprint.train import degrade, septuplets
@@ -68,14 +69,10 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     for _ in range(params.looked_at):
         frames, truth = _sample(params.model_copy(update={"septuplets": None}), rng, data)
         out = nets["toflow"](frames.flatten(0, 1)[None].to(device))[0].cpu()
-        plain.append(_decibels(frames[LENGTH // 2] - truth))
-        made.append(_decibels(out - truth))
+        plain.append(quality.psnr(frames[LENGTH // 2], truth))
+        made.append(quality.psnr(out, truth))
     figures = {"psnr": float(np.mean(made)), "gain": float(np.mean(made) - np.mean(plain))}
     return Validation(figures["gain"], figures)
-
-
-def _decibels(error: Tensor) -> float:
-    return float(-10 * error.square().mean().clamp(min=1e-10).log10())
 
 
 def _sample(params: Params, rng: np.random.Generator, data: Library) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,8 @@ import torch
 from answerprint import operations
 from answerprint.errors import SettingsError
 from answerprint.media.reader import Clip
-from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps, versions
+from answerprint.metrics import report
+from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps
 from answerprint.render.pipeline import Step, analyze_shot, chain_of
 from answerprint.render.progress import Silent, Watcher
 from answerprint.shots import boundary, decisions, timeline
@@ -58,7 +59,7 @@ def analyze(
         delivery=dict(delivery or {}) | ({"preset": options.preset} if options.preset else {}),
         recipe=recipe,
         chunk=options.chunk,
-        versions=versions(),
+        versions=report.versions(),
     )
     if before is not None:
         made, notes = decisions.merge(before, made)

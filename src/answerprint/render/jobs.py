@@ -28,12 +28,14 @@ from answerprint.errors import ColorError, JobError, SettingsError
 from answerprint.media import presets, writer
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
+from answerprint.metrics import report
+from answerprint.nets import weights
 from answerprint.render import executors
 from answerprint.render.decide import load
 from answerprint.render.executors import ChunkTask
 from answerprint.render.ledger import Done, Ledger
-from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps, versions
-from answerprint.render.pipeline import chain_of, chain_rate, render_chunk
+from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps
+from answerprint.render.pipeline import Step, chain_of, chain_rate, render_chunk
 from answerprint.render.progress import Silent, Watcher
 from answerprint.settings import Settings
 from answerprint.shots import decisions
@@ -232,17 +234,24 @@ def _plan(
     tasks = []
     for shot in listed:
         steps = chain_of(shot)
-        chain = [[step.operation.name, _hashable(step.params), _hashable(step.findings)] for step in steps]
+        chain = [
+            [step.operation.name, _hashable(step.params), _hashable(step.findings), _trained(step)] for step in steps
+        ]
         for begin in range(shot.range.start, shot.range.stop, length):
             first, last = max(begin, start), min(begin + length, shot.range.stop, stop)
             if first >= last:
                 continue
             facts = [source, shot.range.start, shot.range.stop, first, last, chain]
-            facts += [delivery.model_dump(mode="json"), device.type, versions()]
+            facts += [delivery.model_dump(mode="json"), device.type, report.versions()]
             key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:24]
             file = folder / "chunks" / key
             tasks.append(ChunkTask(key, clip, shot.range, steps, first, last, file, delivery, str(device)))
     return tasks
+
+
+def _trained(step: Step) -> dict[str, str | None]:
+    """The networks that a step takes by name, by their contents: a user may add better ones between two renders."""
+    return {name: weights.digest(name) for name in step.operation.networks(step.params)}
 
 
 def _hashable(table: Settings | None) -> Any:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import platform
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,7 +55,7 @@ def give_back_large_blocks() -> None:
     """Has the C library return large blocks to the system as soon as they are freed, where it is glibc.
 
     Left alone, glibc begins to keep blocks of up to 32 MB for itself once it has seen some freed: a plane of 1080p is
-    25 MB, and several threads that each keep some took a third more memory (measured: 1356 MB, so 1018 MB).
+    25 MB, and each thread keeps some, which took a third more memory at 1080p.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -115,9 +113,3 @@ def device_of(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise SettingsError(f"--device {name}: there is no such device here ({str(error).splitlines()[0]})") from None
     return device
-
-
-def versions() -> dict[str, str]:
-    """What this was made with."""
-    own = {name: version(name) for name in ("answerprint", "torch", "av", "numpy")}
-    return own | {"python": platform.python_version()}
