@@ -6,7 +6,8 @@ An operation is a module in `operations/` whose docstring names its method and s
     class Params(Settings): ...    # what the user may say
     class Findings(Settings): ...  # optional: what analysis found in this shot; editable
 
-    def analyze(shot, params, device) -> Findings: ...           # optional, once per shot
+    def analyze(shot, params, device) -> Findings: ...           # optional, once per shot; a fourth argument, `say`,
+                                                                 # takes lines on how it gets on
     def run(frames, params, findings, device) -> Iterator[Frame]: ...
 
     def handles(params) -> int | None: ...            # optional, where HANDLES depends on the parameters
@@ -17,7 +18,8 @@ An operation is a module in `operations/` whose docstring names its method and s
 `run` is streaming and sees one shot, or one chunk of it with its handles: a `for` with a `yield` for per-frame work,
 `for window in windows(frames, HANDLES)` for neighbors, `spool(frames)` for the whole shot, local variables for memory.
 `run` must not depend on where its chunk begins: with enough handles, chunks give the same frames as the whole shot.
-`params` and `findings` are all it may decide by; `findings` is None where the module has no Findings.
+`params` and `findings` are all it may decide by; `findings` is None where the module has no Findings. What Findings
+say in `summary` and `note` is told while the job runs.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self, overload
@@ -81,10 +84,14 @@ class Operation:
         own: Callable[[Settings, Settings | None], Fraction] | None = getattr(self.module, "rate", None)
         return own(params, findings) if own is not None else Fraction(1)
 
-    def analyze(self, shot: Shot, params: Settings, device: torch.device) -> Settings | None:
-        """What this operation finds in the shot; None where it looks at nothing."""
-        own: Callable[[Shot, Settings, torch.device], Settings] | None = getattr(self.module, "analyze", None)
-        return own(shot, params, device) if own is not None else None
+    def analyze(
+        self, shot: Shot, params: Settings, device: torch.device, say: Callable[[str], None] | None = None
+    ) -> Settings | None:
+        """What this operation finds in the shot; None where it looks at nothing. `say` hears how it gets on."""
+        own: Callable[..., Settings] | None = getattr(self.module, "analyze", None)
+        if own is None:
+            return None
+        return own(shot, params, device, say) if "say" in signature(own).parameters else own(shot, params, device)
 
     def cube(self, params: Settings, findings: Settings | None, size: int = 33) -> Cube | None:
         """The part of it that one LUT can hold, `size` points per axis; None where it is no matter of color alone."""

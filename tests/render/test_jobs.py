@@ -206,6 +206,24 @@ class _Noting:
     def note(self, text: str) -> None:
         self._told.append(text)
 
+    def doing(self, text: str) -> None:
+        self._told.append(f"doing {text}")
+
+
+def test_what_analysis_found_is_told_shot_by_shot(source: Path, shot_list: str, tmp_path: Path) -> None:
+    """How the fit gets on, how far it came, and what was special about the reference."""
+    import cv2
+    import numpy as np
+
+    swatch = tmp_path / "swatch.png"
+    cv2.imwrite(str(swatch), np.full((32, 32, 3), (30, 90, 200), np.uint8))
+    told: list[str] = []
+    decide.analyze(source, [("look", {"reference": str(swatch)})], Options(shots=shot_list), _Noting(told))
+    for shot in ("001", "002"):
+        assert any(line.startswith(f"shot {shot}, look: CDL ") and "of the way" in line for line in told)
+        assert f"shot {shot}, look: the reference is a single tone: its color is used, its lightness is not" in told
+    assert any(line.startswith("doing CDL: ") for line in told)
+
 
 def test_a_range_moves_timecode_and_cuts_sound(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mov"

@@ -16,6 +16,7 @@ from answerprint.metrics import report
 from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps
 from answerprint.render.pipeline import Step, analyze_shot, chain_of
 from answerprint.render.progress import Silent, Watcher
+from answerprint.settings import Settings
 from answerprint.shots import boundary, decisions, timeline
 from answerprint.shots import recipe as recipes
 from answerprint.shots.boundary import ShotRange
@@ -71,7 +72,7 @@ def analyze(
     device = device_of(options.device)
     found = []
     for shot in made.shots:
-        found.append(_analyzed(clip, shot, device))
+        found.append(_analyzed(clip, shot, device, watcher))
         watcher.advance()
     return replace(made, shots=tuple(found))
 
@@ -127,9 +128,11 @@ def _undecided(step: Step) -> OperationDecision:
     return OperationDecision.made(step.operation.name, step.params)
 
 
-def _analyzed(clip: Clip, shot: ShotDecision, device: torch.device) -> ShotDecision:
+def _analyzed(clip: Clip, shot: ShotDecision, device: torch.device, watcher: Watcher) -> ShotDecision:
     enabled = [decision for decision in shot.operations if decision.enabled]
-    steps = analyze_shot(clip, shot.range, chain_of(shot), device, keep=lambda position: enabled[position].locked)
+    steps = analyze_shot(
+        clip, shot.range, chain_of(shot), device, keep=lambda position: enabled[position].locked, say=watcher.doing
+    )
     results = iter(steps)
     decided = []
     for decision in shot.operations:
@@ -140,7 +143,15 @@ def _analyzed(clip: Clip, shot: ShotDecision, device: torch.device) -> ShotDecis
         locked = decision.locked and decision.findings is not None
         made = OperationDecision.made(decision.name, step.params, step.findings)
         decided.append(decision if locked else replace(made, locked=decision.locked))
+        if not locked:
+            for said in _said(step.findings):
+                watcher.note(f"shot {shot.range.name}, {decision.name}: {said}")
     return replace(shot, operations=tuple(decided))
+
+
+def _said(findings: Settings | None) -> list[str]:
+    """What analysis says in words of what it found."""
+    return [said for name in ("summary", "note") if (said := getattr(findings, name, ""))]
 
 
 def _shots(clip: Clip, steps: Sequence[Step], options: Options, watcher: Watcher) -> list[ShotRange]:

@@ -153,6 +153,7 @@ def analyze_shot(
     steps: Sequence[Step],
     device: torch.device,
     keep: Callable[[int], bool] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> list[Step]:
     """The same chain with findings: each operation looks at the shot as those before it leave it.
 
@@ -162,6 +163,7 @@ def analyze_shot(
         steps: the chain; findings that are there already are replaced unless kept.
         device: where the work is done.
         keep: whether the step at a position keeps the findings it has (the artist locked it).
+        say: hears how the analysis gets on.
     """
     done: list[Step] = []
     for position, step in enumerate(steps):
@@ -170,5 +172,5 @@ def analyze_shot(
             done.append(step)
             continue
         view = shot_after(clip, shot, done, device)
-        done.append(Step(step.operation, step.params, step.operation.analyze(view, step.params, device)))
+        done.append(Step(step.operation, step.params, step.operation.analyze(view, step.params, device, say)))
     return done

@@ -25,6 +25,9 @@ class Watcher(Protocol):
     def note(self, text: str) -> None:
         """Something worth knowing: a policy that was applied, something that could not be carried."""
 
+    def doing(self, text: str) -> None:
+        """What is being done right now, for who watches; of no worth afterwards."""
+
 
 class Silent:
     """Tells nobody."""
@@ -34,6 +37,8 @@ class Silent:
     def advance(self, count: int = 1) -> None: ...
 
     def note(self, text: str) -> None: ...
+
+    def doing(self, text: str) -> None: ...
 
 
 class JsonLines:
@@ -55,6 +60,9 @@ class JsonLines:
 
     def note(self, text: str) -> None:
         print(json.dumps({"event": "note", "text": text}), flush=True)
+
+    def doing(self, text: str) -> None:
+        print(json.dumps({"event": "doing", "text": text}), flush=True)
 
     def _say(self) -> None:
         self._last = time.monotonic()
@@ -102,6 +110,10 @@ class Bar:
     def note(self, text: str) -> None:
         self._console.print(f"note: {text}", markup=False, highlight=False)
 
+    def doing(self, text: str) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, rate=text)
+
     def stop(self) -> None:
         self._progress.stop()
 
@@ -115,6 +127,8 @@ class Lines:
 
     def note(self, text: str) -> None:
         print(f"note: {text}", file=sys.stderr, flush=True)
+
+    def doing(self, text: str) -> None: ...
 
 
 @contextmanager
