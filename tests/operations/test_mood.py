@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from answerprint.color import emotion, spaces, style
+from answerprint.color import display, emotion, spaces, style
 from answerprint.errors import MediaError, SettingsError
-from answerprint.frame import Frame, Shot
+from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.operations import mood
 
 CPU = torch.device("cpu")
@@ -63,6 +63,23 @@ def test_moods_pull_apart_and_the_amount_counts() -> None:
     half = quick("mystery", amount=0.3)
     less = done(shot, half, mood.analyze(shot, half, CPU))
     assert float((less - scene()).abs().mean()) < float((mystery - scene()).abs().mean())
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+def test_hdr_footage_is_felt_as_its_light_and_brought_nearer(transfer: str) -> None:
+    """The same light coded as HDR has the same mood; its code values alone would be a pale gray."""
+    sdr, hdr = ColorTags("bt709", "bt709", "bt709"), ColorTags("bt709", transfer, "bt709")
+    # In the range where no highlight is rolled off.
+    picture = 0.05 + 0.75 * scene()
+    coded = display.encoded(display.light(picture, "bt709"), transfer)
+    params = quick("joy")
+    findings = {}
+    for name, pixels, tags in (("sdr", picture, sdr), ("hdr", coded, hdr)):
+        frame = Frame(pixels, Fraction(0), tags)
+        shot = Shot("001", 1, Fraction(25), lambda start, stop, frame=frame: iter([frame][start:stop]))
+        findings[name] = mood.analyze(shot, params, CPU)
+    assert findings["hdr"].before == pytest.approx(findings["sdr"].before, abs=0.02)
+    assert findings["hdr"].reached > 0.1 and "SDR display" in findings["hdr"].note
 
 
 def test_the_same_seed_gives_the_same_moves_and_an_edit_is_rendered() -> None:

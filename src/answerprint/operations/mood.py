@@ -30,10 +30,10 @@ from pydantic import Field
 from torch import Tensor
 
 from answerprint.color import cdl as cdl_file
-from answerprint.color import emotion, fit, lut, spaces, style
+from answerprint.color import display, emotion, fit, lut, spaces, style
 from answerprint.color.emotion import Mood
 from answerprint.errors import MediaError, SettingsError
-from answerprint.frame import Frame, Shot
+from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.media import sequence
 from answerprint.operations import look, match
 from answerprint.settings import Settings
@@ -177,8 +177,12 @@ _STRUCTURE = 9000  # pixels that structure is compared on, of all frames togethe
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What the search looks at: colors (n, 3), which of them are skin or gray, and frames made small."""
+    """What the search looks at: colors (n, 3), which of them are skin or gray, and frames made small.
 
+    Colors and frames are in the encoding of the shot, in which it is graded; mood is felt by what a display shows.
+    """
+
+    tags: ColorTags
     colors: Tensor
     skin: Tensor
     gray: Tensor
@@ -191,13 +195,24 @@ class _Seen:
         colors = torch.cat([style.colors(f.pixels, share, weight=_weight(f, frames)) for f in frames]).cpu()
         if not len(colors):
             return None
-        lab = style.to_lab(colors)
+        tags = frames[0].color
+        lab = _felt(colors, tags)
         small = torch.stack(look.small(frames, _STRUCTURE // len(frames)))
-        return cls(colors, _skin(lab), _gray(lab), small, spaces.luma(small))
+        return cls(tags, colors, _skin(lab), _gray(lab), small, spaces.luma(small))
 
     @property
     def emotion(self) -> Tensor:
-        return emotion.emotion(style.to_lab(self.colors))
+        return emotion.emotion(_felt(self.colors, self.tags))
+
+
+def _felt(colors: Tensor, tags: ColorTags) -> Tensor:
+    """CIELAB of colors (..., n, 3) as they are seen."""
+    planes = colors.nan_to_num().movedim(-1, -2)[..., None, :]  # (..., 3, 1, n)
+    if tags.transfer != "linear":
+        planes = planes.clamp(0, 1)
+    seen = display.on_sdr(planes, tags.transfer, tags.primaries).clamp(0, 1)
+    shown = seen[..., 0, :].movedim(-1, -2)
+    return style.to_lab(shown.reshape(-1, 3)).reshape(colors.shape)
 
 
 def _weight(frame: Frame, frames: Sequence[Frame]) -> Tensor | None:
@@ -246,7 +261,7 @@ def _reward(seen: _Seen, moves: Array, target: Tensor, params: Params) -> Array:
     values = {name: torch.from_numpy(number).float() for name, number in _grade(moves).items()}
     with torch.no_grad():
         done = fit.apply(seen.colors.T[:, None].expand(len(moves), 3, 1, -1), values)[:, :, 0].transpose(1, 2)
-        lab = style.to_lab(done.clamp(0, 1).reshape(-1, 3)).reshape(done.shape)
+        lab = _felt(done, seen.tags)
         away = emotion.distance(emotion.emotion(lab), target)
         clipped = ((done > 1.001) | (done < -0.001)).any(-1).float().mean(-1)
         lost = (params.structure - _structure(seen, values)).clamp_min(0)
@@ -391,7 +406,7 @@ def _by_reference(shot: Shot, own: _Seen, mood: Mood, params: Params, device: to
     values = {name: torch.tensor(getattr(found, name)[0]) for name in look.NAMES}
     with torch.no_grad():
         done = fit.apply(own.colors.T[:, None], values)[:, 0].T
-    after = emotion.emotion(style.to_lab(done.clamp(0, 1)))
+    after = emotion.emotion(_felt(done, own.tags))
     return Findings(
         **{**found.model_dump(), "summary": f"{params.mood}, by the look of {nearest[1].name}: {found.summary}"},
         moves=(f"the look of {nearest[1].name}",),
@@ -428,10 +443,10 @@ def _findings(
     with torch.no_grad():
         done = fit.apply(seen.colors.T[:, None], tensors)[:, 0].T
         kept = float(style.structure(spaces.luma(fit.apply(seen.pictures, tensors)), seen.luma))
-    measured = _measured(seen.emotion, emotion.emotion(style.to_lab(done.clamp(0, 1))), target)
+    measured = _measured(seen.emotion, emotion.emotion(_felt(done, seen.tags)), target)
     words = [_MOVES[i].words(float(moves[i])) for i in np.argsort(-np.abs(moves)) if moves[i] != 0]
-    if like.color.transfer in ("smpte2084", "arib-std-b67", "linear"):
-        notes = [*notes, f"the footage is {like.color.transfer}: its emotion was measured as if it were SDR"]
+    if like.color.transfer in display.HDR:
+        notes = [*notes, f"the footage is {like.color.transfer}: its mood is measured as an SDR display would show it"]
     return Findings(
         times=(time,),
         **{name: (getattr(values, name),) for name in look.NAMES},
