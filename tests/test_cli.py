@@ -303,7 +303,10 @@ def test_train_goes_on_where_it_stopped_and_its_weights_are_added(
     assert "no training run" in refused(capsys, "models", "--add", str(data))
     cli.main(["models", "--add", str(run), "--licence", "CC0"])
     cli.main(["models"])
-    assert f"denoise  {tmp_path / 'own' / 'denoise.safetensors'}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (
+        f"denoise  {tmp_path / 'own' / 'denoise.safetensors'}" in said and "answerprint train denoise, 4 steps" in said
+    )
     assert "unknown recipe" in refused(capsys, "train", "denoize")
 
 
