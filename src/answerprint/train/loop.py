@@ -366,8 +366,7 @@ def described(run: Path, licence: str, commercial_ok: bool) -> weights.Card:
     manifest = run / "manifest.json"
     rows: list[dict[str, str]] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else []
     data = f"{len(rows)} clips; " + "; ".join(sorted({f"{row['source']} ({row['licence']})" for row in rows}))
-    trained = f"answerprint train {facts['recipe']}, {facts['step']} steps"
-    return weights.Card(name=facts["recipe"], trained=trained, data=data, licence=licence, commercial_ok=commercial_ok)
+    return weights.Card(name=facts["recipe"], data=data, licence=licence, commercial_ok=commercial_ok)
 
 
 def learning_rate(params: Training, step: int) -> float:
