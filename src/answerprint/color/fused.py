@@ -7,6 +7,8 @@ arithmetic, fused, for the CPU. A picture goes through memory once however many 
 from __future__ import annotations
 
 import math
+import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field
@@ -25,48 +27,37 @@ from torch import Tensor
 from answerprint.color.spaces import rgb_to_xyz_matrix
 
 Array = NDArray[np.float32]
+Block = tuple[Array, Array, Array]  # red, green, blue
 
-AFFINE, POWER, MIRRORED_POWER, TOED_POWER = 0, 1, 2, 3
+AFFINE, POWER, MIRRORED_POWER, TOED_POWER, TONE_CURVES = 0, 1, 2, 3, 4
 
-# Pixels worked at a time: 3 channels, 4 weights and 3 indices of them stay in the first cache levels.
+# Pixels worked at a time: 3 channels before and after a step, 4 weights and 3 indices of them stay in the first cache.
 _BLOCK = 512
+# Pixels that are worth a thread's while; below two such parts one thread is faster.
+_SHARE = 32768
 _F = np.float32
 _I = np.int32
 _U = np.uint32
-_ZERO, _ONE, _HALF, _SQRT2, _TINY = _F(0.0), _F(1.0), _F(0.5), _F(math.sqrt(2.0)), _F(np.finfo(np.float32).tiny)
-_LOG2E = _F(1.0 / math.log(2.0))
-# Cephes logf (Moshier 1989): log(1 + f) = f - f^2/2 + f^3 P(f) on [sqrt(1/2) - 1, sqrt(2) - 1].
-_L = tuple(
+_ZERO, _ONE = _F(0.0), _F(1.0)
+_SMALLEST, _LARGEST = float(np.finfo(np.float32).tiny), 3e38
+# log2(1 + f) = f P(f) on [sqrt(1/2) - 1, sqrt(2) - 1], minimax, to 5e-8.
+_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7 = (
     _F(c)
     for c in (
-        7.0376836292e-2,
-        -1.1514610310e-1,
-        1.1676998740e-1,
-        -1.2420140846e-1,
-        1.4249322787e-1,
-        -1.6668057665e-1,
-        2.0000714765e-1,
-        -2.4999993993e-1,
-        3.3333331174e-1,
+        1.44269477,
+        -0.72135715,
+        0.48093944,
+        -0.36008731,
+        0.28670756,
+        -0.25006825,
+        0.2368896,
+        -0.14574582,
     )
 )
-# Cephes exp2f: 2^f = 1 + f P(f) on [-1/2, 1/2].
-_E = tuple(
-    _F(c)
-    for c in (
-        1.535336188319500e-4,
-        1.339887440266574e-3,
-        9.618437357674640e-3,
-        5.550332471162809e-2,
-        2.402264791363012e-1,
-        6.931472028550421e-1,
-    )
-)
-_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = _L
-_E0, _E1, _E2, _E3, _E4, _E5 = _E
-_MANTISSA, _BIAS, _ONE_BITS = _I(0x007FFFFF), _I(127), _I(0x3F800000)
-_SHIFT = _I(23)
-_LOWEST, _HIGHEST = _F(-126.0), _F(127.0)
+# 2^f = 1 + f P(f) on [-1/2, 1/2], minimax of the relative error, to 9e-8.
+_E1, _E2, _E3, _E4, _E5 = (_F(c) for c in (0.69314698, 0.24022242, 0.05550734, 0.00967151, 0.00132647))
+_SHIFT, _EXPONENT, _ROOT = _I(23), _I(-(1 << 23)), _I(0x3F3504F3)  # the last is sqrt(1/2)
+_ROUND = _F(1.5 * 2**23)  # a sum with it is rounded to a whole number, which stands in the lowest bits
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -88,8 +79,9 @@ class Program:
     """The steps of a grade, ready for the kernel.
 
     Attributes:
-        kinds: AFFINE, POWER (values up to 0 pass unchanged), MIRRORED_POWER or TOED_POWER per step.
-        numbers: float32 (steps, 12): a 3 x 4 matrix row by row, or 3 exponents, or the eight of a `Toed`.
+        kinds: AFFINE, POWER (values up to 0 pass unchanged), MIRRORED_POWER, TOED_POWER or TONE_CURVES per step.
+        numbers: float32 (steps, n): of each step what `affine`, `power`, `Toed.numbers` or `tone_curves` give; the
+            rest of the row is not read.
         curves: float32 (n, 3), a table per channel applied after the steps; n = 0 for none.
         curves_low, curves_scale: float32 (3,), input of the first entry, entries per unit of input.
         table: float32 (n^3, 4), red fastest, a column of padding, applied last; n = 0 for none.
@@ -112,8 +104,39 @@ class Program:
         return not (len(self.kinds) or len(self.curves) or self.size)
 
 
+class Spare:
+    """Memory of pictures that nobody holds any more, for the next ones of the same size.
+
+    A fresh picture costs as many page faults as it has pages, and they cost as much time as a LUT.
+    """
+
+    _KEPT = 2
+
+    def __init__(self) -> None:
+        self._free: deque[Array] = deque(maxlen=self._KEPT)
+
+    def take(self, shape: Sequence[int]) -> Tensor:
+        """A tensor of this shape with anything in it; its memory comes back by itself once no view of it is left."""
+        count = math.prod(shape)
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = np.empty(0, np.float32)
+        if memory.size != count:
+            # NumPy asks for large pages, torch does not: a new UHD picture would cost 25,000 page faults.
+            memory = np.empty(count, np.float32)
+        # Not `memory` itself: the tensor and all its views hold this array, and nothing else does.
+        lent = memory.reshape(tuple(shape))
+        weakref.finalize(lent, self._free.append, memory).atexit = False
+        return torch.from_numpy(lent)
+
+
 def run(
-    program: Program, pixels: Tensor, weight: Tensor | float = 1.0, pool: ThreadPoolExecutor | None = None
+    program: Program,
+    pixels: Tensor,
+    weight: Tensor | float = 1.0,
+    pool: ThreadPoolExecutor | None = None,
+    spare: Spare | None = None,
 ) -> Tensor:
     """The graded picture.
 
@@ -122,34 +145,51 @@ def run(
         pixels: float32 (3, H, W) on the CPU.
         weight: how much of the result is taken, a number or float32 (1, H, W), 0..1; where it is 0 the source value is
             kept bit for bit, where it is 1 the graded one.
-        pool: threads that share the picture; None works in this one.
+        pool: threads that share the picture with this one; None works in this one only.
+        spare: where memory for the result may come from.
 
     Returns:
         float32 (3, H, W), a new tensor.
     """
     source = pixels.detach().contiguous()
-    # NumPy asks for large pages, torch does not: a new UHD picture would cost 25,000 page faults.
-    result = torch.from_numpy(np.empty(source.shape, np.float32))
+    result = (spare or Spare()).take(source.shape)
     flat, out = source.numpy().reshape(3, -1), result.numpy().reshape(3, -1)
     if isinstance(weight, Tensor):
         weights = weight.detach().to("cpu", torch.float32).contiguous().numpy().reshape(-1)
     else:
         weights = np.full(1, weight, np.float32)
-    count = flat.shape[1]
 
-    def part(bounds: tuple[int, int]) -> None:
+    def part(*bounds: int) -> None:
         arguments: tuple[Any, ...] = (flat, out, weights, *_arguments(program), *bounds)
         _grade(*arguments)
 
-    if pool is None:
-        part((0, count))
-    else:
-        # More parts than threads: on a shared machine one thread may be slower than the others. Whole blocks: the last
-        # bits of a pixel depend on its place in a block, and must not depend on how many threads there are.
-        parts = 8 * torch.get_num_threads()
-        edges = [count * i // parts // _BLOCK * _BLOCK for i in range(parts)] + [count]
-        list(pool.map(part, pairwise(edges)))
+    _shared(part, flat.shape[1], pool)
     return result
+
+
+def _shared(part: Callable[..., None], count: int, pool: ThreadPoolExecutor | None) -> None:
+    """Has this thread and those of the pool work through `count` pixels."""
+    threads = torch.get_num_threads() if pool is not None else 1
+    # More parts than threads: on a shared machine one thread may be slower than the others. Whole blocks: the last bits
+    # of a pixel depend on its place in a block, and must not depend on how many threads there are.
+    parts = max(1, min(8 * threads, count // _SHARE)) if threads > 1 else 1
+    edges = [count * i // parts // _BLOCK * _BLOCK for i in range(parts)] + [count]
+    waiting = deque(pairwise(edges))
+
+    def work() -> None:
+        while True:
+            try:
+                bounds = waiting.popleft()
+            except IndexError:
+                return
+            part(*bounds)
+
+    helpers = [pool.submit(work) for _ in range(min(threads, parts) - 1)] if pool is not None else []
+    work()
+    for helper in helpers:
+        # One that has not begun yet finds nothing left to do.
+        if not helper.cancel():
+            helper.result()
 
 
 @dataclass(frozen=True)
@@ -171,7 +211,7 @@ class Toed:
 
     def numbers(self) -> Array:
         """As a step has them."""
-        return np.array([*astuple(self), 0, 0, 0], np.float64).astype(_F)
+        return np.array([*astuple(self), *_range(self.exponent)], np.float64).astype(_F)
 
 
 _SRGB_DECODE = Toed(0.04045, 1 / 12.92, 0, 1 / 1.055, 0.055 / 1.055, 2.4, 1, 0, True)  # as `spaces.decode`
@@ -206,7 +246,15 @@ def rgb_program() -> Program:
 
 
 def _program(*steps: tuple[int, Array]) -> Program:
-    return Program(kinds=np.array([kind for kind, _ in steps], np.int32), numbers=np.stack([n for _, n in steps]))
+    return Program(kinds=np.array([kind for kind, _ in steps], np.int32), numbers=rows([n for _, n in steps]))
+
+
+def rows(numbers: Sequence[Array]) -> Array:
+    """The numbers of several steps as a program has them, short rows filled with zeros."""
+    result = np.zeros((len(numbers), max(map(len, numbers), default=0)), np.float32)
+    for row, values in zip(result, numbers, strict=True):
+        row[: len(values)] = values
+    return result
 
 
 def affine(matrix: Sequence[Sequence[float]] | NDArray[Any], offset: Sequence[float] | NDArray[Any]) -> Array:
@@ -217,8 +265,38 @@ def affine(matrix: Sequence[Sequence[float]] | NDArray[Any], offset: Sequence[fl
 
 
 def power(exponents: Sequence[float] | NDArray[Any]) -> Array:
-    """The numbers of a POWER or MIRRORED_POWER step."""
-    return np.concatenate([np.asarray(exponents, np.float32), np.zeros(9, np.float32)])
+    """The numbers of a POWER or MIRRORED_POWER step; exponents above 0."""
+    ranges = np.array([_range(float(exponent)) for exponent in exponents])
+    return np.concatenate([np.asarray(exponents, np.float64), *ranges.T]).astype(_F)
+
+
+def _range(exponent: float) -> tuple[float, float]:
+    """Between which values a power neither overflows nor leaves the normal numbers."""
+    return max(_SMALLEST, 2 ** max(-126.0, -125 / exponent)), min(_LARGEST, 2 ** min(127.0, 126 / exponent))
+
+
+def tone_curves(inputs: NDArray[Any], outputs: NDArray[Any], slopes: NDArray[Any]) -> Array:
+    """The numbers of a TONE_CURVES step: through points, cubic between them, straight on beyond the first and last.
+
+    Args:
+        inputs: (n,) rising.
+        outputs, slopes: (3, n), value and slope at each point, per channel.
+    """
+    channels = [_tone_curve(inputs, output, slope) for output, slope in zip(outputs, slopes, strict=True)]
+    return np.concatenate([[len(inputs) - 1], *channels]).astype(_F)
+
+
+def _tone_curve(x: NDArray[np.float64], y: NDArray[np.float64], slope: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One channel of `tone_curves`, float64.
+
+    Whether it changes anything; first point; slope below; last point; slope above; first value; then per piece start,
+    width and the three coefficients of a cubic that is 0 at its start.
+    """
+    width = np.diff(x)
+    secant, before, after = np.diff(y) / width, slope[:-1], slope[1:]
+    second, third = (3 * secant - 2 * before - after) / width, (before + after - 2 * secant) / width**2
+    pieces = np.stack([x[:-1], width, before, second, third], 1)
+    return np.concatenate([[float((x != y).any()), x[0], slope[0], x[-1], slope[-1], y[0]], pieces.ravel()])
 
 
 def _arguments(p: Program) -> tuple[Any, ...]:
@@ -226,105 +304,127 @@ def _arguments(p: Program) -> tuple[Any, ...]:
 
 
 @_inline
-def _power(x: Any, exponent: Any) -> Any:
-    """x ** exponent for x > 0, to about 2e-7 relative where x > 0.01; made of what the compiler can vectorize."""
-    x = _F(x if x > _TINY else _TINY)
-    bits = x.view(_I)
-    e = _I((bits >> _SHIFT) - _BIAS)
-    m = _I((bits & _MANTISSA) | _ONE_BITS).view(_F)
-    high = m > _SQRT2
-    m = m * _HALF if high else m
-    e = _I(e + _I(1)) if high else e
-    f = m - _ONE
-    p = _L0 * f + _L1
-    p = p * f + _L2
-    p = p * f + _L3
-    p = p * f + _L4
-    p = p * f + _L5
-    p = p * f + _L6
-    p = p * f + _L7
-    p = p * f + _L8
-    square = f * f
-    z = exponent * (_F(e) + _LOG2E * (f - square * _HALF + square * f * p))
-    z = z if z > _LOWEST else _LOWEST
-    z = z if z < _HIGHEST else _HIGHEST
-    # Truncation after a shift to positive numbers is rounding to the nearest.
-    n = _I(_I(z + _F(128.5)) - _I(128))
-    f = z - _F(n)
-    q = _E0 * f + _E1
-    q = q * f + _E2
-    q = q * f + _E3
-    q = q * f + _E4
-    q = q * f + _E5
-    return (q * f + _ONE) * _I((n + _BIAS) << _SHIFT).view(_F)
+def _log2(x: Any) -> Any:
+    """For normal x > 0; made, as `_exp2` is, of what the compiler can vectorize."""
+    bits = _F(x).view(_I)
+    up = _I(_I(bits - _ROOT) & _EXPONENT)
+    f = _I(bits - up).view(_F) - _ONE
+    f2 = f * f
+    # Summed in pairs: one after the other they would wait for each other.
+    p = ((_L7 * f + _L6) * f2 + (_L5 * f + _L4)) * (f2 * f2) + ((_L3 * f + _L2) * f2 + (_L1 * f + _L0))
+    return p * f + _F(_I(up >> _SHIFT))
+
+
+@_inline
+def _exp2(z: Any) -> Any:
+    """For z in -126..127."""
+    t = z + _ROUND
+    f = z - (t - _ROUND)
+    f2 = f * f
+    p = ((_E5 * f + _E4) * f2 + (_E3 * f + _E2)) * f2 + (_E1 * f + _ONE)
+    return _I(_F(p).view(_I) + _I(_F(t).view(_I) << _SHIFT)).view(_F)
+
+
+# Steps read one block and write another: written over what it read, a value that a condition chooses would become a
+# masked store, which takes many times as long.
 
 
 @_jit
-def _affine_step(buf: Array, n: int, k: Array) -> None:
-    r, g, b = buf[0], buf[1], buf[2]
-    k0, k1, k2, k3, k4, k5, k6, k7, k8, k9, k10, k11 = (
-        k[0],
-        k[1],
-        k[2],
-        k[3],
-        k[4],
-        k[5],
-        k[6],
-        k[7],
-        k[8],
-        k[9],
-        k[10],
-        k[11],
-    )
+def _affine_step(source: Block, result: Block, n: int, k: Array) -> None:
+    r, g, b = source
+    x, y, z = result
+    k0, k1, k2, k3, k4, k5 = k[0], k[1], k[2], k[3], k[4], k[5]
+    k6, k7, k8, k9, k10, k11 = k[6], k[7], k[8], k[9], k[10], k[11]
     for j in range(n):
-        x, y, z = r[j], g[j], b[j]
-        r[j] = k0 * x + k1 * y + k2 * z + k3
-        g[j] = k4 * x + k5 * y + k6 * z + k7
-        b[j] = k8 * x + k9 * y + k10 * z + k11
+        red, green, blue = r[j], g[j], b[j]
+        x[j] = k0 * red + k1 * green + k2 * blue + k3
+        y[j] = k4 * red + k5 * green + k6 * blue + k7
+        z[j] = k8 * red + k9 * green + k10 * blue + k11
 
 
 @_jit
-def _power_step(buf: Array, n: int, k: Array, mirrored: bool) -> None:
+def _power_step(source: Block, result: Block, n: int, k: Array, mirrored: bool) -> None:
+    """To about 3e-7 times the exponent, relative, where x > 0.01."""
     for c in range(3):
-        v, exponent = buf[c], k[c]
+        s, v, exponent, low, high = source[c], result[c], k[c], k[3 + c], k[6 + c]
         if exponent == _ONE:
+            v[:n] = s[:n]
             continue
+        # Logarithm and power in loops of their own: the processor works on more values at once in a short loop.
+        for j in range(n):
+            x = abs(s[j]) if mirrored else s[j]
+            x = x if x > low else low
+            x = x if x < high else high
+            v[j] = exponent * _log2(x)
         if mirrored:
             for j in range(n):
-                x = v[j]
-                a = _power(abs(x), exponent)
-                v[j] = a if x > _ZERO else (-a if x < _ZERO else x)
+                x, y = s[j], _exp2(v[j])
+                v[j] = y if x > _ZERO else (-y if x < _ZERO else x)
         else:
             for j in range(n):
-                x = v[j]
-                v[j] = _power(x, exponent) if x > _ZERO else x
+                x, y = s[j], _exp2(v[j])
+                v[j] = y if x > _ZERO else x
 
 
 @_jit
-def _toed_step(buf: Array, n: int, k: Array) -> None:
+def _toed_step(source: Block, result: Block, n: int, k: Array) -> None:
     knee, toe, lift, inner, shift, exponent, gain, end = k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7]
+    low, high = k[9], k[10]
+    mirrored = k[8] != _ZERO
     for c in range(3):
-        v = buf[c]
-        if k[8] != _ZERO:
+        s, v = source[c], result[c]
+        for j in range(n):
+            x = inner * (abs(s[j]) if mirrored else s[j]) + shift
+            x = x if x > low else low
+            x = x if x < high else high
+            v[j] = exponent * _log2(x)
+        if mirrored:
             for j in range(n):
-                x = v[j]
+                x = s[j]
                 a = abs(x)
-                y = toe * a + lift if a <= knee else gain * _power(inner * a + shift, exponent) + end
+                y = gain * _exp2(v[j]) + end if a > knee else toe * a + lift
                 v[j] = y if x >= _ZERO else -y
         else:
             for j in range(n):
-                x = v[j]
-                v[j] = gain * _power(inner * x + shift, exponent) + end if x > knee else toe * x + lift
+                x = s[j]
+                v[j] = gain * _exp2(v[j]) + end if x > knee else toe * x + lift
 
 
 @_jit
-def _curves_step(buf: Array, n: int, table: Array, low: Array, scale: Array) -> None:
+def _tone_curves_step(source: Block, result: Block, n: int, k: Array) -> None:
+    """A sum of pieces, each constant outside its own range: no search, no table."""
+    pieces = int(k[0])
+    for c in range(3):
+        s, v = source[c], result[c]
+        at = 1 + c * (6 + 5 * pieces)
+        if k[at] == _ZERO:
+            v[:n] = s[:n]
+            continue
+        first, below, last, above, base = k[at + 1], k[at + 2], k[at + 3], k[at + 4], k[at + 5]
+        for j in range(n):
+            x = s[j]
+            under, over = x - first, x - last
+            under = under if under < _ZERO else _ZERO
+            over = over if over > _ZERO else _ZERO
+            v[j] = below * under + (above * over + base)
+        for i in range(pieces):
+            place = at + 6 + 5 * i
+            start, width, one, two, three = k[place], k[place + 1], k[place + 2], k[place + 3], k[place + 4]
+            for j in range(n):
+                t = s[j] - start
+                t = t if t > _ZERO else _ZERO
+                t = t if t < width else width
+                v[j] = ((three * t + two) * t + one) * t + v[j]
+
+
+@_jit
+def _table_step(source: Block, result: Block, n: int, table: Array, low: Array, scale: Array) -> None:
     last = _I(table.shape[0] - 2)
     top = _F(table.shape[0] - 1)
     for c in range(3):
-        v, start, per_unit = buf[c], low[c], scale[c]
+        s, v, start, per_unit = source[c], result[c], low[c], scale[c]
         for j in range(n):
-            x = (v[j] - start) * per_unit
+            x = (s[j] - start) * per_unit
             x = x if x > _ZERO else _ZERO
             x = x if x < top else top
             i = min(_I(x), last)
@@ -466,15 +566,20 @@ def _lut_step(
 
 
 @_jit
-def _mix(source: Array, buf: Array, out: Array, weight: Array, start: int, n: int) -> None:
+def _mix(source: Block, graded: Block, out: Block, weight: Array, start: int, n: int) -> None:
     for c in range(3):
-        s, v, d = source[c], buf[c], out[c]
+        s, v, d = source[c], graded[c], out[c]
         for j in range(n):
             w = weight[start + j] if weight.shape[0] > 1 else weight[0]
-            x = s[start + j]
+            x = s[j]
             y = v[j]
             mixed = x + (y - x) * w
-            d[start + j] = x if w == _ZERO else (y if w == _ONE else mixed)
+            d[j] = x if w == _ZERO else (y if w == _ONE else mixed)
+
+
+@_inline
+def _rows(array: Any, start: Any, stop: Any) -> Any:
+    return array[0, start:stop], array[1, start:stop], array[2, start:stop]
 
 
 @_jit
@@ -494,38 +599,33 @@ def _grade(
     start: int,
     stop: int,
 ) -> None:
-    buf = np.empty((3, _BLOCK), np.float32)
+    work = np.empty((2, 3, _BLOCK), np.float32)
     index = np.empty((3, _BLOCK), np.int32)
     weights = np.empty((4, _BLOCK), np.float32)
     plain = weight.shape[0] == 1 and weight[0] == _ONE
-    only_table = size > 0 and kinds.shape[0] == 0 and curves.shape[0] == 0
+    steps = kinds.shape[0]
+    before_table = steps + (1 if curves.shape[0] > 0 else 0)
     for begin in range(start, stop, _BLOCK):
         n = min(_BLOCK, stop - begin)
-        end = begin + n
-        if only_table:
-            r, g, b = source[0, begin:end], source[1, begin:end], source[2, begin:end]
-            _places(r, g, b, n, size, low, scale, index, weights)
-        else:
-            for c in range(3):
-                buf[c, :n] = source[c, begin:end]
-            for s in range(kinds.shape[0]):
-                if kinds[s] == AFFINE:
-                    _affine_step(buf, n, numbers[s])
-                elif kinds[s] == TOED_POWER:
-                    _toed_step(buf, n, numbers[s])
-                else:
-                    _power_step(buf, n, numbers[s], kinds[s] == MIRRORED_POWER)
-            if curves.shape[0] > 0:
-                _curves_step(buf, n, curves, curves_low, curves_scale)
-            if size > 0:
-                _places(buf[0], buf[1], buf[2], n, size, low, scale, index, weights)
-        if size > 0 and plain:
-            r, g, b = out[0, begin:end], out[1, begin:end], out[2, begin:end]
-            _lut_step(r, g, b, n, table, size, index, weights)
-        elif size > 0:
-            _lut_step(buf[0], buf[1], buf[2], n, table, size, index, weights)
-        if not plain:
-            _mix(source, buf, out, weight, begin, n)
-        elif size == 0:
-            for c in range(3):
-                out[c, begin:end] = buf[c, :n]
+        given, wanted = _rows(source, begin, begin + n), _rows(out, begin, begin + n)
+        now = given
+        for s in range(before_table):
+            then = wanted if plain and size == 0 and s == before_table - 1 else _rows(work[s % 2], 0, n)
+            if s == steps:
+                _table_step(now, then, n, curves, curves_low, curves_scale)
+            elif kinds[s] == AFFINE:
+                _affine_step(now, then, n, numbers[s])
+            elif kinds[s] == TOED_POWER:
+                _toed_step(now, then, n, numbers[s])
+            elif kinds[s] == TONE_CURVES:
+                _tone_curves_step(now, then, n, numbers[s])
+            else:
+                _power_step(now, then, n, numbers[s], kinds[s] == MIRRORED_POWER)
+            now = then
+        if size > 0:
+            then = wanted if plain else _rows(work[before_table % 2], 0, n)
+            _places(now[0], now[1], now[2], n, size, low, scale, index, weights)
+            _lut_step(then[0], then[1], then[2], n, table, size, index, weights)
+            now = then
+        if not plain or before_table + size == 0:
+            _mix(given, now, wanted, weight, begin, n)

@@ -9,9 +9,10 @@ that comes out is the frame that went in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -60,7 +61,11 @@ class Params(Settings):
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """The grade as steps: ("affine", 3 x 4) and ("power" or "mirrored power", 3 exponents), then the LUT."""
+    """The grade as steps, then the LUT.
+
+    ("affine", 3 x 4), ("power" or "mirrored power", 3 exponents), ("tone curves", inputs and outputs of each channel,
+    4 x n).
+    """
 
     steps: tuple[tuple[str, Matrix], ...]
     lut: lut.Cube | lut.Curves | None
@@ -69,14 +74,13 @@ class Chain:
     def empty(self) -> bool:
         return not self.steps and self.lut is None
 
+    @cached_property
     def program(self) -> fused.Program:
         """For the fused kernel."""
         base = self.lut.program() if self.lut is not None else fused.Program()
-        codes = {"affine": fused.AFFINE, "power": fused.POWER, "mirrored power": fused.MIRRORED_POWER}
-        numbers = np.zeros((len(self.steps), 12), np.float32)
-        for row, (_, values) in zip(numbers, self.steps, strict=True):
-            row[: values.size] = values.ravel()
-        return replace(base, kinds=np.array([codes[kind] for kind, _ in self.steps], np.int32), numbers=numbers)
+        parts = [_FUSED[kind](values) for kind, values in self.steps]
+        kinds = np.array([code for code, _ in parts], np.int32)
+        return replace(base, kinds=kinds, numbers=fused.rows([numbers for _, numbers in parts]))
 
     def apply(self, pixels: Tensor) -> Tensor:
         """The same in torch, on any device."""
@@ -86,9 +90,25 @@ class Chain:
                 pixels = torch.einsum("ij,jhw->ihw", numbers[:, :3], pixels) + numbers[:, 3].view(3, 1, 1)
             elif kind == "power":
                 pixels = grade.raised(pixels, numbers.view(3, 1, 1))
+            elif kind == "tone curves":
+                pixels = grade.curve(pixels, numbers[0], numbers[1:])
             else:
                 pixels = grade.gamma(pixels, 1.0 / float(values[0]))
         return pixels if self.lut is None else self.lut.apply(pixels)
+
+
+def _fused_curves(values: Matrix) -> fused.Array:
+    inputs, outputs = torch.from_numpy(values[0]), torch.from_numpy(values[1:])
+    slopes = np.stack([grade.curve_slopes(inputs, output).numpy() for output in outputs])
+    return fused.tone_curves(values[0], values[1:], slopes)
+
+
+_FUSED: dict[str, Callable[[Matrix], tuple[int, fused.Array]]] = {
+    "affine": lambda values: (fused.AFFINE, fused.affine(values[:, :3], values[:, 3])),
+    "power": lambda values: (fused.POWER, fused.power(values)),
+    "mirrored power": lambda values: (fused.MIRRORED_POWER, fused.power(values)),
+    "tone curves": lambda values: (fused.TONE_CURVES, _fused_curves(values)),
+}
 
 
 def run(frames: Iterator[Frame], params: Params, findings: None, device: torch.device) -> Iterator[Frame]:
@@ -98,11 +118,11 @@ def run(frames: Iterator[Frame], params: Params, findings: None, device: torch.d
     if steps.empty or params.strength == 0:
         yield from frames
         return
-    program = steps.program()
+    spare = fused.Spare()
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for frame in frames:
             if device.type == "cpu":
-                pixels = fused.run(program, frame.pixels.cpu(), _weight(frame, params), pool)
+                pixels = fused.run(steps.program, frame.pixels.cpu(), _weight(frame, params), pool, spare)
             else:
                 pixels = _on_device(steps, frame, params, device)
             yield frame.with_pixels(pixels)
@@ -118,7 +138,7 @@ def cube(params: Params, findings: None, size: int = 33) -> lut.Cube:
     steps = chain(params)
 
     def transform(pixels: Tensor) -> Tensor:
-        return fused.run(steps.program(), pixels, params.strength)
+        return fused.run(steps.program, pixels, params.strength)
 
     return lut.bake(transform, size, title="answerprint grade")
 

@@ -34,13 +34,12 @@ import cv2
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
+from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from answerprint.color import cdl as cdl_file
 from answerprint.color import fit, fused, lut, spaces, style
 from answerprint.color.fit import CURVE, Points, Triple, Values
-from answerprint.color.grade import curve_slopes
 from answerprint.errors import SettingsError
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.imgproc import align, filters
@@ -194,14 +193,14 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings, device: tor
     if params.strength == 0:
         yield from frames
         return
-    look = _Look(findings)
+    look, spare = _Look(findings), fused.Spare()
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for frame in frames:
             steps, sharpness = look.at(frame.time)
             if steps.empty and sharpness == 0:
                 yield frame
                 continue
-            yield frame.with_pixels(_graded(frame, steps, sharpness, params.strength, device, pool))
+            yield frame.with_pixels(_graded(frame, steps, sharpness, params.strength, device, pool, spare))
 
 
 def cube(params: Params, findings: Findings, size: int = 33) -> lut.Cube:
@@ -226,9 +225,8 @@ def cube_at(params: Params, findings: Findings, time: Fraction, size: int = 33) 
         comments.append(f"the look moves over {len(findings.times)} keys; this is how it is at {float(time):.3f} s")
     named = params.reference or params.fit or params.learned
     title = f"look of {named.name}" if named is not None else "look"
-    program = steps.program()
     return lut.bake(
-        lambda pixels: fused.run(program, pixels, params.strength), size, title=title, comments=tuple(comments)
+        lambda pixels: fused.run(steps.program, pixels, params.strength), size, title=title, comments=tuple(comments)
     )
 
 
@@ -273,15 +271,13 @@ class _Look:
         return Values(**found), sharpness
 
     def _chain(self, values: Values, sharpness: float) -> tuple[grade.Chain, float]:
-        steps = grade.chain(_grade_params(values))
-        curves = _curves(values)
-        table: lut.Cube | lut.Curves | None = curves
-        if self.findings.lut_size:
-            n = self.findings.lut_size
-            residual = torch.tensor(self.findings.lut).view(n, n, n, 3)
-            cube = fit.residual_cube(residual)
-            table = lut.Cube(cube.table, cube.low, cube.high, shaper=curves)
-        return grade.Chain(steps.steps, table), sharpness
+        steps = grade.chain(_grade_params(values)).steps
+        curves = [getattr(values, name) for name in fit.CURVES]
+        if any(output != CURVE for output in curves):
+            steps = (*steps, ("tone curves", np.array([CURVE, *curves], np.float64)))
+        n = self.findings.lut_size
+        cube = fit.residual_cube(torch.tensor(self.findings.lut).view(n, n, n, 3)) if n else None
+        return grade.Chain(steps, cube), sharpness
 
 
 def _grade_params(values: Values) -> grade.Params:
@@ -300,40 +296,21 @@ def _grade_params(values: Values) -> grade.Params:
     )
 
 
-# A step of 1/800 puts an entry on every point of a curve; more entries would not stay in the first cache.
-_CURVE_LOW, _CURVE_HIGH, _CURVE_ENTRIES = -0.5, 2.0, 2001
-
-
-def _curves(values: Values) -> lut.Curves | None:
-    """The tone curves as a fine table that reaches far beyond black and white; None where they are neutral."""
-    outputs = [getattr(values, name) for name in fit.CURVES]
-    if all(output == CURVE for output in outputs):
-        return None
-    table = torch.from_numpy(np.stack([_tabulated(output) for output in outputs], 1).astype(np.float32))
-    return lut.Curves(table, (_CURVE_LOW,) * 3, (_CURVE_HIGH,) * 3)
-
-
-def _tabulated(output: Points) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """`color.grade.curve` at the table's entries; in NumPy, since keys make a table a frame."""
-    ramp = np.linspace(_CURVE_LOW, _CURVE_HIGH, _CURVE_ENTRIES)
-    points = [torch.tensor(side, dtype=torch.float64) for side in (CURVE, output)]
-    slopes = curve_slopes(*points).numpy()
-    inside = CubicHermiteSpline(np.asarray(CURVE), np.asarray(output), slopes)(ramp.clip(0, 1))
-    table: np.ndarray[Any, np.dtype[np.float64]] = (
-        inside + slopes[0] * ramp.clip(max=0) + slopes[-1] * (ramp - 1).clip(min=0)
-    )
-    return table
-
-
 def _graded(
-    frame: Frame, steps: grade.Chain, sharpness: float, strength: float, device: torch.device, pool: ThreadPoolExecutor
+    frame: Frame,
+    steps: grade.Chain,
+    sharpness: float,
+    strength: float,
+    device: torch.device,
+    pool: ThreadPoolExecutor,
+    spare: fused.Spare,
 ) -> Tensor:
     weight = strength if frame.matte is None else frame.matte * strength
     source = frame.pixels
     if device.type == "cpu" and sharpness == 0:
-        return fused.run(steps.program(), source.cpu(), weight, pool)
+        return fused.run(steps.program, source.cpu(), weight, pool, spare)
     if device.type == "cpu":
-        graded = fused.run(steps.program(), source.cpu(), 1.0, pool)
+        graded = fused.run(steps.program, source.cpu(), 1.0, pool, spare)
     else:
         with torch.no_grad():
             graded = steps.apply(source.to(device))
