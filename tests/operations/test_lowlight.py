@@ -157,6 +157,19 @@ def test_the_lut_is_the_mapping_where_it_is_global():
     assert "compensation" in lowlight.cube(lowlight.Params(), found, 17).comments[0]
 
 
+def test_a_night_sky_of_rounded_noise_is_not_lifted_to_purple():
+    """Codes of 1 to 5 whose channels differ by what a camera's black level leaves; a dark color of its own stays."""
+    sky = (torch.tensor([4.5, 1.5, 3.5]).view(3, 1, 1) + torch.randn(3, 60, 160)).round().clamp(min=0) * CODE
+    sky[:, 40:, :80] = torch.tensor([0.0, 0.05, 0.25]).view(3, 1, 1)
+    dark = torch.cat([sky, scene(30) ** 3], dim=1)
+    (done,), _ = work(shot_of([dark]))
+    (kept,), _ = work(shot_of([dark]), faint=0)
+    cast, before = (x[:, :36].mean(dim=(1, 2)) for x in (done, kept))
+    assert float(cast.max() - cast.min()) < 0.5 * float(before.max() - before.min())
+    assert float(cast.mean()) == pytest.approx(float(before.mean()), abs=0.03)
+    assert float((done - kept)[:, 42:58, 2:76].abs().max()) < 0.5 * CODE
+
+
 def test_highlights_keep_their_differences():
     dark = scene() ** 3
     dark[:, 10:20, 10:90] = torch.linspace(0.7, 1.1, 80)

@@ -231,12 +231,14 @@ class Mapping:
         weights: luma weights of R', G', B'.
         skin: how much skin keeps its hue and is spared from being lifted far above mid tones, 0..1.
         strength: 0 leaves the picture, 1 maps it.
+        faint: signal level under which color is noise and comes out nearly gray; from twice this on it is itself.
     """
 
     tables: npt.NDArray[np.float32]
     weights: tuple[float, float, float]
     skin: float = 0.0
     strength: float = 1.0
+    faint: float = 0.0
 
     def apply(self, pixels: Tensor, field: Tensor | None = None, share: float = 1.0, ratio: int = 1) -> Tensor:
         """The mapped picture; pixels that are not finite stay.
@@ -254,7 +256,7 @@ class Mapping:
         weights = np.asarray(self.weights, np.float32)
 
         def work(block: Block) -> None:
-            _map(source, result, self.tables, weights, added, *block, self.skin, self.strength, share)
+            _map(source, result, self.tables, weights, added, *block, self.skin, self.strength, share, self.faint)
 
         pieces = blocks(source.shape[1], source.shape[2], ratio)
         if len(pieces) == 1:
@@ -307,8 +309,9 @@ def _map(
     skin: float,
     strength: float,
     share: float,
+    faint: float,
 ) -> None:
-    """Curves, skin and compensation over one block."""
+    """Curves, skin, compensation and the color of deep shadows over one block."""
     height, width = source.shape[1], source.shape[2]
     lines, columns = field.shape[1], field.shape[2]
     for y in range(top, bottom):
@@ -353,6 +356,16 @@ def _map(
                         green += extra
                     else:
                         blue += extra
+            top_signal = max(r, g, b)
+            if top_signal < 2 * faint:
+                place = max(top_signal, 0.0) / (2 * faint)
+                trust = place * place * (3 - 2 * place)
+                luma = weights[0] * red + weights[1] * green + weights[2] * blue
+                red, green, blue = (
+                    luma + trust * (red - luma),
+                    luma + trust * (green - luma),
+                    luma + trust * (blue - luma),
+                )
             result[0, y, x] = r + strength * (red - r)
             result[1, y, x] = g + strength * (green - g)
             result[2, y, x] = b + strength * (blue - b)

@@ -72,6 +72,9 @@ class Params(Settings):
     )
     skin: float = Field(0.6, ge=0, le=1, description="How much skin keeps its hue and is spared.")
     most: float = Field(16.0, ge=1, le=64, description="Largest gain of the shadows, which is what noise gets too.")
+    faint: float = Field(
+        0.03, ge=0, le=0.2, description="Signal level under which color is noise: lifted as gray; 0 lifts all color."
+    )
     keys: int = Field(0, ge=0, le=32, description="Curves over time: 1 for the whole shot, 0 for as many as it needs.")
     frames: int = Field(12, ge=1, le=64, description="Frames spread through the shot that the curve is found on.")
     only_dark: bool = Field(True, description="Leave footage that is not dark as it is.")
@@ -417,7 +420,7 @@ class _Curves:
     def at(self, time: float, full: bool = False) -> exposure.Mapping:
         """The mapping at a time; at full strength where asked."""
         mapping = self.single or self._mapping(time)
-        return exposure.Mapping(mapping.tables, mapping.weights, mapping.skin) if full else mapping
+        return exposure.Mapping(mapping.tables, mapping.weights, mapping.skin, 1.0, mapping.faint) if full else mapping
 
     def level(self, time: float) -> float:
         """Mean luma that the shot has at a time."""
@@ -442,5 +445,9 @@ class _Curves:
             tables.append(np.clip(table, 0, 1) ** self.power)
         red, blue = spaces.LUMA_WEIGHTS["bt709"]
         return exposure.Mapping(
-            np.asarray(tables, np.float32), (red, 1 - red - blue, blue), self.params.skin, findings.strength
+            np.asarray(tables, np.float32),
+            (red, 1 - red - blue, blue),
+            self.params.skin,
+            findings.strength,
+            self.params.faint,
         )
