@@ -7,6 +7,7 @@ silence.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json as jsonlib
 import math
@@ -137,8 +138,10 @@ def _check_spaces(wanted: Wanted) -> None:
     config = ocio.Config.CreateFromBuiltinConfig("studio-config-latest")
     for name in filter(None, (wanted.input_space, wanted.output_space)):
         if config.getColorSpace(name) is None:
+            known = list(config.getColorSpaceNames())
+            near = difflib.get_close_matches(name, known, 4, 0.35) or known[:4]
             raise ColorError(
-                f"color space '{name}' is unknown to OpenColorIO's studio config; see `ociochecklut` or ACES"
+                f"color space '{name}' is unknown to OpenColorIO's studio config; near: {', '.join(near)}, ..."
             )
 
 
