@@ -31,8 +31,9 @@ Block = tuple[Array, Array, Array]  # red, green, blue
 
 AFFINE, POWER, MIRRORED_POWER, TOED_POWER, TONE_CURVES = 0, 1, 2, 3, 4
 
-# Pixels worked at a time: 3 channels before and after a step, 4 weights and 3 indices of them stay in the first cache.
-_BLOCK = 512
+# Pixels worked at a time: few enough that they stay in the second cache from step to step, many enough that what comes
+# before a loop does not count.
+_BLOCK = 2048
 # Pixels that are worth a thread's while; below two such parts one thread is faster.
 _SHARE = 32768
 _F = np.float32
@@ -40,22 +41,11 @@ _I = np.int32
 _U = np.uint32
 _ZERO, _ONE = _F(0.0), _F(1.0)
 _SMALLEST, _LARGEST = float(np.finfo(np.float32).tiny), 3e38
-# log2(1 + f) = f P(f) on [sqrt(1/2) - 1, sqrt(2) - 1], minimax, to 5e-8.
-_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7 = (
-    _F(c)
-    for c in (
-        1.44269477,
-        -0.72135715,
-        0.48093944,
-        -0.36008731,
-        0.28670756,
-        -0.25006825,
-        0.2368896,
-        -0.14574582,
-    )
-)
-# 2^f = 1 + f P(f) on [-1/2, 1/2], minimax of the relative error, to 9e-8.
-_E1, _E2, _E3, _E4, _E5 = (_F(c) for c in (0.69314698, 0.24022242, 0.05550734, 0.00967151, 0.00132647))
+# log2(1 + f) = f P(f) on [sqrt(1/2) - 1, sqrt(2) - 1], minimax, to 5e-8; 2^f = 1 + f Q(f) on [-1/2, 1/2], minimax of
+# the relative error, to 9e-8. Handed to the kernel as an array: constants of its own would be loaded for every value.
+_LOGARITHM = (1.44269477, -0.72135715, 0.48093944, -0.36008731, 0.28670756, -0.25006825, 0.2368896, -0.14574582)
+_EXPONENTIAL = (0.69314698, 0.24022242, 0.05550734, 0.00967151, 0.00132647)
+_POLYNOMIALS: Array = np.array([*_LOGARITHM, *_EXPONENTIAL], np.float32)
 _SHIFT, _EXPONENT, _ROOT = _I(23), _I(-(1 << 23)), _I(0x3F3504F3)  # the last is sqrt(1/2)
 _ROUND = _F(1.5 * 2**23)  # a sum with it is rounded to a whole number, which stands in the lowest bits
 
@@ -196,7 +186,7 @@ def _shared(part: Callable[..., None], count: int, pool: ThreadPoolExecutor | No
 class Toed:
     """A straight toe up to the knee and a power above it, the same for all three channels.
 
-    y = toe * x + lift where x <= knee, else gain * (inner * x + shift) ** exponent + end.
+    y = toe * x + lift where x <= knee, else gain * (inner * x + shift) ** exponent + end; the knee is not below 0.
     """
 
     knee: float
@@ -300,29 +290,36 @@ def _tone_curve(x: NDArray[np.float64], y: NDArray[np.float64], slope: NDArray[n
 
 
 def _arguments(p: Program) -> tuple[Any, ...]:
-    return p.kinds, p.numbers, p.curves, p.curves_low, p.curves_scale, p.table, p.size, p.low, p.scale
+    return p.kinds, p.numbers, _POLYNOMIALS, p.curves, p.curves_low, p.curves_scale, p.table, p.size, p.low, p.scale
 
 
 @_inline
-def _log2(x: Any) -> Any:
-    """For normal x > 0; made, as `_exp2` is, of what the compiler can vectorize."""
-    bits = _F(x).view(_I)
-    up = _I(_I(bits - _ROOT) & _EXPONENT)
-    f = _I(bits - up).view(_F) - _ONE
-    f2 = f * f
-    # Summed in pairs: one after the other they would wait for each other.
-    p = ((_L7 * f + _L6) * f2 + (_L5 * f + _L4)) * (f2 * f2) + ((_L3 * f + _L2) * f2 + (_L1 * f + _L0))
-    return p * f + _F(_I(up >> _SHIFT))
+def _logarithms(
+    source: Array, result: Array, n: int, p: Array, a: Any, b: Any, low: Any, high: Any, times: Any
+) -> None:
+    """times * log2(a |x| + b), the argument clamped to low..high."""
+    p0, p1, p2, p3, p4, p5, p6, p7 = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
+    for j in range(n):
+        x = a * abs(source[j]) + b
+        x = x if x > low else low
+        x = _F(x if x < high else high)
+        bits = x.view(_I)
+        up = _I(_I(bits - _ROOT) & _EXPONENT)
+        f = _I(bits - up).view(_F) - _ONE
+        f2 = f * f
+        # Summed in pairs: one after the other they would wait for each other.
+        q = ((p7 * f + p6) * f2 + (p5 * f + p4)) * (f2 * f2) + ((p3 * f + p2) * f2 + (p1 * f + p0))
+        result[j] = times * (q * f + _F(_I(up >> _SHIFT)))
 
 
 @_inline
-def _exp2(z: Any) -> Any:
+def _exp2(z: Any, p1: Any, p2: Any, p3: Any, p4: Any, p5: Any) -> Any:
     """For z in -126..127."""
     t = z + _ROUND
     f = z - (t - _ROUND)
     f2 = f * f
-    p = ((_E5 * f + _E4) * f2 + (_E3 * f + _E2)) * f2 + (_E1 * f + _ONE)
-    return _I(_F(p).view(_I) + _I(_F(t).view(_I) << _SHIFT)).view(_F)
+    q = ((p5 * f + p4) * f2 + (p3 * f + p2)) * f2 + (p1 * f + _ONE)
+    return _I(_F(q).view(_I) + _I(_F(t).view(_I) << _SHIFT)).view(_F)
 
 
 # Steps read one block and write another: written over what it read, a value that a condition chooses would become a
@@ -343,51 +340,43 @@ def _affine_step(source: Block, result: Block, n: int, k: Array) -> None:
 
 
 @_jit
-def _power_step(source: Block, result: Block, n: int, k: Array, mirrored: bool) -> None:
+def _power_step(source: Block, result: Block, n: int, k: Array, mirrored: bool, p: Array) -> None:
     """To about 3e-7 times the exponent, relative, where x > 0.01."""
+    p1, p2, p3, p4, p5 = p[8], p[9], p[10], p[11], p[12]
     for c in range(3):
         s, v, exponent, low, high = source[c], result[c], k[c], k[3 + c], k[6 + c]
         if exponent == _ONE:
             v[:n] = s[:n]
             continue
         # Logarithm and power in loops of their own: the processor works on more values at once in a short loop.
-        for j in range(n):
-            x = abs(s[j]) if mirrored else s[j]
-            x = x if x > low else low
-            x = x if x < high else high
-            v[j] = exponent * _log2(x)
+        _logarithms(s, v, n, p, _ONE, _ZERO, low, high, exponent)
         if mirrored:
             for j in range(n):
-                x, y = s[j], _exp2(v[j])
+                x, y = s[j], _exp2(v[j], p1, p2, p3, p4, p5)
                 v[j] = y if x > _ZERO else (-y if x < _ZERO else x)
         else:
             for j in range(n):
-                x, y = s[j], _exp2(v[j])
+                x, y = s[j], _exp2(v[j], p1, p2, p3, p4, p5)
                 v[j] = y if x > _ZERO else x
 
 
 @_jit
-def _toed_step(source: Block, result: Block, n: int, k: Array) -> None:
+def _toed_step(source: Block, result: Block, n: int, k: Array, p: Array) -> None:
     knee, toe, lift, inner, shift, exponent, gain, end = k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7]
-    low, high = k[9], k[10]
-    mirrored = k[8] != _ZERO
+    p1, p2, p3, p4, p5 = p[8], p[9], p[10], p[11], p[12]
     for c in range(3):
         s, v = source[c], result[c]
-        for j in range(n):
-            x = inner * (abs(s[j]) if mirrored else s[j]) + shift
-            x = x if x > low else low
-            x = x if x < high else high
-            v[j] = exponent * _log2(x)
-        if mirrored:
+        _logarithms(s, v, n, p, inner, shift, k[9], k[10], exponent)
+        if k[8] != _ZERO:
             for j in range(n):
-                x = s[j]
+                x, y = s[j], _exp2(v[j], p1, p2, p3, p4, p5)
                 a = abs(x)
-                y = gain * _exp2(v[j]) + end if a > knee else toe * a + lift
+                y = gain * y + end if a > knee else toe * a + lift
                 v[j] = y if x >= _ZERO else -y
         else:
             for j in range(n):
-                x = s[j]
-                v[j] = gain * _exp2(v[j]) + end if x > knee else toe * x + lift
+                x, y = s[j], _exp2(v[j], p1, p2, p3, p4, p5)
+                v[j] = gain * y + end if x > knee else toe * x + lift
 
 
 @_jit
@@ -589,6 +578,7 @@ def _grade(
     weight: Array,
     kinds: NDArray[np.int32],
     numbers: Array,
+    polynomials: Array,
     curves: Array,
     curves_low: Array,
     curves_scale: Array,
@@ -616,11 +606,11 @@ def _grade(
             elif kinds[s] == AFFINE:
                 _affine_step(now, then, n, numbers[s])
             elif kinds[s] == TOED_POWER:
-                _toed_step(now, then, n, numbers[s])
+                _toed_step(now, then, n, numbers[s], polynomials)
             elif kinds[s] == TONE_CURVES:
                 _tone_curves_step(now, then, n, numbers[s])
             else:
-                _power_step(now, then, n, numbers[s], kinds[s] == MIRRORED_POWER)
+                _power_step(now, then, n, numbers[s], kinds[s] == MIRRORED_POWER, polynomials)
             now = then
         if size > 0:
             then = wanted if plain else _rows(work[before_table % 2], 0, n)
