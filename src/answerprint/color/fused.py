@@ -566,6 +566,17 @@ def _mix(source: Block, graded: Block, out: Block, weight: Array, start: int, n:
             d[j] = x if w == _ZERO else (y if w == _ONE else mixed)
 
 
+@_jit
+def _any(weight: Array, start: int, n: int) -> bool:
+    """Whether any weight of a block is not 0: outside a matte nothing is worked out."""
+    if weight.shape[0] == 1:
+        return bool(weight[0] != _ZERO)
+    found = _ZERO
+    for j in range(start, start + n):
+        found = found if weight[j] == _ZERO else _ONE
+    return bool(found != _ZERO)
+
+
 @_inline
 def _rows(array: Any, start: Any, stop: Any) -> Any:
     return array[0, start:stop], array[1, start:stop], array[2, start:stop]
@@ -598,6 +609,10 @@ def _grade(
     for begin in range(start, stop, _BLOCK):
         n = min(_BLOCK, stop - begin)
         given, wanted = _rows(source, begin, begin + n), _rows(out, begin, begin + n)
+        if not plain and not _any(weight, begin, n):
+            for c in range(3):
+                wanted[c][:] = given[c]
+            continue
         now = given
         for s in range(before_table):
             then = wanted if plain and size == 0 and s == before_table - 1 else _rows(work[s % 2], 0, n)

@@ -313,13 +313,20 @@ def _graded(
         graded = fused.run(steps.program, source.cpu(), 1.0, pool, spare)
     else:
         with torch.no_grad():
-            graded = steps.apply(source.to(device))
-    graded = graded.to(source.device)
+            graded = steps.apply(source.to(device, copy=True)).to(source.device)
     if sharpness:
-        graded = graded + sharpness * (graded - filters.gaussian(graded, _sigma(frame)))
+        _sharpen(graded, sharpness, _sigma(frame))
+    if isinstance(weight, float) and weight == 1:
+        return graded
     full = torch.as_tensor(weight).to(source)
     mixed = source + (graded - source) * full
     return torch.where(full == 1, graded, torch.where(full == 0, source, mixed))
+
+
+def _sharpen(pixels: Tensor, amount: float, sigma: float) -> None:
+    """Unsharp masking, written over the pixels, plane by plane: whole pictures in between cost more than the blur."""
+    for plane in pixels:
+        plane.add_(plane - filters.gaussian(plane[None], sigma)[0], alpha=amount)
 
 
 def _sigma(frame: Frame) -> float:
