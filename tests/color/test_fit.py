@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import cache
 
 import pytest
 import torch
@@ -94,3 +95,47 @@ def test_a_residual_of_zero_is_the_identity_even_beyond_white() -> None:
 def test_every_value_has_its_bounds() -> None:
     for entry in fields(Values):
         fit.bounded(torch.zeros(sum(fit.sizes((entry.name,)).values())), (entry.name,))
+
+
+def _dark_grain() -> tuple[torch.Tensor, torch.Tensor]:
+    """Colors, and twins that differ in the darks only."""
+    generator = torch.Generator().manual_seed(4)
+    colors = (torch.rand(2000, 1, generator=generator) ** 2 + torch.randn(2000, 3, generator=generator) * 0.04).clamp(
+        0, 1
+    )
+    dark = colors[colors.mean(1) < 0.2]
+    return colors, torch.stack([dark, (dark + torch.randn(dark.shape, generator=generator) * 0.015).clamp(0, 1)])
+
+
+@cache
+def _opened(steadiness: float, with_twins: bool = True) -> tuple[fit.Style, fit.Fitted]:
+    """A look whose darks lie far higher."""
+    colors, twins = _dark_grain()
+    wanted = style.to_lab((colors**0.45 * 0.9).clamp(0, 1))
+    picture = colors[:1200].T.reshape(1, 3, 30, 40)
+    objective = fit.Style.of(
+        colors, wanted, [picture], structure=0, twins=twins if with_twins else None, steadiness=steadiness
+    )
+    return objective, fit.fit(objective, EXTENDED)
+
+
+def test_flicker_is_lifted_no_more_than_contrast() -> None:
+    measure, free = _opened(0)
+    colors, twins = _dark_grain()
+    measure = fit.Style.of(colors, measure.wanted, measure.pictures, 0, twins=twins)
+    assert measure.lifted(fit.graded(free.values)) > 1.2, "otherwise this test shows nothing"
+    for steadiness in (1.0, 1.25):
+        held = _opened(steadiness)[1]
+        assert measure.lifted(fit.graded(held.values)) < 1.01 / steadiness
+        assert free.after < held.after < 0.8 * held.before, "it must still be a look"
+
+
+def test_without_twins_and_where_nothing_flickers_steadiness_asks_for_nothing() -> None:
+    colors, twins = _dark_grain()
+    free = _opened(0)[1]
+    assert _opened(1, with_twins=False)[1].values == free.values
+    still = fit.Style.of(
+        colors, _opened(0)[0].wanted, [colors[:1200].T.reshape(1, 3, 30, 40)], 0, twins=twins[:1].repeat(2, 1, 1)
+    )
+    assert fit.fit(still, EXTENDED).values == free.values
+    assert still.lifted(fit.graded(free.values)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -339,3 +340,35 @@ def test_the_paper_s_seven_parameters_come_near_too(warm: Path) -> None:
     findings = look.analyze(shot_of([scene()]), params, CPU)
     assert findings.distance_after < 0.7 * findings.distance_before
     assert findings.slope == ((1.0, 1.0, 1.0),) and list(findings.shares) == ["seven"]
+
+
+def _grainy(count: int) -> Shot:
+    """A scene that stands still, with grain in its darks."""
+    generator = torch.Generator().manual_seed(2)
+    clean = scene() ** 2.2
+    grain = (torch.randn(count, 3, 60, 90, generator=generator) * 0.02) * (1 - clean) ** 4
+    return shot_of([(clean + own).clamp(0, 1) for own in grain])
+
+
+def _flicker(pictures: Sequence[torch.Tensor]) -> float:
+    """Difference from frame to frame over the contrast of the picture."""
+    change = torch.stack([(a - b).abs().mean() for a, b in itertools.pairwise(pictures)]).mean()
+    return float(change / pictures[0].std(dim=(1, 2)).mean())
+
+
+def test_grain_is_lifted_no_more_than_contrast(tmp_path: Path) -> None:
+    faded, shot = written(tmp_path / "faded.png", scene(3) ** 0.6 * 0.7 + 0.25), _grainy(12)
+    before, after = _flicker([frame.pixels for frame in shot.frames()]), dict[float, float]()
+    for steadiness in (0.0, 1.0):
+        params = look.Params(reference=faded, steadiness=steadiness)
+        findings = look.analyze(shot, params, CPU)
+        after[steadiness] = _flicker([picture.clamp(0, 1) for picture in rendered(shot, params, findings)]) / before
+        assert after[steadiness] == pytest.approx(findings.lifted, abs=0.04) or steadiness == 0
+    assert after[0.0] > 1.05, "otherwise this test shows nothing"
+    assert after[1.0] < 1.02
+
+
+def test_a_single_frame_cannot_flicker(warm: Path) -> None:
+    shot = _grainy(1)
+    found = [look.analyze(shot, look.Params(reference=warm, steadiness=value), CPU) for value in (0.0, 1.0)]
+    assert found[0] == found[1]

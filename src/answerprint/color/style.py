@@ -31,7 +31,7 @@ def directions(count: int, seed: int = 0) -> Tensor:
 
 def quantiles(colors: Tensor, along: Tensor, count: int) -> Tensor:
     """Colors (n, 3) seen along directions (k, 3), as `count` quantiles each: (k, count), rising."""
-    seen = (along.to(colors) @ colors.T).sort(dim=1).values
+    seen = _sorted(along.to(colors) @ colors.T)
     if seen.shape[1] == count:
         return seen
     place = (torch.arange(count, device=seen.device, dtype=seen.dtype) + 0.5) / count * seen.shape[1] - 0.5
@@ -39,6 +39,13 @@ def quantiles(colors: Tensor, along: Tensor, count: int) -> Tensor:
     above = (below + 1).clamp(max=seen.shape[1] - 1)
     share = (place - below).clamp(0, 1)
     return seen[:, below] * (1 - share) + seen[:, above] * share
+
+
+def _sorted(rows: Tensor) -> Tensor:
+    if rows.requires_grad or rows.device.type != "cpu":
+        return rows.sort(dim=1).values
+    # More than ten times as fast, as no order is kept.
+    return torch.from_numpy(np.sort(rows.numpy(), 1))
 
 
 def sliced_wasserstein(first: Tensor, second: Tensor, projections: int = 64, power: int = 2, seed: int = 0) -> Tensor:

@@ -42,7 +42,7 @@ from answerprint.color import fit, fused, lut, spaces, style
 from answerprint.color.fit import CURVE, Points, Triple, Values
 from answerprint.errors import SettingsError
 from answerprint.frame import ColorTags, Frame, Shot
-from answerprint.imgproc import align, filters
+from answerprint.imgproc import align, filters, flow
 from answerprint.media import reader
 from answerprint.operations import grade, match
 from answerprint.settings import Settings
@@ -88,6 +88,9 @@ class Params(Settings):
     structure: float = Field(
         1.0, ge=0, le=10, description="Structure to keep: 1 as much as a global color transfer, above 1 more, 0 any."
     )
+    steadiness: float = Field(
+        1.0, ge=0, le=10, description="Flicker and grain: 1 lifts them no more than contrast, above 1 less, 0 any."
+    )
     strength: float = Field(1.0, ge=0, le=1, description="How much of the look is taken; 0 is the source.")
     seed: int = Field(0, ge=0, description="Seed of the drawing of pixels.")
 
@@ -118,6 +121,7 @@ class Findings(Settings):
     distance_after: float = Field(0.0, description="Distance that is left.")
     color_error: float = Field(0.0, description="Color error left, mean CIEDE2000.")
     kept: float = Field(1.0, description="SSIM of luma to the source.")
+    lifted: float = Field(1.0, description="Flicker and grain, after over before, over the gain of contrast.")
     drift: float = Field(
         0.0, description="How far the shot's mean color moves from its start to its end, CIELAB units."
     )
@@ -154,8 +158,9 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
     if params.learned is not None:
         return _learned(params)
     plan = _plan(params)
-    candidates = shot.sample(3 * params.frames)
-    chosen = _representative(candidates, params)
+    candidates, positions = shot.sample(3 * params.frames), shot.positions(3 * params.frames)
+    standing = _representative(candidates, params)
+    chosen, places = [candidates[i] for i in standing], [positions[i] for i in standing]
     drift, steady = _drift(candidates, params)
     wanted: _Still | _Pairs
     if params.fit is not None:
@@ -166,7 +171,7 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
     if max(_span(frame) for frame in chosen) < _FLAT:
         notes.append("the shot is a single tone and is left as it is: it has no light and shade to grade")
         return _neutral(chosen, wanted.digest, notes)
-    whole = wanted.objective(chosen, shot)
+    whole = wanted.objective(chosen, places, shot)
     if isinstance(wanted, _Pairs) or params.tune == "parameters":
         fitted, sharpness = fit.fit(whole, plan, say=say), 0.0
     else:
@@ -183,7 +188,10 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
         places = [i * (shot.length - 1) // (count - 1) for i in range(count)]
         ends = [frame for place in places for frame in shot.frames(place, place + 1)]
         times = [float(frame.time) for frame in ends]
-        keyed = [fit.fit(wanted.objective([frame], shot), plan, near=fitted) for frame in ends]
+        keyed = [
+            fit.fit(wanted.objective([frame], [place], shot), plan, near=fitted)
+            for frame, place in zip(ends, places, strict=True)
+        ]
         notes.append(f"{count} keys: the color of the shot moves by {drift:.0f} CIELAB units")
     return _findings(fitted, keyed, times, sharpness, chosen, whole, drift, wanted.digest, notes)
 
@@ -393,16 +401,21 @@ class _Still:
         seen_as = _seen_as(frames[0].color, like)
         return cls(lab, _resized_to(seen[0], _SEEN), digest, "; ".join(filter(None, (note, seen_as))), params)
 
-    def objective(self, frames: Sequence[Frame], shot: Shot) -> fit.Objective:
-        del shot
+    def objective(self, frames: Sequence[Frame], places: Sequence[int], shot: Shot) -> fit.Objective:
         colors = _colors(frames, self.params)
         wanted = self.lab
         if float(wanted[:, 0].std(correction=0)) < _FLAT:
             # A swatch says which tint is wanted, nothing of light and shade: those stay the shot's own.
             lightness = style.to_lab(colors)[:, :1]
             wanted = torch.cat([lightness, wanted[:, 1:].mean(0).expand(len(lightness), 2)], 1)
-        pictures = [torch.stack(small(frames, _STRUCTURE // len(frames))), torch.stack(_pieces(frames))]
-        return fit.Style.of(colors, wanted, pictures, self.params.structure, self.params.seed)
+        # A frame on its own, for a key, counts as much as it does among those of the whole shot.
+        among = max(len(frames), min(self.params.frames, shot.length))
+        pieces = _pieces(frames, -(-_PIECES * len(frames) // among))
+        pictures = [torch.stack(small(frames, _STRUCTURE // among)), torch.stack(pieces)]
+        twins = _twins(frames, places, shot, self.params)
+        return fit.Style.of(
+            colors, wanted, pictures, self.params.structure, self.params.seed, twins, self.params.steadiness
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -420,7 +433,8 @@ class _Pairs:
         note = "fitted to a graded clip; the reference was not looked at" if params.reference is not None else ""
         return cls(reader.open(path), path, digest, note)
 
-    def objective(self, frames: Sequence[Frame], shot: Shot) -> fit.Objective:
+    def objective(self, frames: Sequence[Frame], places: Sequence[int], shot: Shot) -> fit.Objective:
+        del places
         pairs = [(frame, self._beside(frame, shot)) for frame in frames]
         before = torch.cat([small([frame], _PAIR)[0].reshape(3, -1) for frame, _ in pairs], 1)
         after = torch.cat(
@@ -540,11 +554,11 @@ def small(frames: Sequence[Frame], pixels: int) -> list[Tensor]:
     return [_resized(frame.pixels, shape) for frame in frames]
 
 
-def _pieces(frames: Sequence[Frame]) -> list[Tensor]:
+def _pieces(frames: Sequence[Frame], count: int) -> list[Tensor]:
     """Small pieces of the frames at full size, spread over them: what happens to grain and texture shows there only."""
     side = min(_PIECE, *(min(frame.height, frame.width) for frame in frames))
     pieces = []
-    for i in range(_PIECES):
+    for i in range(count):
         frame = frames[i % len(frames)]
         # Additive recurrence of the plastic number: evenly spread, however many there are.
         y, x = (
@@ -555,6 +569,47 @@ def _pieces(frames: Sequence[Frame]) -> list[Tensor]:
             torch.nan_to_num(frame.pixels[:, y : y + side, x : x + side].cpu(), nan=0.0, posinf=1.0, neginf=0.0)
         )
     return pieces
+
+
+def _twins(frames: Sequence[Frame], places: Sequence[int], shot: Shot, params: Params) -> Tensor:
+    """Colors of the same things a fifth of a second apart, found again by optical flow: (2, n, 3).
+
+    What they differ by is flicker, grain and coding. A shot of one frame has none.
+    """
+    later = min(max(1, round(shot.rate / 5)), shot.length - 1)
+    if params.steadiness == 0 or later == 0:
+        return torch.zeros(2, 0, 3)
+    share = -(-_DRAWN // len(frames))
+    drawn = []
+    for frame, place in zip(frames, places, strict=True):
+        other = place + later if place + later < shot.length else max(place - later, 0)
+        drawn += [_seen_twice(frame, there, share, params.seed) for there in shot.frames(other, other + 1)]
+    return torch.cat(drawn, 1) if drawn else torch.zeros(2, 0, 3)
+
+
+def _seen_twice(frame: Frame, other: Frame, count: int, seed: int) -> Tensor:
+    """Up to `count` colors of a frame and what the other shows in their place, where flow can be trusted: (2, n, 3)."""
+    if other.pixels.shape != frame.pixels.shape:
+        return torch.zeros(2, 0, 3)
+    here, beyond = _picture(frame), _picture(other)
+    planes = [
+        (spaces.luma(torch.from_numpy(p).movedim(-1, 0))[0].clamp(0, 1) * 255).byte().numpy() for p in (here, beyond)
+    ]
+    forth, back = flow.flow(planes[0], planes[1]), flow.flow(planes[1], planes[0])
+    trusted = flow.confidence(forth, back) > _TRUSTED
+    if frame.matte is not None and bool((frame.matte > 0).any()):
+        trusted &= frame.matte[0].cpu().numpy() > 0.5 * float(frame.matte.max())
+    keep = np.random.default_rng(seed).permutation(np.flatnonzero(trusted))[:count]
+    return torch.from_numpy(np.stack([side.reshape(-1, 3)[keep] for side in (here, flow.warp(beyond, forth))]))
+
+
+def _picture(frame: Frame) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """(H, W, 3)."""
+    clean = torch.nan_to_num(frame.pixels.cpu(), nan=0.0, posinf=1.0, neginf=0.0)
+    return np.ascontiguousarray(clean.permute(1, 2, 0).numpy())
+
+
+_TRUSTED = 0.6  # confidence in flow
 
 
 def _resized_to(picture: Tensor, pixels: int) -> Tensor:
@@ -595,10 +650,10 @@ _COLORLESS = 1.5  # CIELAB units of a and b under which a shot has no color
 # ---- representative frames, drift
 
 
-def _representative(candidates: Sequence[Frame], params: Params) -> list[Frame]:
-    """The frames that stand for all: medoids of color histograms (NCST, section 3.3)."""
+def _representative(candidates: Sequence[Frame], params: Params) -> list[int]:
+    """Which frames stand for all: medoids of color histograms (NCST, section 3.3)."""
     histograms = torch.stack([style.color_histogram(_lab(frame, params)) for frame in candidates])
-    return [candidates[i] for i in style.medoids(histograms, params.frames)]
+    return style.medoids(histograms, params.frames)
 
 
 def _lab(frame: Frame, params: Params) -> Tensor:
@@ -717,10 +772,11 @@ def _findings(
 ) -> Findings:
     residual = fitted.residual
     values: dict[str, Any] = {name: tuple(getattr(key.values, name) for key in keyed) for name in NAMES}
-    kept = 1.0
+    kept = lifted = 1.0
     if isinstance(objective, fit.Style):
+        transform = fit.graded(fitted.values, residual)
         with torch.no_grad():
-            kept = float(objective.structure(fit.graded(fitted.values, residual)))
+            kept, lifted = float(objective.structure(transform)), objective.lifted(transform)
     return Findings(
         times=tuple(times),
         **values,
@@ -732,6 +788,7 @@ def _findings(
         distance_after=round(fitted.after, 3),
         color_error=round(fitted.error, 3),
         kept=round(kept, 4),
+        lifted=round(lifted, 3),
         drift=round(drift, 2),
         fitted_on=tuple(round(float(frame.time), 4) for frame in chosen),
         reference_hash=digest,
