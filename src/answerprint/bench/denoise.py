@@ -259,18 +259,16 @@ def _bm3d(noisy: Tensor, sigma: float) -> Tensor:
 
 
 def _clips(sources: Sequence[training.Source], length: int) -> Table:
-    """The temporal network beside the same network shown no neighbors, at sigma 25."""
-    network = nets.load()
-    stream, alone = nets.Streamed(network, CPU), engine.ready(network, CPU)
+    """Ours with the neighbors of each frame beside ours shown one frame at a time, at sigma 25."""
     rows: list[tuple[Cell, ...]] = []
     sums = []
     for source in sources:
         clip = training.load(source.files if len(source.files) == 1 else [source.files[0].parent], longest=length)
         frames = [torch.from_numpy(code).permute(2, 0, 1).float() / 255 for code in clip.training.clips[0].versions[0]]
         rng = np.random.default_rng(0)
-        told = [_told(degrade.gaussian(frame, 25 / 255, rng), 25 / 255) for frame in frames]
-        together = [made[0] for made in stream.frames(iter(told))]
-        apart = [engine.tiled(alone, planes, multiple=network.multiple)[0] for planes in told]
+        noisy = [Frame(degrade.gaussian(frame, 25 / 255, rng), Fraction(t, 25)) for t, frame in enumerate(frames)]
+        together = [frame.pixels for frame in _rendered(noisy, 25 / 255)]
+        apart = [frame.pixels for alone in noisy for frame in _rendered([alone], 25 / 255)]
         means = [
             float(np.mean([psnr(a.clamp(0, 1), b) for a, b in zip(made, frames, strict=True)]))
             for made in (apart, together)
@@ -289,6 +287,13 @@ def _clips(sources: Sequence[training.Source], length: int) -> Table:
             at_most("flicker with neighbors beside the single-frame result", together_flicker, apart_flicker),
         ),
     )
+
+
+def _rendered(frames: Sequence[Frame], sigma: float) -> Iterator[Frame]:
+    """What a job makes of a shot whose noise was found to be white, of that level."""
+    level = (sigma,) * 4
+    findings = operation.Findings(red=level, green=level, blue=level)
+    return operation.run(iter(frames), operation.Params(), findings, CPU)
 
 
 def flicker(made: Sequence[Tensor], clean: Sequence[Tensor]) -> float:
@@ -357,10 +362,10 @@ def work() -> None:
     clean = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic")[0].clamp(0, 1)
     noisy = degrade.gaussian(clean, 25 / 255, np.random.default_rng(0))
     if name == "ours":
-        network = nets.load()
-        stream, count = nets.Streamed(network, CPU), 2 * network.radius + 1
+        count = 2 * nets.load().radius + 1
+        frames = [Frame(noisy, Fraction(t, 25)) for t in range(count)]
         begun = time.perf_counter()
-        for _ in stream.frames(iter([_told(noisy, 25 / 255)] * count)):
+        for _ in _rendered(frames, 25 / 255):
             pass
         seconds = (time.perf_counter() - begun) / count
     else:

@@ -5,14 +5,16 @@ impulses (salt and pepper, dropouts). It takes the flattest blocks of a picture 
 in Liu et al. 2008) and tells texture from noise by the next frame, laid on the present one block by block: what moves
 along is texture. In a still, where nothing is flat, only what is white is believed to be noise.
 
-Rendering mends impulses, lays out the noise level of every pixel, and runs the network of nets/denoise.py, where its
-sources are named. `--model` puts in its place one of the paper's three networks (nets/gan.py, densenet.py, cyclegan.py)
-or another single-picture network, which are told nothing.
+Rendering mends impulses, lays the neighbors of a frame onto it along their motion (imgproc/fusion.py), lays out the
+noise that is left in every pixel, and runs the network of nets/denoise.py, where its sources are named. `--model` puts
+in its place one of the paper's three networks (nets/gan.py, densenet.py, cyclegan.py) or another single-picture
+network, which are told nothing and see one frame at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -28,9 +30,10 @@ from torch.nn import functional as F
 
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import flow, impulse
+from answerprint.imgproc import flow, fusion, impulse
 from answerprint.nets import denoise as nets
 from answerprint.nets import single, weights
+from answerprint.operation import windows
 from answerprint.settings import Settings
 from answerprint.train import degrade
 
@@ -56,6 +59,9 @@ class Params(Settings):
     strength: float = Field(1.0, ge=0, le=2, description="1 takes out what was measured, 0 nothing; 2 assumes twice.")
     luma: float = Field(1.0, ge=0, le=1, description="Share of the luma noise that is taken out.")
     chroma: float = Field(1.0, ge=0, le=1, description="Share of the color noise that is taken out.")
+    neighbors: int = Field(
+        2, ge=0, le=4, description="Frames on each side that are laid onto a frame along its motion; 0 for none."
+    )
     keep_grain: float = Field(0.0, ge=0, le=1, description="Share of grain put back, of the measured level and reach.")
     model: Literal["ours", "gan", "densenet", "cyclegan"] | Path = Field(
         "ours", description="Ours, one of the paper's three, or a file of weights: ours, or a model spandrel reads."
@@ -82,7 +88,7 @@ class Findings(Settings):
 def handles(params: Params) -> int:
     """As many neighbors as have a say in a frame."""
     network = _network(params.model)
-    return network.radius if isinstance(network, nets.Denoiser) else 0
+    return network.radius + params.neighbors if isinstance(network, nets.Denoiser) else 0
 
 
 def networks(params: Params) -> tuple[str, ...]:
@@ -132,15 +138,20 @@ def _told_noise(
     streamed = nets.Streamed(network, device)
     held: list[Frame] = []
 
-    def noted() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        for frame in frames:
-            held.append(frame)
-            yield _told(frame.pixels, params, findings)
+    def noted() -> Iterator[tuple[Tensor, ...]]:
+        seen: dict[Fraction, fusion.Noisy] = {}
+        for window in windows(frames, params.neighbors):
+            held.append(window.center)
+            shown = window.frames[window.first : len(window.frames) - window.last]
+            seen = {frame.time: seen.get(frame.time) or _noisy(frame, params, findings) for frame in shown}
+            own = window.center.time
+            pixels, sigma = fusion.fused(seen[own], [seen[t] for t in seen if t != own], findings.reach)
+            yield pixels[None], sigma[None], _reach_plane(pixels, findings)
 
     for clean in streamed.frames(noted()):
         frame = held.pop(0)
         # Worked out again rather than kept: planes of frames on their way are most of what a large picture takes.
-        mended, sigma, _ = (plane[0] for plane in _told(frame.pixels, params, findings))
+        mended, sigma = _told(frame.pixels, params, findings)
         found = torch.clamp(clean[0].cpu() - mended, -FARTHEST * sigma, FARTHEST * sigma)
         # Near nothing the network's own error is the larger one: each counts by how sure it is.
         found = found * (sigma**2 / (sigma**2 + OWN_ERROR**2))
@@ -354,16 +365,23 @@ def _network(model: str | Path) -> nn.Module:
         raise WeightsError(f"{error}; --model takes ours, gan, densenet, cyclegan or a file") from None
 
 
-def _told(pixels: Tensor, params: Params, findings: Findings) -> tuple[Tensor, Tensor, Tensor]:
-    """The picture with impulses mended, the noise level of every pixel, and its reach; one in a batch."""
+def _noisy(frame: Frame, params: Params, findings: Findings) -> fusion.Noisy:
+    return fusion.Noisy(*_told(frame.pixels, params, findings))
+
+
+def _told(pixels: Tensor, params: Params, findings: Findings) -> tuple[Tensor, Tensor]:
+    """The picture with impulses mended, and the noise level of every pixel."""
     scale = max(params.strength, 1.0)
     hit = torch.zeros_like(pixels, dtype=torch.bool)
     if findings.impulses >= FEWEST_IMPULSES:
         hit = _impulses(pixels, float(findings.levels.mean()), findings.impulses)
     mended = impulse.mend(pixels, hit)
-    sigma = torch.where(hit, 1.0, level_map(mended, findings) * scale)
-    reach = torch.full((1, 1, 1), findings.reach / 4, device=pixels.device).expand(1, *pixels.shape[-2:])
-    return mended[None], sigma[None], reach[None]
+    return mended, torch.where(hit, 1.0, level_map(mended, findings) * scale)
+
+
+def _reach_plane(pixels: Tensor, findings: Findings) -> Tensor:
+    """How far the noise reaches, as the network takes it, (1, 1, H, W)."""
+    return torch.full((1, 1, 1, 1), findings.reach / 4).expand(1, 1, *pixels.shape[-2:])
 
 
 def level_map(picture: Tensor, findings: Findings) -> Tensor:
