@@ -42,8 +42,10 @@ def ahead(items: Iterator[T], depth: int = 3) -> Iterator[T]:
         while not isinstance(item := made.get(), _Done):
             if isinstance(item, _Failed):
                 raise item.error
-            yield item
-            del item  # a frame is large: it must not stay alive while the next one is made
+            # A frame is large: it must not stay alive here while it is worked on and the next one is made.
+            passed = [item]
+            del item
+            yield passed.pop()
     finally:
         stop.set()
         worker.join()

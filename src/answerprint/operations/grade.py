@@ -125,7 +125,10 @@ def run(frames: Iterator[Frame], params: Params, findings: None, device: torch.d
                 pixels = fused.run(steps.program, frame.pixels.cpu(), _weight(frame, params), pool, spare)
             else:
                 pixels = _on_device(steps, frame, params, device)
-            yield frame.with_pixels(pixels)
+            graded = frame.with_pixels(pixels)
+            del frame, pixels  # a frame is large: it must not stay alive while others are made
+            yield graded
+            del graded
 
 
 def cube(params: Params, findings: None, size: int = 33) -> lut.Cube:

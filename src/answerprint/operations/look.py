@@ -122,9 +122,7 @@ class Findings(Settings):
     color_error: float = Field(0.0, description="Color error left, mean CIEDE2000.")
     kept: float = Field(1.0, description="SSIM of luma to the source.")
     lifted: float = Field(1.0, description="Flicker and grain, after over before, over the gain of contrast.")
-    drift: float = Field(
-        0.0, description="How far the shot's mean color moves from its start to its end, CIELAB units."
-    )
+    drift: float = Field(0.0, description="How far the shot's light moves from its start to its end, CIELAB units.")
     fitted_on: tuple[float, ...] = Field((), description="Times of the representative frames, in seconds.")
     reference_hash: str = Field("", description="SHA-256 of the reference.")
     summary: str = Field("", description="How far each stage went, in words.")
@@ -181,7 +179,7 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
     count = min(count, shot.length)
     if count > 1 and params.tune != "parameters":
         notes.append(
-            f"one set of parameters, though the color of the shot moves by {drift:.0f} CIELAB units: keys need "
+            f"one set of parameters, though the light of the shot moves by {drift:.0f} CIELAB units: keys need "
             "tune parameters"
         )
     elif count > 1:
@@ -192,7 +190,7 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
             fit.fit(wanted.objective([frame], [place], shot), plan, near=fitted)
             for frame, place in zip(ends, places, strict=True)
         ]
-        notes.append(f"{count} keys: the color of the shot moves by {drift:.0f} CIELAB units")
+        notes.append(f"{count} keys: the light of the shot moves by {drift:.0f} CIELAB units")
     return _findings(fitted, keyed, times, sharpness, chosen, whole, drift, wanted.digest, notes)
 
 
@@ -205,10 +203,10 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings, device: tor
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for frame in frames:
             steps, sharpness = look.at(frame.time)
-            if steps.empty and sharpness == 0:
-                yield frame
-                continue
-            yield frame.with_pixels(_graded(frame, steps, sharpness, params.strength, device, pool, spare))
+            if not steps.empty or sharpness:
+                frame = frame.with_pixels(_graded(frame, steps, sharpness, params.strength, device, pool, spare))
+            yield frame
+            del frame  # it is large: it must not stay alive while the next one is made
 
 
 def cube(params: Params, findings: Findings, size: int = 33) -> lut.Cube:
@@ -666,16 +664,37 @@ def _span(frame: Frame) -> float:
 
 
 def _drift(candidates: Sequence[Frame], params: Params) -> tuple[float, bool]:
-    """How far the mean color moves from the first to the last third, and whether it goes there steadily."""
-    means = torch.stack([_lab(frame, params).mean(0) for frame in candidates])
-    if len(means) < 3:
+    """How far the light moves from the first to the last third, and whether it goes there steadily."""
+    if len(candidates) < 3:
         return 0.0, False
-    third = max(1, len(means) // 3)
-    moved = float((means[-third:].mean(0) - means[:third].mean(0)).norm())
-    path = float(means.diff(dim=0).norm(dim=1).sum())
-    return moved, moved > _DRIFTS and moved > 0.5 * path
+    steps = _steps_of_light(candidates, params)
+    path = torch.cat([torch.zeros(1, 3), steps.cumsum(0)])
+    third = max(1, len(path) // 3)
+    moved = float((path[-third:].mean(0) - path[:third].mean(0)).norm())
+    return moved, moved > _DRIFTS and moved > 0.5 * float(steps.norm(dim=1).sum())
 
 
+def _steps_of_light(candidates: Sequence[Frame], params: Params) -> Tensor:
+    """How the light changes from each frame to the next, CIELAB, (n - 1, 3).
+
+    Seen on what both show, found again by flow: a camera that turns to other things changes the mean color, not the
+    light, and a grade that followed it would change the color of things. Of the mean where too little is found again.
+    """
+    pictures = small(candidates, _FOLLOWED)
+    planes = [(spaces.luma(picture)[0].clamp(0, 1) * 255).byte().numpy() for picture in pictures]
+    colors = [np.ascontiguousarray(spaces.rgb_to_lab(picture).movedim(0, -1).numpy()) for picture in pictures]
+    means = [_lab(frame, params).mean(0) for frame in candidates]
+    steps = []
+    for i in range(len(pictures) - 1):
+        forth, back = flow.flow(planes[i], planes[i + 1]), flow.flow(planes[i + 1], planes[i])
+        found = flow.confidence(forth, back) > _TRUSTED
+        change = (flow.warp(colors[i + 1], forth) - colors[i])[found]
+        steps.append(torch.from_numpy(np.median(change, 0)) if found.mean() > _FOUND else means[i + 1] - means[i])
+    return torch.stack(steps)
+
+
+_FOLLOWED = 30_000  # pixels of a frame that light is followed on
+_FOUND = 0.25  # share of a picture that must be found again
 _DRIFTS = 6.0
 
 

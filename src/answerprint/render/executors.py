@@ -76,6 +76,7 @@ def here(tasks: Sequence[ChunkTask], on_frame: Callable[[], None]) -> Iterator[D
             with closing(task.frames()) as frames:  # type: ignore[type-var]
                 for frame in frames:
                     yield task, frame
+                    del frame  # it is large: it must not stay alive while the next one is made
             yield task, None
 
     large = any(task.clip.info.width * task.clip.info.height > LARGE for task in tasks)
@@ -91,6 +92,7 @@ def _encode(task: ChunkTask, items: Iterator[tuple[ChunkTask, Frame | None]], on
             if frame is None:
                 break
             writer.write(frame)
+            del frame
             count += 1
             on_frame()
     return Done(task.key, count, time.monotonic() - begun)

@@ -102,6 +102,7 @@ def render_chunk(
                 break
             if begin is None or frame.time >= begin:
                 yield frame
+            del frame  # it is large: it must not stay alive while the next one is made
     finally:
         close = getattr(opened, "close", None)
         if close is not None:
