@@ -372,3 +372,20 @@ def test_a_single_frame_cannot_flicker(warm: Path) -> None:
     shot = _grainy(1)
     found = [look.analyze(shot, look.Params(reference=warm, steadiness=value), CPU) for value in (0.0, 1.0)]
     assert found[0] == found[1]
+
+
+def test_a_camera_that_turns_is_no_drift_of_light(warm: Path) -> None:
+    # From a dark red side of one set to a bright blue one, in steps that flow can follow.
+    wide = scene(5, 60, 210)
+    across = torch.linspace(0, 1, 210)
+    wide = (
+        wide
+        * (0.35 + 0.5 * across)
+        * torch.stack([1.1 - 0.6 * across, torch.full((210,), 0.8), 0.5 + 0.6 * across])[:, None]
+    )
+    turning = [wide[:, :, 2 * i : 2 * i + 90].clamp(0, 1).contiguous() for i in range(60)]
+    params = look.Params(reference=warm, iterations=10)
+    findings = look.analyze(shot_of(turning), params, CPU)
+    assert len(findings.times) == 1
+    fading = [wide[:, :, 2 * i : 2 * i + 90].clamp(0, 1) * (1 - 0.01 * i) for i in range(60)]
+    assert len(look.analyze(shot_of(fading), params, CPU).times) > 1
