@@ -184,7 +184,9 @@ def every_pair(data: Path, quick: bool) -> Table:
     # In an order drawn by chance, so that a part of them stands for all.
     chosen = [chosen[i] for i in np.random.default_rng(0).permutation(len(chosen))][: 2 * _QUICK if quick else None]
     # Spawned, not forked: threads of this process may hold locks.
-    pool = ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), partial(torch.set_num_threads, 1))
+    pool = ProcessPoolExecutor(
+        min(os.cpu_count() or 1, 8), multiprocessing.get_context("spawn"), partial(torch.set_num_threads, 1)
+    )
     with pool:
         found = list(pool.map(compare, *zip(*chosen, strict=True)))
     return _every_table(found)
@@ -261,10 +263,11 @@ def steadiness(data: Path, quick: bool) -> list[Table]:
     for index, path in enumerate(clips):
         for shot in shots_of(path):
             flows = {apart: list(_flows(shot, apart, 2 if quick else 3)) for apart in found}
-            transforms = _transforms(shot, references[(7 * index + 3) % len(references)], seconds)
+            reference = references[(7 * index + 3) % len(references)]
+            transforms, wanted = _transforms(shot, reference, seconds), _pixels(reference)
             for apart, own in flows.items():
                 if own:
-                    found[apart].append(_steady(shot.name, own, transforms, metric))
+                    found[apart].append(_steady(shot.name, own, transforms, metric, wanted))
     names = {5: "short-term", 35: "long-term"}
     tables = [_steady_table(names[apart], apart, rows, metric is not None) for apart, rows in found.items()]
     slowest = at_most("slowest fit of a shot, look (extended)", max(wall for wall, _ in seconds), 60, "s")
@@ -319,12 +322,13 @@ def _each_frame(reference: Path, frame: Frame) -> Frame:
 
 @dataclass(frozen=True)
 class _Steady:
-    """One shot: the error of each method, and the gain of contrast it brings."""
+    """One shot: the error of each method, the gain of contrast it brings, its distance to the look."""
 
     shot: str
     errors: dict[str, float]
     gains: dict[str, float]
     spans: dict[str, float]
+    distances: dict[str, float]
 
     def over_gain(self, method: str) -> float:
         return self.errors[method] / self.spans[method]
@@ -334,11 +338,15 @@ class _Steady:
 
 
 def _steady(
-    name: str, flows: Sequence[_Pair], transforms: dict[str, Callable[[Frame], Frame]], metric: lpips.Lpips | None
+    name: str,
+    flows: Sequence[_Pair],
+    transforms: dict[str, Callable[[Frame], Frame]],
+    metric: lpips.Lpips | None,
+    wanted: Tensor,
 ) -> _Steady:
-    measured = {method: _warping(flows, transform, metric) for method, transform in transforms.items()}
-    errors, gains, spans = ({method: found[i] for method, found in measured.items()} for i in range(3))
-    return _Steady(name, errors, gains, spans)
+    measured = {method: _warping(flows, transform, metric, wanted) for method, transform in transforms.items()}
+    columns = ({method: found[i] for method, found in measured.items()} for i in range(4))
+    return _Steady(name, *columns)
 
 
 def _steady_table(name: str, apart: int, found: Sequence[_Steady], by_lpips: bool) -> Table:
@@ -353,6 +361,9 @@ def _steady_table(name: str, apart: int, found: Sequence[_Steady], by_lpips: boo
             ("average, over local contrast", *(float(np.mean([s.over_local(m) for s in found])) for m in methods))
         )
         rows.append(("average, not divided", *(float(np.mean([s.errors[m] for s in found])) for m in methods)))
+        rows.append(
+            ("average distance to the look", *(float(np.mean([s.distances[m] for s in found])) for m in methods))
+        )
     above = [steady.over_gain(_OURS) / steady.over_gain("none") for steady in found]
     what = "LPIPS" if by_lpips else "mean absolute difference of R'G'B'"
     return Table(
@@ -431,10 +442,12 @@ def _warped(image: np.ndarray[Any, Any], flow: np.ndarray[Any, np.dtype[np.float
 
 
 def _warping(
-    flows: Sequence[_Pair], transform: Callable[[Frame], Frame], metric: lpips.Lpips | None
-) -> tuple[float, float, float]:
-    """Warping error, the gain of local contrast where it is measured, and the gain of the deviation of the whole."""
-    errors, gains, spans = list[float](), list[float](), list[float]()
+    flows: Sequence[_Pair], transform: Callable[[Frame], Frame], metric: lpips.Lpips | None, wanted: Tensor
+) -> tuple[float, float, float, float]:
+    """Warping error, the gain of local contrast where it is measured, the gain of the deviation of the whole, and how
+    far the look is."""
+    errors, gains, spans, distances = list[float](), list[float](), list[float](), list[float]()
+    theirs = style.to_lab(style.colors(wanted, 20_000, seed=1))
     for pair in flows:
         first, second = (transform(frame).pixels.clamp(0, 1) for frame in (pair.first, pair.second))
         other = torch.from_numpy(_warped(np.ascontiguousarray(second.permute(1, 2, 0).numpy()), pair.flow))
@@ -443,10 +456,13 @@ def _warping(
             errors.append(float(metric(first[None], other[None])[0, 0][seen].mean()))
         else:
             errors.append(float((first - other).abs()[:, seen].mean()))
+        ours = style.to_lab(style.colors(first, 20_000, seed=1))
+        distances.append(float(style.sliced_wasserstein(ours, theirs, seed=9)))
         source = pair.first.pixels.clamp(0, 1)
         gains.append(_local_contrast(first, seen) / max(_local_contrast(source, seen), 1e-6))
         spans.append(float(first.std(dim=(1, 2)).mean() / source.std(dim=(1, 2)).mean().clamp_min(1e-6)))
-    return float(np.mean(errors)), max(float(np.mean(gains)), 1e-3), max(float(np.mean(spans)), 1e-3)
+    gain, span = max(float(np.mean(gains)), 1e-3), max(float(np.mean(spans)), 1e-3)
+    return float(np.mean(errors)), gain, span, float(np.mean(distances))
 
 
 def _local_contrast(pixels: Tensor, seen: Tensor) -> float:
@@ -567,7 +583,11 @@ def _opencolorio(path: Path, pixels: Tensor) -> Callable[[], object]:
         images = (array[slice(*rows)] for array in (given, result))
         processor.apply(*(ocio.PackedImageDesc(image, image.shape[1], image.shape[0], 3) for image in images))
 
-    return lambda: list(pool.map(part, itertools.pairwise(edges)))
+    def go() -> object:
+        list(pool.map(part, itertools.pairwise(edges)))
+        return result
+
+    return go
 
 
 def _in_turn(methods: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray[Any, Any]]:
