@@ -573,3 +573,10 @@ def test_float_video_with_nan(tmp_path: Path) -> None:
         list(reader.open(tmp_path / "a.nut").frames())
     fine, repaired = reader.open(tmp_path / "a.nut", nonfinite="zero").frames()
     assert fine.pixels.min() == -1 and repaired.pixels[0, 0, 1] == 0
+
+
+def test_keys_that_the_decoder_does_not_trust_are_not_begun_at() -> None:
+    clip = reader.open(footage("cockatoo_1280x720_yuv444p.mp4"))
+    whole = {number: frame for number, frame in enumerate(clip.frames(0, 152)) if number >= 148}
+    for number, frame in enumerate(clip.frames(148, 152), 148):
+        assert torch.equal(frame.pixels, whole[number].pixels)

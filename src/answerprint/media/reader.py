@@ -307,7 +307,9 @@ class _Decoder:
             if landed is not None and number > landed:
                 return None
             if number == landed:
-                return itertools.chain(((number, frame),), frames)
+                # A key that the decoder does not trust, since no recovery point is told there: all after it would be
+                # called damaged too.
+                return None if frame.is_corrupt else itertools.chain(((number, frame),), frames)
         return None
 
     def _decoded(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[tuple[int, VideoFrame]]:
