@@ -389,3 +389,15 @@ def test_a_camera_that_turns_is_no_drift_of_light(warm: Path) -> None:
     assert len(findings.times) == 1
     fading = [wide[:, :, 2 * i : 2 * i + 90].clamp(0, 1) * (1 - 0.01 * i) for i in range(60)]
     assert len(look.analyze(shot_of(fading), params, CPU).times) > 1
+
+
+def test_a_transparent_part_of_the_reference_and_a_short_shot_are_told(tmp_path: Path) -> None:
+    still = np.zeros((40, 60, 4), np.uint8)
+    still[:, :30] = (40, 90, 200, 255)
+    still[:20, :30, :3] = (20, 200, 60)
+    still[:, 30:, :3] = 255  # would be white, were it not transparent
+    cv2.imwrite(str(tmp_path / "cutout.png"), still)
+    params = look.Params.of({"reference": str(tmp_path / "cutout.png"), "frames": 8})
+    findings = look.analyze(shot_of([scene()]), params, CPU)
+    assert "transparent parts of the reference do not count (50 % of it)" in findings.note
+    assert "the 1 frame of the shot: 8 were asked for" in findings.note

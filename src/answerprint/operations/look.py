@@ -38,7 +38,7 @@ from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from answerprint.color import cdl as cdl_file
-from answerprint.color import fit, fused, lut, spaces, style
+from answerprint.color import display, fit, fused, lut, spaces, style
 from answerprint.color.fit import CURVE, Points, Triple, Values
 from answerprint.errors import SettingsError
 from answerprint.frame import ColorTags, Frame, Shot
@@ -165,7 +165,7 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
         wanted = _Pairs.read(params.fit, params)
     else:
         wanted = _Still.read(params.reference or Path(), chosen[0].color, params)
-    notes = [wanted.note, *_told(params, chosen)]
+    notes = [wanted.note, *_told(params, chosen, shot)]
     if max(_span(frame) for frame in chosen) < _FLAT:
         notes.append("the shot is a single tone and is left as it is: it has no light and shade to grade")
         return _neutral(chosen, wanted.digest, notes)
@@ -396,6 +396,10 @@ class _Still:
             note = "the reference is a single tone: its color is used, its lightness is not"
         elif float(lab[:, 1:].abs().max()) < 1:
             note = "the reference has no color: the shot will have none"
+        hidden = sum(float((~match.usable(frame)).float().mean()) for frame in frames) / len(frames)
+        if hidden > 0:
+            left = f"transparent parts of the reference do not count ({hidden:.0%} of it)".replace("%", " %")
+            note = "; ".join(filter(None, (note, left)))
         seen_as = _seen_as(frames[0].color, like)
         return cls(lab, _resized_to(seen[0], _SEEN), digest, "; ".join(filter(None, (note, seen_as))), params)
 
@@ -475,59 +479,24 @@ _FLAT = 0.5  # deviation of lightness under which a picture is a single tone
 _SAME_SCENE = 0.5
 
 
-_HDR = ("linear", "smpte2084", "arib-std-b67")
-_WHITE = 203.0  # cd/m2 of diffuse white in HDR (BT.2408)
-_PEAK, _SYSTEM_GAMMA = 1000.0, 1.2  # of an HLG display (BT.2100, table 5)
-_KNEE = 0.75  # light from which on highlights are rolled off, where they would not fit
-
-
 def _as_seen(frame: Frame, like: ColorTags) -> Tensor:
     """A reference in the encoding of the shot, by the light that both show: diffuse white meets diffuse white."""
     theirs, ours = frame.color, like
-    if theirs.transfer == ours.transfer or (theirs.transfer not in _HDR and ours.transfer not in _HDR):
+    if theirs.transfer == ours.transfer or (theirs.transfer not in display.HDR and ours.transfer not in display.HDR):
         return frame.pixels
-    light = _light(frame.pixels, theirs.transfer)
+    light = display.light(frame.pixels, theirs.transfer)
     if theirs.primaries != ours.primaries and {theirs.primaries, ours.primaries} <= spaces.PRIMARIES.keys():
         light = spaces.xyz_to_rgb(spaces.rgb_to_xyz(light, theirs.primaries), ours.primaries)
-    return _encoded(light, ours.transfer)
-
-
-def _light(pixels: Tensor, transfer: str) -> Tensor:
-    """Light as displayed, 1 at diffuse white."""
-    if transfer == "linear":
-        return pixels
-    if transfer == "smpte2084":
-        return spaces.decode(pixels, transfer) * (10000 / _WHITE)
-    if transfer == "arib-std-b67":
-        scene = spaces.decode(pixels, transfer)
-        luminance = spaces.luma(scene, "bt2020nc").clamp_min(1e-6)
-        return scene * luminance ** (_SYSTEM_GAMMA - 1) * (_PEAK / _WHITE)
-    return spaces.decode(pixels, "iec61966-2-1")
-
-
-def _encoded(light: Tensor, transfer: str) -> Tensor:
-    """The inverse of `_light`; what is no HDR rolls highlights off, so that they stay apart."""
-    if transfer == "linear":
-        return light
-    if transfer == "smpte2084":
-        return spaces.encode((light * (_WHITE / 10000)).clamp(0, 1), transfer)
-    if transfer == "arib-std-b67":
-        display = (light * (_WHITE / _PEAK)).clamp(0, 1)
-        luminance = spaces.luma(display, "bt2020nc").clamp_min(1e-6)
-        return spaces.encode(display * luminance ** (1 / _SYSTEM_GAMMA - 1), transfer)
-    if float(torch.nan_to_num(light).max()) > 1:
-        over = ((light - _KNEE) / (1 - _KNEE)).clamp_min(0)
-        light = torch.where(light > _KNEE, _KNEE + (1 - _KNEE) * over / (1 + over), light)
-    return spaces.encode(light.clamp(0, 1), "iec61966-2-1")
+    return display.encoded(light, ours.transfer)
 
 
 def _seen_as(theirs: ColorTags, ours: ColorTags) -> str:
     """In words, what was done to bring a reference to the shot's encoding."""
-    if theirs.transfer == ours.transfer or (theirs.transfer not in _HDR and ours.transfer not in _HDR):
+    if theirs.transfer == ours.transfer or (theirs.transfer not in display.HDR and ours.transfer not in display.HDR):
         return ""
     return (
         f"the reference is {theirs.transfer}, the shot {ours.transfer}: brought over by the light shown, diffuse white "
-        f"at {_WHITE:g} cd/m2" + ("" if ours.transfer in _HDR else ", highlights rolled off")
+        f"at {display.WHITE:g} cd/m2" + ("" if ours.transfer in display.HDR else ", highlights rolled off")
     )
 
 
@@ -630,9 +599,12 @@ def _alike(first: Frame, second: Frame) -> float:
     return align.agreement(*(align.edges(plane.numpy()) for plane in planes))
 
 
-def _told(params: Params, frames: Sequence[Frame]) -> list[str]:
+def _told(params: Params, frames: Sequence[Frame], shot: Shot) -> list[str]:
     """What of the parameters or the shot will surprise."""
     notes = []
+    if "frames" in params.model_fields_set and shot.length < params.frames:
+        held = f"{shot.length} frame{'s' * (shot.length > 1)}"
+        notes.append(f"the look is tuned on the {held} of the shot: {params.frames} were asked for")
     own = set(fit.SEVEN) | {"sharpness"} if params.method == "ncst" else {*fit.CDL, "curve"}
     idle = [name for name in params.hold if name not in own]
     if idle:
