@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import OpenImageIO
 import pytest
 import torch
 
@@ -284,6 +285,97 @@ def test_alpha_is_delivered_where_it_can_be(tmp_path: Path) -> None:
     frame = next(iter(reader.open(out).frames()))
     assert frame.alpha is not None
     assert float(frame.alpha.max()) > 0.99 and float(frame.alpha.min()) < 0.01
+
+
+def _rendered(tmp_path: Path, out: str, preset: str | None = None, **said: Any) -> Path:
+    source = write(tmp_path / "in.mkv", layout="yuv444p10", width=W, height=H, frames=2, picture=gradient)
+    prior = paint(tmp_path / "mask.png", truth(0))
+    options = Options.of({"shots": "none", **({"preset": preset} if preset else {})})
+    made = decide.analyze(source.path, [("cutout", {"prior": str(prior), **said})], options)
+    jobs.render(made, tmp_path / out, options)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("out", "channel"), [("m.0001.exr", "A"), ("m.0001.png", "Y"), ("m.0001.tif", "Y")])
+def test_a_matte_is_one_channel_and_labelled(tmp_path: Path, out: str, channel: str) -> None:
+    file = OpenImageIO.ImageBuf(str(_rendered(tmp_path, out) / out))
+    spec = file.spec()
+    assert spec.nchannels == 1 and (channel != "A" or spec.channelnames == ("A",))
+    assert "matte" in spec["ImageDescription"]
+    picture = np.asarray(file.get_pixels(OpenImageIO.FLOAT))[..., 0]
+    assert picture.max() > 0.99 and picture.min() < 0.01 and 0.02 < picture.mean() < 0.6
+
+
+@pytest.mark.parametrize("premultiply", [False, True])
+def test_exr_multiplies_color_by_alpha_once_and_says_so(tmp_path: Path, premultiply: bool) -> None:
+    folder = _rendered(
+        tmp_path, "c.0001.exr", deliver="alpha", premultiply=premultiply, feather=8.0, decontaminate=False
+    )
+    file = OpenImageIO.ImageBuf(str(folder / "c.0001.exr"))
+    assert "premultiplied" in file.spec()["ImageDescription"]
+    stored = np.asarray(file.get_pixels(OpenImageIO.FLOAT))
+    once = next(iter(reader.open(folder / "in.mkv").frames())).pixels.permute(1, 2, 0).numpy() * stored[..., 3:]
+    soft = (stored[..., 3] > 0.3) & (stored[..., 3] < 0.8)
+    assert soft.any() and np.abs(stored[..., :3] - once)[soft].max() < 0.02
+
+
+@pytest.mark.parametrize(("premultiply", "says"), [(False, "straight"), (True, "premultiplied")])
+def test_the_kind_of_alpha_stands_in_the_file(tmp_path: Path, premultiply: bool, says: str) -> None:
+    folder = _rendered(tmp_path, "c.mov", "prores-4444", deliver="alpha", premultiply=premultiply)
+    assert says in reader.open(folder / "c.mov").info.metadata["comment"]
+    folder = _rendered(tmp_path, "c.0001.png", deliver="alpha", premultiply=premultiply)
+    assert says in OpenImageIO.ImageBuf(str(folder / "c.0001.png")).spec()["ImageDescription"]
+
+
+def onnx_of_mean(path: Path) -> Path:
+    """The smallest depth network in ONNX: the mean of the channels, written field by field (protobuf wire format)."""
+
+    def field(number: int, value: int | bytes | str) -> bytes:
+        if isinstance(value, int):
+            return bytes([number << 3, value]) if number < 16 else bytes([number << 3 & 127 | 128, number >> 4, value])
+        data = value.encode() if isinstance(value, str) else value
+        size = bytes([len(data)]) if len(data) < 128 else bytes([len(data) & 127 | 128, len(data) >> 7])
+        return bytes([number << 3 | 2]) + size + data
+
+    def tensor(name: str, *shape: int) -> bytes:
+        sides = b"".join(
+            field(1, b"\x08" + (bytes([side]) if side < 128 else bytes([side & 127 | 128, side >> 7])))
+            for side in shape
+        )
+        return field(1, name) + field(2, field(1, field(1, 1) + field(2, sides)))
+
+    axes = field(1, "axes") + field(8, 1) + field(20, 7)
+    keep = field(1, "keepdims") + field(3, 0) + field(20, 2)
+    node = field(1, "x") + field(2, "y") + field(4, "ReduceMean") + field(5, axes) + field(5, keep)
+    inside = field(11, tensor("x", 1, 3, 384, 384)), field(12, tensor("y", 1, 384, 384))
+    graph = field(1, node) + field(2, "g") + inside[0] + inside[1]
+    path.write_bytes(field(1, 7) + field(7, graph) + field(8, field(2, 11)))
+    return path
+
+
+def test_depth_networks_as_onnx_and_what_is_no_network(tmp_path: Path) -> None:
+    made = onnx_of_mean(tmp_path / "depth.onnx")
+    _, findings = mattes(frames(4), Params(depth_model=made))
+    assert findings.depth == "model depth.onnx"
+    for name in ("broken.onnx", "broken.pt"):
+        (tmp_path / name).write_bytes(b"no network")
+        with pytest.raises(MediaError, match=name):
+            mattes(frames(4), Params(depth_model=tmp_path / name))
+
+
+def test_depth_from_a_clip_or_a_sequence(tmp_path: Path) -> None:
+    made = frames(4)
+    for number in range(4):
+        plane = np.full((H, W), 20000, np.uint16)
+        plane[truth(number)] = 30000 + 4000 * number
+        cv2.imwrite(str(tmp_path / f"z.{number:04d}.png"), plane)
+    _, findings = mattes(made, Params(depth=tmp_path / "z.%04d.png"))
+    assert findings.start == "motion" and "z.%04d.png" in findings.depth and findings.depth_kept >= 0.5
+    (tmp_path / "z.0003.png").unlink()
+    with pytest.raises(SettingsError, match="holds 3 frames"):
+        mattes(made, Params(depth=tmp_path / "z.%04d.png"))
+    with pytest.raises(MediaError, match="depth"):
+        mattes(made, Params(depth=tmp_path / "none.mov"))
 
 
 @pytest.mark.parametrize("name", ["dog", pytest.param("parkour", marks=pytest.mark.nightly)])

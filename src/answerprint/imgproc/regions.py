@@ -85,43 +85,6 @@ class Regions:
         return result
 
 
-_SPREAD = 1.5  # pixels that flow is uncertain by
-_MOST = 10  # pixels of motion against the surroundings that are told apart
-
-
-def by_motion(vectors: Array, inside: Array, outside: Array) -> Array:
-    """The chance in 0..1 that each pixel belongs to the target by the way it moves.
-
-    Flow against the surroundings' median, in bins of a pixel: densities inside and outside, of this frame. Where
-    both move alike it is 0.5 and says nothing.
-
-       Args:
-           vectors: (H, W, 2) flow.
-           inside: (H, W) weight of each pixel as part of the target, 0..1.
-           outside: (H, W) weight of each pixel as part of the background, 0..1.
-    """
-    around = outside > 0.5
-    rest = vectors - (np.median(vectors[around], axis=0) if around.any() else 0)
-    bins = np.rint(rest.clip(-_MOST, _MOST)).astype(np.int32) + _MOST
-    side = 2 * _MOST + 1
-    index = bins[..., 1] * side + bins[..., 0]
-    heaps = []
-    for weight in (inside, outside):
-        told: Array = np.bincount(index.ravel(), weight.ravel(), side * side).reshape(side, side).astype(np.float32)
-        counts: Array = cv2.GaussianBlur(told, (0, 0), _SPREAD, borderType=cv2.BORDER_REPLICATE)
-        heaps.append(counts / max(float(counts.sum()), 1e-6))
-    chance = (heaps[0] + 1e-3) / (heaps[0] + heaps[1] + 2e-3)
-    result: Array = chance.ravel()[index].astype(np.float32)
-    return result
-
-
-def joined(first: Array, second: Array, weight: float) -> Array:
-    """Two chances as one: log odds added, the second's times `weight`."""
-    total = odds(first) + np.float32(weight) * odds(second)
-    result: Array = (1 / (1 + np.exp(-total))).astype(np.float32)
-    return result
-
-
 def odds(chance: Array) -> Array:
     """Log odds of a chance, held to 1 in 100."""
     kept = chance.clip(0.01, 0.99)

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from answerprint.imgproc import flow, levelset
-from answerprint.imgproc.regions import Regions, by_motion, features, joined, odds
+from answerprint.imgproc import flow, layers, levelset
+from answerprint.imgproc.layers import View
+from answerprint.imgproc.regions import Regions, features, odds
 
 Array = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -32,13 +33,19 @@ class Settings:
         search: how far from the carried contour the new one may lie, in pixels.
         near: what a frame's neighborhood histograms still count in the next.
         rounds: of learning and moving at a key frame.
-        cell: side of a histogram's cell in pixels.
-        wide: the same at a key frame, where the shape is rough.
+        wide: side of a histogram's cell in pixels at a key frame, where the shape is rough.
         soft: how much the doubtful pixels of a key frame teach as what they look like, not as where they are.
-        motion: what moving otherwise than the background counts beside color.
-        tight: pixels over which the carried shape gets sure, where the flow is trusted.
-        loose: what is added to that where it is not.
-        reach: how far the target as a whole may shift in a frame, in pixels.
+        still: what going along with the target counts at a key frame.
+        hue: what color counts there.
+        given: what the rough shape counts there.
+        deep: what it counts farther inside than it may be off, for every such distance.
+        side: long side of the pictures that the contour is carried over; what follows is in their pixels.
+        cell: side of a histogram's cell.
+        tight: pixels over which the carried shape gets sure.
+        color: what color counts beside the carried shape.
+        picture: what resembling a layer's picture counts.
+        motion: what moving like a layer counts.
+        memory: what the key frame's own shape, laid on, counts of the carried shape.
     """
 
     weights: levelset.Weights = field(
@@ -48,13 +55,19 @@ class Settings:
     search: float = 24.0
     near: float = 0.75
     rounds: int = 4
-    cell: int = 24
     wide: int = 64
     soft: float = 0.5
-    motion: float = 0.2
-    tight: float = 4.0
-    loose: float = 8.0
-    reach: int = 64
+    still: float = 1.0
+    hue: float = 1.0
+    given: float = 0.5
+    deep: float = 1.0
+    side: int = 432
+    cell: int = 16
+    tight: float = 2.0
+    color: float = 1.5
+    picture: float = 0.6
+    motion: float = 1.0
+    memory: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ def grown(picture: Picture, foreground: Mask, background: Mask, how: Settings) -
     """A rough shape from strokes alone: what looks like the foreground strokes and hangs together with them."""
     colors = features(picture)
     height, width = foreground.shape
-    regions = Regions((height, width), how.cell * 3)
+    regions = Regions((height, width), how.wide)
     outside = background.astype(np.float32)
     if not background.any():
         # The border of the picture is the best guess of what is not the target.
@@ -97,7 +110,7 @@ def solve_key(
     how: Settings,
     foreground: Mask | None = None,
     background: Mask | None = None,
-    vectors: Array | None = None,
+    beside: Sequence[Picture] = (),
 ) -> State:
     """The contour of a key frame from its rough shape.
 
@@ -108,7 +121,7 @@ def solve_key(
         how: the settings.
         foreground: (H, W) what is known to be the target.
         background: (H, W) what is known not to be.
-        vectors: (H, W, 2) flow to a frame beside it, if there is one.
+        beside: frames some way off, by which it is told what moves with the target.
     """
     box = _box(prior > -slack, prior.shape, _MARGIN)
     colors, rough = features(picture[box]), np.ascontiguousarray(prior[box])
@@ -118,29 +131,49 @@ def solve_key(
     phi = rough
     allowed = rough > -slack
     chance = np.full(rough.shape, 0.5, np.float32)
+    still = np.zeros(rough.shape, np.float32)
     for number in range(how.rounds):
         regions = Regions(rough.shape, how.wide * (2 if number == 0 else 1), trust=6.0)
         regions.learn(colors, inside.astype(np.float32), outside)
         regions.anchor(colors, inside.astype(np.float32), outside)
-        where = rough > -slack - 2
-        chance = regions.ask(colors, where)
-        if vectors is not None and how.motion:
-            chance = joined(chance, by_motion(vectors[box], inside, outside), how.motion)
+        chance = regions.ask(colors, rough > -slack - 2)
+        if beside and how.still and number < 2:
+            known = prior if number == 0 else _placed(phi, box, prior.shape)
+            inset = min(slack, 0.5 * float(known.max())) if number == 0 else 0.0
+            still = how.still * _going_along(picture, beside, known - np.float32(inset), how)[box]
         if number == 0 and slack >= 1:
-            rough = placed(rough, chance, slack)
-            phi = rough
-        evidence = _evidence(chance)
+            rough = phi = placed(rough, (1 / (1 + np.exp(-odds(chance) - still))).astype(np.float32), slack)
+        likely = how.hue * odds(chance) + still + _given(rough, slack, how)
+        evidence = cv2.GaussianBlur(np.tanh(likely / 2).astype(np.float32), (0, 0), 0.8)
         evidence[~allowed] = -1
         if foreground is not None and background is not None:
             evidence[foreground[box]], evidence[background[box]] = 1, -1
         weights = replace(how.weights, prior=0.75 * how.weights.prior)
-        start = phi if number else rough
-        phi = _moved(start, evidence, rough, None, weights, how.iterations * 2, 2, colors)
+        phi = _moved(phi, evidence, rough, None, weights, how.iterations * 2, 2, colors)
+        if number:
+            phi = levelset.signed_distance(layers.pieces(phi > 0, phi > 0))
         inside, outside = _shares(phi)
         # What doubtful pixels teach is shared: a key frame must not talk itself into its own errors.
         inside = inside * (1 - how.soft + how.soft * chance)
         outside = np.maximum(outside, how.soft * (1 - chance) * (phi > 0))
     return State(_placed(phi, box, prior.shape), _certainty(phi, chance))
+
+
+def _given(rough: Array, slack: float, how: Settings) -> Array:
+    """Log odds by the rough shape: a guess as deep as it may be off, surer farther in."""
+    depth = rough / max(slack, 1.0)
+    return (how.given * depth.clip(-1, 1) + how.deep * (depth - 1).clip(0, 2)).astype(np.float32)
+
+
+def _going_along(picture: Picture, beside: Sequence[Picture], phi: Array, how: Settings) -> Array:
+    """How much each pixel (H, W) goes with the target, by all frames beside the key frame."""
+    scale = max(1.0, max(phi.shape) / how.side)
+    key, small = View.of(_thinned(picture, scale)), _scaled_to(phi, scale)
+    if not (small > 0).any():
+        return np.zeros_like(phi)
+    told = [layers.told_apart(key, View.of(_thinned(other, scale)), small) for other in beside]
+    result: Array = cv2.resize(np.mean(told, axis=0), phi.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return result
 
 
 def placed(shape: Array, chance: Array, slack: float) -> Array:
@@ -192,7 +225,6 @@ def _scaled(shape: Array, scale: float) -> Array:
 
 def carry(
     pictures: Callable[[int], Picture],
-    flows: Callable[[int, int], tuple[Array, Array]],
     first: int,
     numbers: Sequence[int],
     key: State,
@@ -203,116 +235,101 @@ def carry(
 
     Args:
         pictures: gives a frame.
-        flows: gives the flow from a frame to another beside it, and back.
         first: the key frame's number.
         numbers: in the order they are reached, each beside the one before.
         key: the key frame, solved.
         how: the settings.
         others: other key frames, for what target and background look like as a whole.
     """
-    before, state = first, key
-    picture = pictures(first)
-    regions = Regions(picture.shape[:2], how.cell)
+    shape = (key.phi.shape[0], key.phi.shape[1])
+    scale = max(1.0, max(shape) / how.side)
+
+    def view(number: int) -> View:
+        return View.of(_thinned(pictures(number), scale))
+
+    held = _Held(view(first), _scaled_to(key.phi, scale), how)
     for at, anchor in {first: key, **(others or {})}.items():
-        inside, outside = _shares(anchor.phi)
-        regions.anchor(features(pictures(at)), inside, outside)
+        held.regions.anchor(view(at).colors, *_shares(_scaled_to(anchor.phi, scale)))
     sure = key.confidence
     for number in numbers:
-        back, there = flows(number, before)
-        regions.fade(how.near)
-        _learn(regions, picture, state.phi, there)
-        present = pictures(number)
-        phi, seen = _step((picture, present), state.phi, back, there, regions, how)
+        phi, seen = held.step(view(number), scale)
         sure = sure**0.75 * min(1.0, seen / 0.45) ** 0.25
+        full = cv2.resize(phi, shape[::-1], interpolation=cv2.INTER_CUBIC) * np.float32(scale) if scale > 1 else phi
         # Looking right is not being right: doubt grows with every frame away from the key.
-        state, before, picture = State(phi, sure * 0.96 ** abs(number - first)), number, present
-        yield number, state
+        yield number, State(full, sure * 0.96 ** abs(number - first))
 
 
-def _step(
-    pictures: tuple[Picture, Picture], phi: Array, back: Array, there: Array, regions: Regions, how: Settings
-) -> tuple[Array, float]:
-    """The contour of a frame from the one beside it; pictures: before, present; back: flow from present to before."""
-    before, picture = pictures
-    back = _with_object(before, picture, phi, back, how)
-    carried = flow.warp(phi, back, -how.search)
-    if not (carried > 0).any():
-        return np.full_like(phi, -1e3), 0.0
-    box = _box(carried > -how.search, phi.shape, 8)
-    carried = levelset.signed_distance(carried[box] > 0)
-    trust = _trust(back, there, box)
-    colors = np.zeros((*phi.shape, 3), np.uint8)
-    colors[box] = features(picture[box])
-    where = np.zeros(phi.shape, bool)
-    where[box] = np.abs(carried) < how.search
-    chance = regions.ask(colors, where)[box]
-    if how.motion:
-        chance = joined(chance, by_motion(back[box], *_shares(carried)), how.motion)
-    # What the carried shape says of a pixel: sure far from its contour, and nearer to it the better the flow is.
-    likely = odds(chance) + carried / (how.tight + how.loose * (1 - trust))
-    evidence = cv2.GaussianBlur(np.tanh(likely / 2), (0, 0), 0.8)
-    evidence[carried <= -how.search] = -1
-    evidence[carried >= how.search] = 1
-    begun = levelset.signed_distance(evidence > 0)
-    moved = _moved(begun, evidence, carried, 0.3 + 0.7 * trust, how.weights, how.iterations, 1, colors[box])
-    edge = np.abs(moved) < 3
-    flowing = float(trust[edge].mean()) if edge.any() else 0.0
-    return _placed(moved, box, phi.shape), _certainty(moved, chance) * (0.5 + 0.5 * flowing)
+class _Held:
+    """What is held from frame to frame: the last frame's contour, colors, background, and the key."""
+
+    def __init__(self, view: View, phi: Array, how: Settings) -> None:
+        self.view, self.phi, self.how = view, phi, how
+        self.regions = Regions((phi.shape[0], phi.shape[1]), how.cell)
+        self.memory = layers.Memory(view, phi)
+        self.behind = layers.Behind.of(view, phi)
+
+    def step(self, present: View, scale: float) -> tuple[Array, float]:
+        """The contour of the next frame, and how surely it was seen."""
+        how, before, phi = self.how, self.view, self.phi
+        self.regions.fade(how.near)
+        self.regions.learn(before.colors, *_shares(phi))
+        back = flow.flow(present.gray, before.gray, "medium")
+        moved = layers.motions(before, present, phi, back)
+        behind = self.behind.moved(moved.background)
+        carried = flow.warp(phi, moved.target, layers.OUTSIDE)
+        if not (carried > 0).any():
+            self.view, self.phi, self.behind = present, np.full_like(phi, layers.OUTSIDE), behind
+            return self.phi, 0.0
+        alike = layers.by_picture(present, before, carried, moved, behind)
+        kept, trust = self.memory.laid_on(present, moved.target)
+        share = how.memory * trust
+        shape = ((1 - share) * carried.clip(-8, 8) + share * kept.clip(-8, 8)).astype(np.float32)
+        near = _near(shape > 0, how.search / scale)
+        chance = self.regions.ask(present.colors, near)
+        likely = shape / self._tau(shape, present, before, moved, behind) + how.picture * alike
+        likely += how.color * odds(chance) + how.motion * layers.by_motion(present, before, back, moved)
+        new = self._solved(likely, shape, near, present)
+        self.behind = behind.seen(present, new)
+        self.view, self.phi = present, new
+        edge = np.abs(new) < 3
+        flowing = float(trust[edge].mean()) if edge.any() else 0.0
+        return new, _certainty(new, chance) * (0.5 + 0.5 * flowing)
+
+    def _tau(self, shape: Array, present: View, before: View, moved: layers.Motion, behind: layers.Behind) -> Array:
+        """Pixels over which the carried shape gets sure: more where its own layer's picture does not fit."""
+        own = layers.misfit(present, flow.warp(before.soft, moved.target))
+        other = behind.known * layers.misfit(present, behind.colors) + (1 - behind.known)
+        doubt = (np.where(shape > 0, own, other) - 0.5).clip(0, 1)
+        return (self.how.tight * (1 + 2 * doubt)).astype(np.float32)
+
+    def _solved(self, likely: Array, shape: Array, near: Mask, present: View) -> Array:
+        evidence = cv2.GaussianBlur(np.tanh(likely / 2).astype(np.float32), (0, 0), 0.7)
+        evidence[~near] = -1
+        begun = levelset.signed_distance(evidence > 0)
+        new = _moved(begun, evidence, shape, None, self.how.weights, self.how.iterations, 1, present.colors)
+        return levelset.signed_distance(layers.pieces(new > 0, shape > 0))
 
 
-def _trust(back: Array, there: Array, box: tuple[slice, slice]) -> Array:
-    """The flow's confidence in a box, worked out in little more than the box."""
-    margin = 64
-    top, left = max(0, box[0].start - margin), max(0, box[1].start - margin)
-    wide = slice(top, box[0].stop + margin), slice(left, box[1].stop + margin)
-    trust = flow.confidence(np.ascontiguousarray(back[wide]), np.ascontiguousarray(there[wide]))
-    return trust[box[0].start - top : box[0].stop - top, box[1].start - left : box[1].stop - left]
+def _near(mask: Mask, reach: float) -> Mask:
+    side = 2 * max(1, round(reach)) + 1
+    wide: Mask = cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    return wide
 
 
-def _with_object(before: Picture, picture: Picture, phi: Array, back: Array, how: Settings) -> Array:
-    """The flow, with the target's own shift where that explains the picture better.
-
-    Dense flow follows a fast background into a small target. The target as a whole is looked for in the next frame by
-    its masked difference (template matching), and each pixel takes what fits its surroundings.
-    """
-    mask = phi > 0
-    box = _box(mask, phi.shape, 2)
-    reach = how.reach
-    # Half size is enough for a shift that flow and contour refine.
-    small, now = (cv2.resize(one, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for one in (before, picture))
-    held = cv2.resize(mask.astype(np.float32), small.shape[1::-1], interpolation=cv2.INTER_AREA)
-    rows, columns = (slice(side.start // 2, max(side.stop // 2, side.start // 2 + 1)) for side in box)
-    template, weight = small[rows, columns].astype(np.float32), held[rows, columns]
-    if min(template.shape[:2]) < 4 or weight.sum() < 8:
-        return back
-    half = reach // 2
-    padded = cv2.copyMakeBorder(now, half, half, half, half, cv2.BORDER_REPLICATE).astype(np.float32)
-    window = padded[rows.start : rows.stop + 2 * half, columns.start : columns.stop + 2 * half]
-    score = cv2.matchTemplate(window, template, cv2.TM_SQDIFF, mask=np.repeat(weight[..., None], 3, 2))
-    y, x = divmod(int(score.argmin()), score.shape[1])
-    shift = np.array([half - x, half - y], np.float32) * 2
-    own = np.empty_like(back)
-    own[:] = shift
-    wide = _box(mask, phi.shape, reach + 8)
-    present = picture[wide].astype(np.float32)
-    errors = []
-    for vectors in (back, own):
-        laid = _sampled(before, vectors, wide)
-        errors.append(cv2.blur(np.abs(laid - present).sum(2), (9, 9)))
-    result = back.copy()
-    better = errors[1] < 0.8 * errors[0] - 4
-    result[wide][better] = shift
+def _thinned(picture: Picture, scale: float) -> Picture:
+    if scale == 1:
+        return picture
+    size = (max(1, round(picture.shape[1] / scale)), max(1, round(picture.shape[0] / scale)))
+    result: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return result
 
 
-def _sampled(image: Picture, vectors: Array, box: tuple[slice, slice]) -> Array:
-    """`image` where the vectors of a box point, (h, w, 3) float32."""
-    y, x = np.mgrid[box[0], box[1]].astype(np.float32)
-    part = vectors[box]
-    result: Array = cv2.remap(
-        image, x + part[..., 0], y + part[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    ).astype(np.float32)
-    return result
+def _scaled_to(phi: Array, scale: float) -> Array:
+    if scale == 1:
+        return phi
+    size = (max(1, round(phi.shape[1] / scale)), max(1, round(phi.shape[0] / scale)))
+    share = cv2.resize((phi > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return levelset.signed_distance(share > 0.5)
 
 
 def blend(first: State, second: State, nearness: float) -> State:
@@ -329,13 +346,6 @@ def overlap(a: Mask, b: Mask) -> float:
     """Intersection over union; 1 for two empty masks."""
     union = int((a | b).sum())
     return 1.0 if union == 0 else int((a & b).sum()) / union
-
-
-def _learn(regions: Regions, picture: Picture, phi: Array, moved: Array | None) -> None:
-    colors = np.zeros((*phi.shape, 3), np.uint8)
-    wide = _box(phi > -_FAR, phi.shape, 0)
-    colors[wide] = features(picture[wide])
-    regions.learn(colors, *_shares(phi), moved)
 
 
 def _shares(phi: Array) -> tuple[Array, Array]:

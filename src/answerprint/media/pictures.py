@@ -46,6 +46,13 @@ def holds_many(out: Path) -> bool:
     return bool(_PATTERN.search(out.name) or _NUMBER.search(out.name))
 
 
+ALPHA_LABELS = {
+    "straight": "alpha: straight (unassociated); color is not multiplied by it",
+    "premultiplied": "alpha: premultiplied (associated); color is multiplied by it",
+    "matte": "alpha: the picture itself is the matte, 0 outside and 1 inside",
+}
+
+
 def write_picture(
     path: Path,
     planes: tuple[Tensor, ...],
@@ -53,6 +60,7 @@ def write_picture(
     *,
     timecode: str | None = None,
     depth: Tensor | None = None,
+    associated: bool = False,
 ) -> None:
     """Writes one picture; the caller moves it into place.
 
@@ -62,6 +70,7 @@ def write_picture(
         delivery: preset, layout, rate and sample aspect ratio.
         timecode: of this picture; kept where the format has a place for it (OpenEXR, DPX).
         depth: float32 (1, H, W); kept as channel Z by OpenEXR.
+        associated: whether color is multiplied by alpha already.
 
     Raises:
         DeliveryError: it cannot be written.
@@ -75,7 +84,7 @@ def write_picture(
     _describe(spec, delivery)
     sequence.stamp(spec, delivery.ending, delivery.rate, timecode)
     if preset.codec == "openexr":
-        samples = _premultiplied(samples)
+        samples = samples if associated else _premultiplied(samples)
         if depth is not None:
             samples = np.concatenate([samples, depth.numpy().transpose(1, 2, 0)], axis=-1)
             spec.nchannels, spec.z_channel = channels + 1, channels
@@ -95,6 +104,11 @@ def _describe(spec: OpenImageIO.ImageSpec, delivery: Delivery) -> None:
         spec.alpha_channel = 3
         if delivery.how.codec != "openexr":
             spec["oiio:UnassociatedAlpha"] = 1
+    if delivery.alpha:
+        spec["ImageDescription"] = ALPHA_LABELS[delivery.alpha]
+    if delivery.alpha == "matte" and delivery.how.codec == "openexr":
+        spec.channelnames = ("A",)  # what compositing tools read as a matte
+        spec.alpha_channel = 0
     spec["PixelAspectRatio"] = float(delivery.sar)
     spec["Software"] = "Answerprint"
     if delivery.how.codec == "dpx":

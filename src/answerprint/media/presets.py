@@ -150,6 +150,9 @@ class Delivery(Settings):
     sar: Fraction = Field(Fraction(1), description="Sample aspect ratio.")
     field_order: FieldOrder = Field("progressive", description="How lines were taken.")
     timecode: str | None = Field(None, description="Timecode of the first frame of the source.")
+    alpha: Literal["", "straight", "premultiplied", "matte"] = Field(
+        "", description="What kind of alpha the picture carries; matte: the picture itself is one."
+    )
     first_number: int = Field(1, ge=0, description="Number of the first picture of a sequence.")
 
     @property
@@ -218,11 +221,27 @@ def adapted(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
     if probe.alpha is not None and preset.alpha and not pixels.layout(delivery.layout).alpha:
         # An operation made an alpha (a cutout): a format that can carry it does.
         changes["layout"] = preset.alpha
+    changes |= _alpha(delivery, probe)
     form = pixels.layout(delivery.layout)
     if form.family == "gray" and preset.layout == "source" and not _is_gray(probe):
         changes |= {"layout": f"yuv444p{form.bits if form.bits > 8 else ''}", "range": "limited"}
         changes["matrix"] = "bt709" if delivery.matrix in ("rgb", "unknown") else delivery.matrix
     return Delivery.model_validate(delivery.model_dump() | changes)
+
+
+_ONE_CHANNEL = MappingProxyType({"openexr": "grayf32", "png": "gray16", "tiff": "gray16"})
+
+
+def _alpha(delivery: Delivery, probe: Frame) -> dict[str, object]:
+    """What kind of alpha a chain's frames carry, and the layout of one channel for a picture that is a matte."""
+    if probe.matte is not None and probe.alpha is None and torch.equal(probe.pixels, probe.matte.expand(3, -1, -1)):
+        one = _ONE_CHANNEL.get(delivery.how.codec)
+        return {"alpha": "matte"} if one is None else {"alpha": "matte", "layout": one}
+    if probe.alpha is None or delivery.how.alpha is None:
+        return {}
+    # OpenEXR's alpha is premultiplied by definition.
+    multiplied = probe.associated or delivery.how.codec == "openexr"
+    return {"alpha": "premultiplied" if multiplied else "straight"}
 
 
 def _is_gray(frame: Frame) -> bool:

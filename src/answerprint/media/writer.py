@@ -330,7 +330,7 @@ class _PictureEncoder:
         number = pictures.frame_number(frame.time, delivery.rate)
         label = None if delivery.timecode is None else timecode.shift(delivery.timecode, number, delivery.rate)
         file = self._folder / f"{number:09d}{delivery.ending}"
-        pictures.write_picture(file, planes, delivery, timecode=label, depth=frame.depth)
+        pictures.write_picture(file, planes, delivery, timecode=label, depth=frame.depth, associated=frame.associated)
 
     def close(self) -> None:
         """Every picture is already whole."""
@@ -444,6 +444,10 @@ def _mux(
         notes = _unsaid(delivery)
         carried = tracks.Tracks(source, out, ending, start, stop, stack)
         notes += carried.notes
+        if delivery.alpha:
+            said = out.metadata.get("comment")
+            told = pictures.ALPHA_LABELS[delivery.alpha]
+            out.metadata["comment"] = f"{said}; {told}" if said and told not in said else told
         label = tracks.timecode_at(delivery, start)
         if label is not None and ending == ".avi":
             notes.append(f"timecode {label} is not carried: .avi has no place for it")

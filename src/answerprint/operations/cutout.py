@@ -112,6 +112,7 @@ class Findings(Settings):
 # ------------------------------------------------------------------------------------------------------- analysis
 
 _DOUBT = 0.35  # confidence under which another key is asked for
+_BESIDE = (-4, -2, -1, 1, 2, 4)  # frames off a key frame by which it is told what moves with the target
 _LOST = 0.12  # of a key: its shape fits nothing
 
 
@@ -192,7 +193,7 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
             return _basic(strip, first, reached, keys[first], params)
         # What the keys at both ends look like, and no others: light and background change along a shot.
         others = {number: keys[number] for number in (reached.stop, first) if number in keys and number != first}
-        return tracking.carry(strip.__getitem__, strip.flows, first, reached, keys[first], how, others)
+        return tracking.carry(strip.__getitem__, first, reached, keys[first], how, others)
 
     ends = [-1, *numbers, len(strip)]
     for before, after in pairwise(ends):
@@ -284,9 +285,8 @@ def _key(strip: Strip, number: int, prior: _prior.Prior, params: Params) -> trac
     if prior.boxed:
         # The box holds all of the target, but its corners do not.
         slack = max(slack, 0.2 * float(np.sqrt(shape.sum())))
-    beside = number + 1 if number + 1 < len(strip) else number - 1
-    vectors = strip.flows(number, beside)[0] if beside >= 0 else None
-    return tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background, vectors)
+    beside = [strip[number + off] for off in _BESIDE if 0 <= number + off < len(strip)]
+    return tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background, beside)
 
 
 def _slack(shape: Mask, params: Params) -> float:
@@ -525,4 +525,4 @@ def delivered(frame: Frame, matte: torch.Tensor, params: Params) -> Frame:
     share = matte if frame.alpha is None else matte * frame.alpha
     if params.premultiply:
         pixels = torch.where(share < 1, pixels * share, pixels)
-    return replace(frame.with_pixels(pixels), matte=matte, alpha=share)
+    return replace(frame.with_pixels(pixels), matte=matte, alpha=share, associated=params.premultiply)
