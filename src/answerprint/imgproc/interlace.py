@@ -292,13 +292,13 @@ def moved(field: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _search() -> Any:
-    """Flow at half the size of a field, patches of 8 every 6 pixels: as quick as the fast preset, a decibel nearer."""
+    """Flow at half the size of a field, patches of 8 every 6 pixels, smoothed where they disagree."""
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined, unused-ignore]
     search.setFinestScale(1)
     search.setPatchSize(8)
     search.setPatchStride(6)
     search.setGradientDescentIterations(12)
-    search.setVariationalRefinementIterations(0)
+    search.setVariationalRefinementIterations(5)
     return search
 
 
