@@ -208,28 +208,35 @@ def _run(
     every = 5
     for start in range(0, iterations, every):
         # The band is laid anew now and then; in between the contour moves by less than its half-width.
-        band = np.flatnonzero(_around(phi, round(weights.band)))
+        band = _around(phi, round(weights.band))
         if planes is not None and weights.mu:
             force.ravel()[band] = fixed.ravel()[band] + np.float32(weights.mu) * _means_force(
                 phi, planes, weights, band
             )
         count = min(every, iterations - start)
         if watch is None:
-            phi = _band_steps(phi, band, force, pull, goal, numbers, count)
+            phi = _band_steps(phi, band, force, pull, goal, numbers, count, _RATES)
             continue
         for number in range(count):
-            phi = _band_steps(phi, band, force, pull, goal, numbers, 1)
-            watch(start + number + 1, phi)
+            phi = _band_steps(phi, band, force, pull, goal, numbers, 1, _RATES)
+            watch(start + number + 1, phi.copy())
     return phi
 
 
-def _around(phi: Array, radius: int) -> npt.NDArray[np.uint8]:
-    """The pixels within a radius of the contour."""
+def _around(phi: Array, radius: int) -> npt.NDArray[np.int64]:
+    """The pixels within a radius of the contour, by their index in the flat picture."""
     inside = (phi > 0).astype(np.uint8)
-    disc = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
-    edge = cv2.dilate(inside, disc) - inside
-    wide: npt.NDArray[np.uint8] = cv2.dilate(edge, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
-    return wide
+    edge = cv2.dilate(inside, np.ones((3, 3), np.uint8)) - inside
+    left, top, width, height = cv2.boundingRect(edge)
+    if not width:
+        return np.zeros(0, np.int64)
+    top, left, bottom, right = (
+        max(0, top - radius), max(0, left - radius), top + height + radius, left + width + radius
+    )  # fmt: skip
+    wide = cv2.dilate(edge[top:bottom, left:right], np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
+    points = cv2.findNonZero(wide).reshape(-1, 2).astype(np.int64)
+    index: npt.NDArray[np.int64] = (points[:, 1] + top) * phi.shape[1] + points[:, 0] + left
+    return index
 
 
 _ENOUGH = 100_000  # pixels that a whole region's mean is taken over
@@ -303,27 +310,40 @@ def _full_step(phi: Any, force: Any, step: Any, epsilon: Any) -> Any:
     return result
 
 
+_SLOPES = 512  # of the rate's table per unit of slope
+
+
+def _rates() -> Array:
+    """The diffusion rate of the double-well potential (Li et al. 2010, equation 16) by slope: slopes go to 1 or 0."""
+    slope = np.maximum(np.arange(_SLOPES + 2) / _SLOPES, 1e-6)
+    rates: Array = (np.sin(2 * np.pi * slope) / (2 * np.pi * slope)).astype(np.float32)
+    return rates
+
+
+_RATES = _rates()
+
+
 @njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
-def _rate(along: Any, across: Any) -> Any:
-    """The diffusion rate of the double-well potential (Li et al. 2010, equation 16): slopes go to 1 or 0."""
+def _rate(along: Any, across: Any, rates: Any) -> Any:
     slope = np.sqrt(along * along + across * across)
     if slope >= 1:
         return 1 - 1 / slope
-    if slope < np.float32(1e-3):
-        return np.float32(1)
-    angle = np.float32(2 * np.pi) * slope
-    return np.sin(angle) / angle
+    place = slope * np.float32(_SLOPES)
+    below = int(place)
+    part = np.float32(place - below)
+    return rates[below] + part * (rates[below + 1] - rates[below])
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _band_steps(phi: Any, band: Any, force: Any, pull: Any, goal: Any, numbers: Any, count: int) -> Any:
-    """`count` steps on the pixels of the band; the others stay."""
+def _band_steps(phi: Any, band: Any, force: Any, pull: Any, goal: Any, numbers: Any, count: int, rates: Any) -> Any:
+    """`count` steps on the pixels of the band, in place; the others stay."""
     height, width = phi.shape
     length, distance, epsilon, step, limit = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4] + 1
-    now, new = phi.copy(), phi.copy()
+    now, new = phi, np.empty(len(band), np.float32)
     tiny = np.float32(1e-8)
     for _ in range(count):
-        for at in band:
+        for place in range(len(band)):
+            at = band[place]
             y, x = at // width, at % width
             up, down = max(y - 1, 0), min(y + 1, height - 1)
             left, right = max(x - 1, 0), min(x + 1, width - 1)
@@ -344,13 +364,16 @@ def _band_steps(phi: Any, band: Any, force: Any, pull: Any, goal: Any, numbers: 
             wy = (now[down, left] - now[up, left]) * half + py * np.float32(0.5)
             sx = (now[down, right] - now[down, left]) * half + px * np.float32(0.5)
             nx = (now[up, right] - now[up, left]) * half + px * np.float32(0.5)
-            flow = _rate(e, ey) * e - _rate(w, wy) * w + _rate(s, sx) * s - _rate(n, nx) * n
-            shape = np.float32(0.5) + np.arctan(here / epsilon) / np.float32(np.pi)
+            flow = _rate(e, ey, rates) * e - _rate(w, wy, rates) * w + _rate(s, sx, rates) * s - _rate(n, nx, rates) * n
             theta = epsilon / (np.float32(np.pi) * (epsilon * epsilon + here * here))
-            drive = length * bend + force[y, x] + pull[y, x] * (goal[y, x] - shape)
+            drive = length * bend + force[y, x]
+            if pull[y, x] != 0:
+                shape = np.float32(0.5) + np.arctan(here / epsilon) / np.float32(np.pi)
+                drive += pull[y, x] * (goal[y, x] - shape)
             # No step moves the contour by more than about a pixel: a pixel that shouts is no more right.
             drive = min(max(drive, np.float32(-1)), np.float32(1))
             value = here + step * (distance * flow + theta * drive)
-            new[y, x] = min(max(value, -limit), limit)
-        now, new = new, now
+            new[place] = min(max(value, -limit), limit)
+        for place in range(len(band)):
+            now[band[place] // width, band[place] % width] = new[place]
     return now
