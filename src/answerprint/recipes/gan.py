@@ -47,6 +47,7 @@ class Params(Paper):
 
 SHIPS = "generator"
 FIDELITY = 100.0  # weight of likeness to the clean picture beside the judge's word (Isola et al. 2017)
+OUTLIERS = 10.0  # and of the squared difference in it: salt and pepper are few pixels that are far off
 
 
 def networks(params: Params) -> Networks:
@@ -64,7 +65,8 @@ def step(nets: Networks, batch: Batch, update: Update) -> None:
     real, fake = nets["discriminator"](batch["clean"]), nets["discriminator"](made.detach())
     update("discriminator", F.softplus(-real).mean() + F.softplus(fake).mean())
     judged = F.softplus(-nets["discriminator"](made)).mean()
-    update("generator", judged + FIDELITY * F.l1_loss(made, batch["clean"]))
+    likeness = F.l1_loss(made, batch["clean"]) + OUTLIERS * F.mse_loss(made, batch["clean"])
+    update("generator", judged + FIDELITY * likeness)
 
 
 def spoil(picture: Tensor, rng: np.random.Generator) -> Tensor:
