@@ -219,7 +219,7 @@ class Style:
 
     A fixed grade brings no flicker of its own, but where it is steeper than on the whole it lifts what flicker and
     grain there is above the contrast that it gives: darks that are opened, flat areas that are spread. So colors that
-    show the same thing twice may not be pulled apart farther than all colors are.
+    show the same thing twice may not be pulled apart farther than the colors of a picture are.
 
     Attributes:
         colors: display-encoded colors of the shot, (n, 3).
@@ -228,8 +228,8 @@ class Style:
         luma: luma of them as they came, (N, 1, H, W) each.
         enough: SSIM of luma to the source that is asked for, of each; less costs.
         along, quantiles: `wanted` as seen along directions.
-        twins: display-encoded colors of the same things, seen twice: (2, n, 3); n may be 0.
-        calm: mean difference of twins over the deviation of all colors that is asked for; more costs. 0 for any.
+        twins: display-encoded colors of the same things, seen twice, (2, n, 3), for each distance in time.
+        calm: mean difference of twins over the deviation of each picture that is asked for, of each; more costs.
     """
 
     colors: Tensor
@@ -239,8 +239,8 @@ class Style:
     enough: tuple[float, ...]
     along: Tensor
     quantiles: Tensor
-    twins: Tensor
-    calm: float
+    twins: tuple[Tensor, ...]
+    calm: tuple[float, ...]
 
     @classmethod
     def of(
@@ -250,14 +250,14 @@ class Style:
         pictures: Sequence[Tensor],
         structure: float = 1.0,
         seed: int = 0,
-        twins: Tensor | None = None,
+        twins: Sequence[Tensor] = (),
         steadiness: float = 1.0,
     ) -> Style:
         """Asks for as much structure as Reinhard's transfer to `wanted` keeps, and a little more.
 
         Args:
             structure: how much is asked for: 0 nothing, 1 a little more than Reinhard's, 2 half of what he loses.
-            twins: colors of the same things at two moments, (2, n, 3).
+            twins: colors of the same things at two moments, (2, n, 3), for each distance in time.
             steadiness: how much less than contrast the differences of twins may be lifted; 0 by any amount.
         """
         source, enough = style.to_lab(colors), []
@@ -269,18 +269,16 @@ class Style:
             enough.append(kept * structure if structure < 1 else 1 - (1 - kept) * stricter / structure)
         along = style.directions(32, seed)
         quantiles = style.quantiles(wanted, along, len(colors))
-        seen = colors.new_zeros(2, 0, 3) if twins is None or steadiness == 0 else twins
         # What stands still to the code value has nothing to lift.
-        if seen.shape[1] and float((seen[0] - seen[1]).abs().mean()) < _STILL:
-            seen = seen[:, :0]
-        calm = float(_apart(seen, colors)) * (1 - _CALMER) / steadiness if seen.shape[1] else 0.0
+        seen = tuple(each for each in twins if steadiness and each.shape[1] and _difference(each) > _STILL)
+        calm = tuple(float(_apart(each, pictures[0])) * (1 - _CALMER) / steadiness for each in seen)
         return cls(colors, wanted, tuple(pictures), luma, tuple(enough), along, quantiles, seen, calm)
 
     def after(self, transform: Transform) -> Style:
         """The same wish, for pictures that a first transform has been at."""
         with torch.no_grad():
             colors, twins, pictures = self._graded(transform)
-            return replace(self, colors=colors, pictures=tuple(pictures), twins=twins)
+            return replace(self, colors=colors, pictures=pictures, twins=twins)
 
     def loss(self, transform: Transform) -> Tensor:
         """Sliced Wasserstein distance in CIELAB, and what lost structure, flicker and colors outside of 0..1 cost."""
@@ -289,7 +287,7 @@ class Style:
         distance = ((_rising(self.along @ lab) - self.quantiles).square().mean() + 1e-4).sqrt()
         outside = (colors - colors.clamp(0, 1)).square().mean()
         lost = torch.stack([self._lost(picture, i) for i, picture in enumerate(pictures)]).sum()
-        return distance + lost + self._unsteady(twins, colors) + _OUTSIDE * (outside + 1e-8).sqrt()
+        return distance + lost + self._unsteady(twins, pictures) + _OUTSIDE * (outside + 1e-8).sqrt()
 
     def distance(self, transform: Transform) -> float:
         """Sliced Wasserstein distance to the reference, of the picture as it is delivered."""
@@ -306,34 +304,41 @@ class Style:
         return style.structure(spaces.luma(transform(self.pictures[which])), self.luma[which])
 
     def lifted(self, transform: Transform) -> float:
-        """What twins differ by over the deviation of all colors, after over before; 1 where there are none."""
-        if self.calm == 0:
-            return 1.0
+        """What twins differ by over the deviation of pictures, after over before, at most; 1 where there are none."""
         with torch.no_grad():
-            colors, twins, _ = self._graded(transform)
-            after = _apart(twins.clamp(0, 1), colors.clamp(0, 1))
-            return float(after / _apart(self.twins.clamp(0, 1), self.colors.clamp(0, 1)))
+            _, twins, pictures = self._graded(transform)
+            after = [_apart(each.clamp(0, 1), pictures[0].clamp(0, 1)) for each in twins]
+            before = [_apart(each.clamp(0, 1), self.pictures[0].clamp(0, 1)) for each in self.twins]
+        return max((float(a / b) for a, b in zip(after, before, strict=True)), default=1.0)
 
     @cached_property
     def _flat(self) -> Tensor:
         """All pixels there are, (3, 1, n): a transform of one pixel at a time costs mostly its calls."""
-        parts = [self.colors.T, self.twins.reshape(-1, 3).T, *(p.movedim(1, 0).reshape(3, -1) for p in self.pictures)]
-        return torch.cat(parts, 1)[:, None]
+        pictures = (picture.movedim(1, 0).reshape(3, -1) for picture in self.pictures)
+        return torch.cat([self.colors.T, *(each.reshape(-1, 3).T for each in self.twins), *pictures], 1)[:, None]
 
-    def _graded(self, transform: Transform) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _graded(self, transform: Transform) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Colors, twins and pictures after a transform."""
-        lengths = [len(self.colors), self.twins[..., 0].numel(), *(p[:, 0].numel() for p in self.pictures)]
-        colors, twins, *pictures = torch.split(transform(self._flat)[:, 0], lengths, 1)
-        whole = [
-            each.view(3, len(p), *p.shape[2:]).movedim(0, 1) for each, p in zip(pictures, self.pictures, strict=True)
+        lengths = [
+            len(self.colors),
+            *(t[..., 0].numel() for t in self.twins),
+            *(p[:, 0].numel() for p in self.pictures),
         ]
-        return colors.T, twins.T.reshape(self.twins.shape), whole
+        colors, *rest = torch.split(transform(self._flat)[:, 0], lengths, 1)
+        count = len(self.twins)
+        twins = (flat.T.reshape(each.shape) for flat, each in zip(rest[:count], self.twins, strict=True))
+        pictures = (
+            flat.view(3, len(each), *each.shape[2:]).movedim(0, 1)
+            for flat, each in zip(rest[count:], self.pictures, strict=True)
+        )
+        return colors.T, tuple(twins), tuple(pictures)
 
-    def _unsteady(self, twins: Tensor, colors: Tensor) -> Tensor:
-        if self.calm == 0:
-            return colors.new_zeros(())
-        above = _apart(twins.clamp(0, 1), colors.clamp(0, 1)) / self.calm - 1
-        return _UNSTEADY * F.softplus(above * _EDGE) / _EDGE
+    def _unsteady(self, twins: Sequence[Tensor], pictures: Sequence[Tensor]) -> Tensor:
+        cost = pictures[0].new_zeros(())
+        for each, calm in zip(twins, self.calm, strict=True):
+            above = _apart(each.clamp(0, 1), pictures[0].clamp(0, 1)) / calm - 1
+            cost = cost + _UNSTEADY * F.softplus(above * _EDGE) / _EDGE
+        return cost
 
     def _lost(self, picture: Tensor, which: int) -> Tensor:
         # What may be lost sets the scale. Rounded at the edge, where a line search would otherwise be caught.
@@ -377,10 +382,14 @@ class Pairs:
         return self.distance(transform)
 
 
-def _apart(twins: Tensor, colors: Tensor) -> Tensor:
-    """Mean difference of twins (2, n, 3), over the deviation of colors (m, 3)."""
-    deviation = (colors.var(0, correction=0) + 1e-8).sqrt().mean()
-    return ((twins[0] - twins[1]).square() + 1e-10).sqrt().mean() / deviation
+def _apart(twins: Tensor, pictures: Tensor) -> Tensor:
+    """Mean difference of twins (2, n, 3), over the deviation within each of the pictures (N, 3, H, W)."""
+    deviation = (pictures.var((2, 3), correction=0) + 1e-8).sqrt().mean()
+    return _difference(twins) / deviation
+
+
+def _difference(twins: Tensor) -> Tensor:
+    return ((twins[0] - twins[1]).square() + 1e-10).sqrt().mean()
 
 
 def _rising(values: Tensor) -> Tensor:

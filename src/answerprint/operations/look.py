@@ -538,20 +538,27 @@ def _pieces(frames: Sequence[Frame], count: int) -> list[Tensor]:
     return pieces
 
 
-def _twins(frames: Sequence[Frame], places: Sequence[int], shot: Shot, params: Params) -> Tensor:
-    """Colors of the same things a fifth of a second apart, found again by optical flow: (2, n, 3).
+def _twins(frames: Sequence[Frame], places: Sequence[int], shot: Shot, params: Params) -> list[Tensor]:
+    """Colors of the same things a fifth of a second and a second apart, found again by optical flow: (2, n, 3) each.
 
     What they differ by is flicker, grain and coding. A shot of one frame has none.
     """
-    later = min(max(1, round(shot.rate / 5)), shot.length - 1)
-    if params.steadiness == 0 or later == 0:
-        return torch.zeros(2, 0, 3)
-    share = -(-_DRAWN // len(frames))
-    drawn = []
-    for frame, place in zip(frames, places, strict=True):
-        other = place + later if place + later < shot.length else max(place - later, 0)
-        drawn += [_seen_twice(frame, there, share, params.seed) for there in shot.frames(other, other + 1)]
-    return torch.cat(drawn, 1) if drawn else torch.zeros(2, 0, 3)
+    if params.steadiness == 0 or shot.length == 1:
+        return []
+    share = -(-_TWINS // len(frames))
+    apart = {min(max(1, round(shot.rate * seconds)), shot.length - 1) for seconds in _APART}
+    found = []
+    for later in sorted(apart):
+        drawn = []
+        for frame, place in zip(frames, places, strict=True):
+            other = place + later if place + later < shot.length else max(place - later, 0)
+            drawn += [_seen_twice(frame, there, share, params.seed) for there in shot.frames(other, other + 1)]
+        found += [torch.cat(drawn, 1)] if drawn else []
+    return found
+
+
+_APART = (Fraction(1, 5), Fraction(1))  # seconds
+_TWINS = 2048  # colors of a shot that are followed
 
 
 def _seen_twice(frame: Frame, other: Frame, count: int, seed: int) -> Tensor:
