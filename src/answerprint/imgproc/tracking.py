@@ -123,15 +123,28 @@ def solve_key(
         background: (H, W) what is known not to be.
         beside: frames some way off, by which it is told what moves with the target.
     """
+    state, _ = key_evidence(picture, prior, slack, how, foreground, background, beside)
+    return state
+
+
+def key_evidence(
+    picture: Picture,
+    prior: Array,
+    slack: float,
+    how: Settings,
+    foreground: Mask | None = None,
+    background: Mask | None = None,
+    beside: Sequence[Picture] = (),
+) -> tuple[State, Array]:
+    """As `solve_key`, with the evidence (H, W) in -1..1 that the contour followed last."""
     box = _box(prior > -slack, prior.shape, _MARGIN)
     colors, rough = features(picture[box]), np.ascontiguousarray(prior[box])
     # The rough shape is right deep inside and far outside; in between it is a guess.
     inside = (rough / max(slack, 1.0)).clip(0.05, 1) * (rough > 0)
     outside = (((-rough / max(slack, 1.0)) - 0.2).clip(0, 1) * (rough > -_FAR)).astype(np.float32)
-    phi = rough
-    allowed = rough > -slack
-    chance = np.full(rough.shape, 0.5, np.float32)
-    still = np.zeros(rough.shape, np.float32)
+    phi, allowed = rough, rough > -slack
+    chance, still = np.full(rough.shape, 0.5, np.float32), np.zeros(rough.shape, np.float32)
+    evidence = still
     for number in range(how.rounds):
         regions = Regions(rough.shape, how.wide * (2 if number == 0 else 1), trust=6.0)
         regions.learn(colors, inside.astype(np.float32), outside)
@@ -156,7 +169,9 @@ def solve_key(
         # What doubtful pixels teach is shared: a key frame must not talk itself into its own errors.
         inside = inside * (1 - how.soft + how.soft * chance)
         outside = np.maximum(outside, how.soft * (1 - chance) * (phi > 0))
-    return State(_placed(phi, box, prior.shape), _certainty(phi, chance))
+    told = np.full(prior.shape, -1, np.float32)
+    told[box] = evidence
+    return State(_placed(phi, box, prior.shape), _certainty(phi, chance)), told
 
 
 def _given(rough: Array, slack: float, how: Settings) -> Array:
@@ -303,11 +318,14 @@ class _Held:
         return (self.how.tight * (1 + 2 * doubt)).astype(np.float32)
 
     def _solved(self, likely: Array, shape: Array, near: Mask, present: View) -> Array:
-        evidence = cv2.GaussianBlur(np.tanh(likely / 2).astype(np.float32), (0, 0), 0.7)
-        evidence[~near] = -1
-        begun = levelset.signed_distance(evidence > 0)
-        new = _moved(begun, evidence, shape, None, self.how.weights, self.how.iterations, 1, present.colors)
-        return levelset.signed_distance(layers.pieces(new > 0, shape > 0))
+        box = _box(near, near.shape, 4)
+        evidence = cv2.GaussianBlur(np.tanh(likely[box] / 2).astype(np.float32), (0, 0), 0.7)
+        evidence[~near[box]] = -1
+        begun, prior = levelset.signed_distance(evidence > 0), np.ascontiguousarray(shape[box])
+        new = _moved(begun, evidence, prior, None, self.how.weights, self.how.iterations, 1, present.colors[box])
+        kept = np.zeros(shape.shape, bool)
+        kept[box] = layers.pieces(new > 0, prior > 0)
+        return levelset.signed_distance(kept)
 
 
 def _near(mask: Mask, reach: float) -> Mask:
