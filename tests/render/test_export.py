@@ -118,7 +118,7 @@ def test_linear_footage_gets_a_shaper(clip: reader.Clip, tmp_path: Path) -> None
 def test_what_cannot_be_exported_is_told(clip: reader.Clip, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no color work"):
         export.export(listed(clip), clip, tmp_path / "out")
-    with pytest.raises(ColorError, match="ACESgg.*near: ACEScg"):
+    with pytest.raises(ColorError, match=r"ACESgg.*near: ACEScg"):
         export.export(
             listed(clip, ("look", look.Params(), LOOK)), clip, tmp_path / "out", export.Wanted(input_space="ACESgg")
         )
