@@ -357,7 +357,7 @@ def _map(
                     else:
                         blue += extra
             top_signal = max(r, g, b)
-            if 0.0 < faint and top_signal < 2 * faint:
+            if faint > 0.0 and top_signal < 2 * faint:
                 place = max(top_signal, 0.0) / (2 * faint)
                 trust = place * place * (3 - 2 * place)
                 luma = weights[0] * red + weights[1] * green + weights[2] * blue
