@@ -277,18 +277,20 @@ def moved(field: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
         return list(others)
     lines = _interleaved(field)
     sight = _codes((lines + np.concatenate((lines[1:], lines[-1:]))) * np.float32(0.5))
-    search = _search()
     x = np.arange(width, dtype=np.float32)[None]
     y = np.arange(height, dtype=np.float32)[:, None]
-    found = []
-    for other in others:
+
+    def laid(other: Tensor) -> Tensor:
         seen = _interleaved(other)
-        vectors = search.calc(sight, _codes(seen), None)
+        vectors = _search().calc(sight, _codes(seen), None)
         warped = cv2.remap(
             seen, x + vectors[..., 0], y + vectors[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
-        found.append(torch.from_numpy(np.asarray(warped)).permute(2, 0, 1).contiguous())
-    return found
+        return torch.stack([torch.from_numpy(plane) for plane in cv2.split(np.asarray(warped))])
+
+    # Side by side: a search does not keep all processors busy.
+    with ThreadPoolExecutor(max(len(others), 1)) as pool:
+        return list(pool.map(laid, others))
 
 
 def _search() -> Any:
@@ -298,7 +300,7 @@ def _search() -> Any:
     search.setPatchSize(8)
     search.setPatchStride(6)
     search.setGradientDescentIterations(12)
-    search.setVariationalRefinementIterations(5)
+    search.setVariationalRefinementIterations(3)
     return search
 
 
