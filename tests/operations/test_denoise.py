@@ -267,7 +267,6 @@ def test_another_model_stands_in_for_ours(tmp_path, monkeypatch):
     path = tmp_path / "gan.safetensors"
     weights.save(path, network, network.config, weights.Card(name="gan"))
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))
-    denoise._network.cache_clear()
     frames = noisy(scene().clamp(0.2, 0.8), 0.02, count=2)
     for model in ("gan", str(path)):
         assert denoise.handles(denoise.Params.of({"model": model})) == 0
@@ -275,13 +274,10 @@ def test_another_model_stands_in_for_ours(tmp_path, monkeypatch):
             assert torch.allclose(after, before.pixels - 0.1, atol=1e-3)
         half = work(frames, model=model, strength=0.5)[0]
         assert torch.allclose(half, frames[0].pixels - 0.05, atol=1e-3)
-    denoise._network.cache_clear()
 
 
 def test_a_model_without_weights_is_told_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(weights, "SHIPPED", tmp_path)
-    denoise._network.cache_clear()
     with pytest.raises(WeightsError, match="answerprint train cyclegan"):
         denoise.analyze(as_shot(noisy(scene(), 0.1)), denoise.Params(model="cyclegan"), CPU)
-    denoise._network.cache_clear()

@@ -16,6 +16,7 @@ from typing import Any
 
 import av
 import pytest
+import torch
 
 import clips
 from answerprint.errors import DeliveryError, JobError, MediaError, SettingsError
@@ -165,12 +166,23 @@ def test_weights_added_after_a_render_are_another_denoiser(
 
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))
     config, out = Config(widths=(8, 12), blocks=(1, 1)), tmp_path / "out.mov"
-    weights.save(tmp_path / "denoise.safetensors", Denoiser(config), config, weights.Card(name="denoise"))
     made = decide.analyze(source, [("denoise", {})], Options(shots="none"))
-    assert sum(jobs.render(made, out, keep_chunks=True).rendered.values()) == 1
-    assert sum(jobs.render(made, out, keep_chunks=True).rendered.values()) == 0
-    weights.save(tmp_path / "denoise.safetensors", Denoiser(config), config, weights.Card(name="denoise"))
-    assert sum(jobs.render(made, out, keep_chunks=True).rendered.values()) == 1
+    findings = made.shots[0].operations[0].findings or {}
+    loud = {name: [0.05] * len(findings[name]) for name in ("red", "green", "blue")}
+    made = made.edited("001", 0, findings={**findings, **loud})
+
+    def rendered(seed: int) -> list[torch.Tensor]:
+        torch.manual_seed(seed)
+        network = Denoiser(config)
+        weights.save(tmp_path / "denoise.safetensors", network, config, weights.Card(name="denoise"))
+        assert sum(jobs.render(made, out, keep_chunks=True).rendered.values()) == 1
+        assert sum(jobs.render(made, out, keep_chunks=True).rendered.values()) == 0
+        return [frame.pixels for frame in reader.open(out).frames(0, 3)]
+
+    first, second, again = rendered(1), rendered(2), rendered(1)
+    for one, other, same in zip(first, second, again, strict=True):
+        assert float((one - other).abs().max()) > 0.01
+        assert torch.equal(one, same)
 
 
 def test_operations_left_out_of_a_shot_leave_its_code_values(source: Path, shot_list: str, tmp_path: Path) -> None:

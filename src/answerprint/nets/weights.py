@@ -160,6 +160,20 @@ def digest(name: str) -> str | None:
         return None
 
 
+def stamp(name: str, path: Path | None = None) -> tuple[str, int, int, int] | None:
+    """What changes when the file changes that `load` takes, so that a network kept in memory is known to be of it.
+
+    Returns:
+        Path, inode, time of change in ns and size; None where there is no file.
+    """
+    try:
+        path = path or _found(name)
+        found = path.stat()
+    except (WeightsError, OSError):
+        return None  # `load` says what is wrong
+    return str(path), found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def kind(path: Path) -> str | None:
     """Name of the network whose finished weights a file holds; None where Answerprint did not write it.
 

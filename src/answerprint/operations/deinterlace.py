@@ -38,7 +38,7 @@ from torch import Tensor
 from answerprint.frame import Frame, Shot
 from answerprint.imgproc import interlace
 from answerprint.nets import deinterlace as nets
-from answerprint.nets import engine
+from answerprint.nets import engine, weights
 from answerprint.operation import Window, windows
 from answerprint.settings import Settings
 
@@ -237,8 +237,16 @@ def networks(params: Params) -> tuple[str, ...]:
     return ("deinterlace",) if params.method == "learned" and params.weights is None else ()
 
 
-@lru_cache(maxsize=4)
 def _network(path: Path | None, device: torch.device) -> engine.Run:
+    return _ready(path, device, weights.stamp("deinterlace", path))
+
+
+@lru_cache(maxsize=4)
+def _ready(
+    path: Path | None,
+    device: torch.device,
+    stamp: object,  # noqa: ARG001 - another file, another network
+) -> engine.Run:
     return nets.ready(nets.load(path), device)
 
 

@@ -95,7 +95,11 @@ def networks(params: Params) -> tuple[str, ...]:
     """The network of that model, unless it is a file."""
     if isinstance(params.model, Path):
         return ()
-    return ("denoise" if params.model == "ours" else params.model,)
+    return (_name(params.model),)
+
+
+def _name(model: str) -> str:
+    return "denoise" if model == "ours" else model
 
 
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # noqa: ARG001 - the contract
@@ -351,8 +355,13 @@ def _bands(picture: Tensor) -> Tensor:
     return torch.cat([picture[:, start : start + rows] for start in starts], dim=1)
 
 
-@lru_cache(maxsize=4)
 def _network(model: str | Path) -> nn.Module:
+    stamp = weights.stamp("", model) if isinstance(model, Path) else weights.stamp(_name(model))
+    return _built(model, stamp)
+
+
+@lru_cache(maxsize=4)
+def _built(model: str | Path, stamp: object) -> nn.Module:  # noqa: ARG001 - another file, another network
     if model == "ours":
         return nets.load()
     if isinstance(model, str):

@@ -37,7 +37,7 @@ from answerprint.color.lut import Cube, bake
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.imgproc import exposure
-from answerprint.nets import engine, mbllen
+from answerprint.nets import engine, mbllen, weights
 from answerprint.operation import windows
 from answerprint.settings import Settings
 
@@ -322,8 +322,12 @@ def _model(params: Params, device: torch.device) -> Callable[[Tensor], Tensor]:
     return lambda picture: engine.tiled(network, [picture.clamp(0, 1)[None]], multiple=1)[0].cpu().clamp(0, 1)
 
 
-@lru_cache(maxsize=2)
 def _network(path: Path | None) -> mbllen.MBLLEN:
+    return _built(path, weights.stamp("mbllen", path))
+
+
+@lru_cache(maxsize=2)
+def _built(path: Path | None, stamp: object) -> mbllen.MBLLEN:  # noqa: ARG001 - another file, another network
     return mbllen.load(path)
 
 
