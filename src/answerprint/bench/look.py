@@ -25,6 +25,7 @@ from answerprint.bench import media
 from answerprint.color import lut, spaces, style
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
+from answerprint.imgproc import flow
 from answerprint.media import reader
 from answerprint.metrics import lpips, quality
 from answerprint.metrics.tables import Bars, Table, at_least, at_most
@@ -445,7 +446,7 @@ def _clips(folder: Path, count: int | None) -> list[Path]:
 class _Pair:
     first: Frame
     second: Frame
-    flow: np.ndarray[Any, np.dtype[np.float32]]
+    vectors: flow.Array
     seen: np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -460,29 +461,16 @@ def _flows(shot: Shot, apart: int, count: int) -> Iterator[_Pair]:
             return
         first, second = (next(iter(shot.frames(p, p + 1))) for p in (start, start + apart))
         forth, back = _flow(first, second), _flow(second, first)
-        returned = forth + _warped(back, forth)
+        returned = forth + flow.warp(back, forth)
         seen = np.square(returned).sum(2) < 0.01 * (np.square(forth).sum(2) + np.square(back).sum(2)) + 0.5
         # Across a cut flow means nothing.
         if seen.mean() > _SEEN_AGAIN:
             yield _Pair(first, second, forth, seen)
 
 
-def _flow(first: Frame, second: Frame) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _flow(first: Frame, second: Frame) -> flow.Array:
     planes = [(spaces.luma(f.pixels)[0].clamp(0, 1) * 255).byte().numpy() for f in (first, second)]
-    flow: np.ndarray[Any, np.dtype[np.float32]] = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(
-        planes[0],
-        planes[1],
-        None,
-    )
-    return flow
-
-
-def _warped(image: np.ndarray[Any, Any], flow: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, Any]:
-    y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
-    result: np.ndarray[Any, Any] = cv2.remap(
-        image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return result
+    return flow.flow(planes[0], planes[1], "medium")
 
 
 def _warping(
@@ -494,7 +482,7 @@ def _warping(
     theirs = style.to_lab(style.colors(wanted, 20_000, seed=1))
     for pair in flows:
         first, second = (transform(frame).pixels.clamp(0, 1) for frame in (pair.first, pair.second))
-        other = torch.from_numpy(_warped(np.ascontiguousarray(second.permute(1, 2, 0).numpy()), pair.flow))
+        other = torch.from_numpy(flow.warp(np.ascontiguousarray(second.permute(1, 2, 0).numpy()), pair.vectors))
         other, seen = other.permute(2, 0, 1), torch.from_numpy(pair.seen)
         if metric is not None:
             errors.append(float(metric(first[None], other[None])[0, 0][seen].mean()))

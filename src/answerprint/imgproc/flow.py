@@ -42,22 +42,25 @@ def flow(first: Picture, second: Picture, quality: Literal["fast", "medium"] = "
     return np.ascontiguousarray(found[:height, :width])
 
 
-def warp(image: npt.NDArray[Any], vectors: Array, border: float | None = None) -> npt.NDArray[Any]:
+def warp(
+    image: npt.NDArray[Any], vectors: Array, border: float | None = None, how: int = cv2.INTER_LINEAR
+) -> npt.NDArray[Any]:
     """What `image` shows where the vectors point: result(p) = image(p + vectors(p)).
 
     Args:
         image: (H, W) or (H, W, C).
         vectors: (H, W, 2).
         border: value outside the picture; its edge is repeated where None.
+        how: interpolation between pixels, as OpenCV names it.
     """
     height, width = vectors.shape[:2]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    x, y = np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
     mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
     result: npt.NDArray[Any] = cv2.remap(
         image,
         x + vectors[..., 0],
         y + vectors[..., 1],
-        cv2.INTER_LINEAR,
+        how,
         borderMode=mode,
         borderValue=0 if border is None else border,
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,8 +19,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from answerprint.imgproc import flow
-
-Array = npt.NDArray[Any]
 
 _WIDTH = 0.7  # of the blur under which frames are compared, in pixels
 _BOX = 9  # pixels across which they are
@@ -84,11 +81,11 @@ def fused(frame: Noisy, neighbors: Sequence[Noisy], reach: float = 0.0) -> tuple
     known = sigma.masked_fill(sigma >= 1, 0)
     noise = _boxed(known.square().mean(0))
     for other in neighbors:
-        maps = _maps(frame, other)
-        share = _agreement(frame, other, maps, noise, reach)
+        vectors = _vectors(frame, other)
+        share = _agreement(frame, other, vectors, noise, reach)
         if other.silent is not None:
-            share = share * _heard(other.silent, maps)
-        total = total + share * _laid(other.pixels.nan_to_num(), maps, cv2.INTER_CUBIC)
+            share = share * _heard(other.silent, vectors)
+        total = total + share * _laid(other.pixels.nan_to_num(), vectors, cv2.INTER_CUBIC)
         weight = weight + share
         square = square + share * share
     made = total / weight.clamp_min(_LEAST)
@@ -102,31 +99,30 @@ def fused(frame: Noisy, neighbors: Sequence[Noisy], reach: float = 0.0) -> tuple
     return torch.where(alone, frame.pixels, made), torch.where(alone, sigma, told)
 
 
-def _maps(frame: Noisy, other: Noisy) -> tuple[Array, Array]:
-    """Where each pixel of the frame is in the other one, as `cv2.remap` takes it."""
+def _vectors(frame: Noisy, other: Noisy) -> flow.Array:
+    """From each pixel of the frame to where it is in the other one, (H, W, 2)."""
     vectors = flow.flow(frame.gray, other.gray, "medium")
     height, width = frame.pixels.shape[-2:]
     if vectors.shape[:2] != (height, width):
         scale = np.array([width / vectors.shape[1], height / vectors.shape[0]], np.float32)
         vectors = cv2.resize(vectors, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32) * scale
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    return x + vectors[..., 0], y + vectors[..., 1]
+    return vectors
 
 
-def _laid(planes: Tensor, maps: tuple[Array, Array], how: int) -> Tensor:
-    moved = [cv2.remap(plane, *maps, how, borderMode=cv2.BORDER_REPLICATE) for plane in planes.float().numpy()]
+def _laid(planes: Tensor, vectors: flow.Array, how: int) -> Tensor:
+    moved = [flow.warp(plane, vectors, how=how) for plane in planes.float().numpy()]
     return torch.stack([torch.from_numpy(plane) for plane in moved])
 
 
-def _heard(silent: Tensor, maps: tuple[Array, Array]) -> Tensor:
+def _heard(silent: Tensor, vectors: flow.Array) -> Tensor:
     """1 where all that a moved pixel is made of says something, 0 elsewhere."""
     spread = F.max_pool2d(silent.float()[None], 5, 1, 2)[0]
-    return (_laid(spread, maps, cv2.INTER_NEAREST) == 0).float()
+    return (_laid(spread, vectors, cv2.INTER_NEAREST) == 0).float()
 
 
-def _agreement(frame: Noisy, other: Noisy, maps: tuple[Array, Array], noise: Tensor, reach: float) -> Tensor:
+def _agreement(frame: Noisy, other: Noisy, vectors: flow.Array, noise: Tensor, reach: float) -> Tensor:
     """How much the other frame, moved, shows the same, (1, H, W) in 0..1; `noise`: its variance around each pixel."""
-    apart = _boxed((_laid(other.blurred, maps, cv2.INTER_LINEAR) - frame.blurred).square().mean(0))
+    apart = _boxed((_laid(other.blurred, vectors, cv2.INTER_LINEAR) - frame.blurred).square().mean(0))
     grain = _PIXEL + reach * reach
     # Nine tenths of what noise makes of the difference: interpolation takes some of it.
     floor = 0.9 * 2 * noise * grain / (grain + _WIDTH * _WIDTH)

@@ -20,6 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from answerprint.imgproc import flow
+
 Cadence = Literal["none", "3:2", "2:2"]
 
 # Reach of the search for edges: 2 * REACH pixels sideways from the line above to the line below.
@@ -277,15 +279,11 @@ def moved(field: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
         return list(others)
     lines = _interleaved(field)
     sight = _codes((lines + np.concatenate((lines[1:], lines[-1:]))) * np.float32(0.5))
-    x = np.arange(width, dtype=np.float32)[None]
-    y = np.arange(height, dtype=np.float32)[:, None]
 
     def laid(other: Tensor) -> Tensor:
         seen = _interleaved(other)
         vectors = _search().calc(sight, _codes(seen), None)
-        warped = cv2.remap(
-            seen, x + vectors[..., 0], y + vectors[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
+        warped = flow.warp(seen, vectors, how=cv2.INTER_CUBIC)
         return torch.stack([torch.from_numpy(plane) for plane in cv2.split(np.asarray(warped))])
 
     # Side by side: a search does not keep all processors busy.
