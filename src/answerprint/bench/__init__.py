@@ -1,7 +1,7 @@
 """Measuring Answerprint beside the best peers, all in one run on one machine: one file each; this folder is the list.
 
-A bench is a module with `run(data, quick)` that gives tables. What is compared is always timed in the same run, in
-turn, so that a ratio holds where the machine's speed drifts.
+A bench is a module with `run(data, quick)` that gives tables, one after the other. What is compared is always timed in
+the same run, in turn, so that a ratio holds where the machine's speed drifts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def names() -> list[str]:
 
 
 def run(what: str, output: Path, data: Path | None = None, quick: bool = False) -> bool:
-    """Runs a bench, prints its tables and writes them as HTML and JSON.
+    """Runs a bench, prints its tables and writes them as HTML and JSON, each as soon as it is measured.
 
     Args:
         what: name of the bench.
@@ -38,9 +38,11 @@ def run(what: str, output: Path, data: Path | None = None, quick: bool = False) 
     if what not in names():
         raise SettingsError(f"unknown bench '{what}'; there are: {', '.join(names())}")
     module = importlib.import_module(f"answerprint.bench.{what}")
-    made: list[tables.Table] = list(module.run(data, quick))
-    output.mkdir(parents=True, exist_ok=True)
-    for table in made:
+    made: list[tables.Table] = []
+    for table in module.run(data, quick):
         table.print()
-    tables.write(made, output / f"{what}.html", output / f"{what}.json", title=f"answerprint bench {what}")
+        made.append(table)
+        # After each: what an hour has measured outlives a run that is stopped.
+        output.mkdir(parents=True, exist_ok=True)
+        tables.write(made, output / f"{what}.html", output / f"{what}.json", title=f"answerprint bench {what}")
     return all(table.met for table in made)

@@ -41,7 +41,7 @@ _QUICK = 6
 _OURS = "look (extended)"
 
 
-def run(data: Path | None, quick: bool) -> list[Table]:
+def run(data: Path | None, quick: bool) -> Iterator[Table]:
     """Style and content, steadiness (tables 1 and 2 of NCST), speed (its table 3), memory.
 
     Args:
@@ -55,14 +55,12 @@ def run(data: Path | None, quick: bool) -> list[Table]:
         raise SettingsError(
             "bench look needs pictures: --data FOLDER with style/photo_contents, style/photo_looks, video"
         )
-    return [
-        styles(data, quick),
-        every_pair(data, quick),
-        tuning(data, quick),
-        *steadiness(data, quick),
-        speed(data, quick),
-        memory(quick),
-    ]
+    yield styles(data, quick)
+    yield every_pair(data, quick)
+    yield tuning(data, quick)
+    yield from steadiness(data, quick)
+    yield speed(data, quick)
+    yield memory(quick)
 
 
 # ---- nearness and structure
