@@ -113,3 +113,42 @@ def test_skin_keeps_its_hue_where_everything_else_follows_the_curves():
     made = mapping.apply(skin)
     assert torch.allclose(made / made.sum(), skin / skin.sum(), atol=0.01)
     assert torch.allclose(mapping.apply(wall), straight_mapping().apply(wall), atol=1e-6)
+
+
+WEIGHTS = (0.2126, 0.7152, 0.0722)
+
+
+def _flat_and_edge(noise):
+    """A soft picture with a hard edge of color in its middle, clean and noisy."""
+    clean = torch.full((3, 128, 192), 0.2) + torch.linspace(0, 0.1, 192)
+    clean[0, :, 96:] += 0.3
+    return clean, clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))
+
+
+def test_noise_is_measured_where_the_picture_is_flat_and_its_texture_is_told_by_the_next_picture():
+    clean, noisy = _flat_and_edge(0.02)
+    found = np.sqrt(exposure.noise_variance(noisy, WEIGHTS))
+    assert np.nanmean(found) == pytest.approx(0.02 * np.sqrt(3), rel=0.15)
+    assert np.isnan(found[-1])  # nothing is that bright here
+    texture = clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(4))
+    assert np.nanmax(exposure.noise_variance(texture, WEIGHTS, texture)) == 0
+    assert np.nanmax(exposure.noise_variance(clean, WEIGHTS)) < 1e-8
+
+
+def test_noise_goes_and_an_edge_stays():
+    clean, noisy = _flat_and_edge(0.02)
+    quiet = exposure.quieted(noisy, [0.02 * 3**0.5] * exposure.NOISE_LEVELS, WEIGHTS)
+    assert float((quiet - clean)[:, :, 4:88].std()) < 0.35 * 0.02
+    assert float((quiet - clean)[:, :, 94:98].abs().mean()) < 1.2 * float((noisy - clean)[:, :, 94:98].abs().mean())
+    assert torch.equal(exposure.quieted(noisy, [0.0] * 9, WEIGHTS), noisy)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (260, 5)])
+def test_noise_goes_from_pictures_of_any_size_and_holes_stay(size):
+    noisy = 0.2 + 0.02 * torch.randn(3, *size)
+    noisy[1, 0, 0] = torch.nan
+    noisy[0, -1, -1] = 8.0
+    quiet = exposure.quieted(noisy, [0.03] * 9, WEIGHTS)
+    assert bool(quiet[1, 0, 0].isnan()) and int(quiet.isnan().sum()) == 1
+    assert size == (1, 1) or float(quiet[0, -1, -1]) == pytest.approx(8, rel=1e-3)
+    assert np.isnan(exposure.noise_variance(noisy, WEIGHTS)).any()

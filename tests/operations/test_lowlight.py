@@ -209,6 +209,21 @@ def test_rendering_without_findings_and_missing_weights_are_refused(tmp_path):
         work(shot, model="mbllen", weights=str(tmp_path / "none.safetensors"))
 
 
+def test_noise_is_not_lifted_with_the_light_unless_told_so():
+    clean = scene(360, 640) ** 3
+    noisy = [clean + 0.01 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(t)) for t in range(3)]
+    quiet, found = work(shot_of(noisy))
+    lifted, loud = work(shot_of(noisy), denoise=0)
+    same, _ = work(shot_of([clean] * 3), found)
+    assert max(loud.noise) == 0 and 0.01 < max(found.noise) < 0.03
+    left, whole = (float((x[1] - same[1]).square().mean().sqrt()) for x in (quiet, lifted))
+    assert left < 0.5 * whole
+    # A clean shot has nothing to lose.
+    (sharp,), told = work(shot_of([clean]))
+    (plain,), _ = work(shot_of([clean]), told, denoise=0)
+    assert max(told.noise) < 0.001 and float((sharp - plain).abs().max()) < 0.5 * CODE
+
+
 def test_keys_that_do_not_fit_are_told():
     with pytest.raises(SettingsError, match="levels has 1 entries, times has 2"):
         lowlight.Findings.of({"times": [0, 1]})

@@ -3,7 +3,8 @@
 The color enhancement of AEPR, section 3.3, step by step: `ratio_of`, `blocks` and `sparse` make the small picture;
 `matched` (equation 6), `rare` (7 and 8) and `joined` the curve of the mixed histogram matching; `compensation` the
 color level compensation; `Mapping` applies all of it at full size. `lifted` is a classical enhancement of the small
-picture.
+picture. The small picture has no noise (its pixels are means) and a network takes noise out as it lifts, but a curve
+lifts noise with the rest: `noise_variance` measures it, `quieted` takes it out of the large picture.
 
 Curves are tables of `LEVELS` outputs for the inputs 0..1; histograms have as many steps.
 """
@@ -11,8 +12,10 @@ Curves are tables of `LEVELS` outputs for the inputs 0..1; histograms have as ma
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -20,12 +23,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from numba import njit
+from scipy import stats
 from torch import Tensor
 
 from answerprint.imgproc import filters
 
 LEVELS = 1024
 Array = npt.NDArray[np.float64]
+Plane = npt.NDArray[np.float32]
 Block = tuple[int, int, int, int]
 
 # What must stay visible is this many pixels wide in the small picture: less is told apart from nothing.
@@ -217,6 +222,126 @@ def compensation(
     lost = reference - mapped
     lost = lost - (lost * torch.tensor(weights).view(3, 1, 1)).sum(dim=0, keepdim=True)
     return filters.gaussian(lost, width).clamp(-most, most)
+
+
+# ---- noise
+
+NOISE_LEVELS = 9
+_BLOCK = 8  # side of the blocks that noise is measured in
+_FEWEST = 32  # blocks of one level that say something
+_FLATTEST = 0.1  # share of them that is believed to hold nothing but noise
+_RADIUS = 2  # of the window around a pixel that tells noise from what is there
+_STRIP = 128  # lines worked on at a time: they stay in the cache
+
+
+def noise_variance(pixels: Tensor, weights: tuple[float, float, float], following: Tensor | None = None) -> Array:
+    """Variance of the noise, the sum of three channels, where luma is (i / 8)^2: that of the flattest blocks there.
+
+    What counts is the finest diagonal band, where things have least (Donoho and Johnstone 1994); noise that a coder
+    or a scaler has smoothed is therefore measured too low rather than too high.
+
+    Args:
+        pixels: (3, H, W).
+        weights: luma weights of R', G', B'.
+        following: the next picture of the shot: what stands still in both is texture.
+
+    Returns:
+        `NOISE_LEVELS` variances; not-a-number where the picture has too little of a level.
+    """
+    found = np.full(NOISE_LEVELS, np.nan)
+    height, width = (length // _BLOCK * _BLOCK for length in pixels.shape[-2:])
+    if not (height and width):
+        return found
+    cut = torch.nan_to_num(pixels[:, :height, :width], nan=0.0, posinf=1.0, neginf=0.0).cpu()
+    fine = _fine(cut)
+    if following is not None and following.shape == pixels.shape:
+        other = torch.nan_to_num(following[:, :height, :width], nan=0.0, posinf=1.0, neginf=0.0).cpu()
+        fine = np.minimum(fine, _fine(other - cut) / 2)
+    luma = (cut * torch.tensor(weights).view(3, 1, 1)).sum(dim=0)
+    level = torch.nn.functional.avg_pool2d(luma[None, None], _BLOCK).flatten().numpy()
+    place = np.sqrt(np.clip(level, 0, 1)) * (NOISE_LEVELS - 1)
+    for i in range(NOISE_LEVELS):
+        there = np.sort(fine[np.abs(place - i) < 0.5])
+        if len(there) >= _FEWEST:
+            found[i] = there[: int(_FLATTEST * len(there))].mean() / _by_chance()
+    return found
+
+
+def _fine(pixels: Tensor) -> Array:
+    """Mean square of the finest diagonal band in each block, summed over the channels."""
+    diagonal = (pixels[:, ::2, ::2] - pixels[:, 1::2, ::2] - pixels[:, ::2, 1::2] + pixels[:, 1::2, 1::2]) / 2
+    square = diagonal.square().sum(dim=0)[None, None]
+    blocks: Array = torch.nn.functional.avg_pool2d(square, _BLOCK // 2).flatten().double().numpy()
+    return blocks
+
+
+@cache
+def _by_chance() -> float:
+    """What the flattest blocks have of the true variance where all hold the same noise: a chi-squared law says so."""
+    freedom = 3 * (_BLOCK // 2) ** 2
+    return float(stats.chi2.cdf(stats.chi2.ppf(_FLATTEST, freedom), freedom + 2) / _FLATTEST)
+
+
+def quieted(pixels: Tensor, deviation: Sequence[float], weights: tuple[float, float, float]) -> Tensor:
+    """The picture with its noise taken out where there is nothing else (Lee 1980, equations 7 and 8).
+
+    A window makes of its pixels mean + a (pixel - mean) with a = (variance - noise) / variance, one a for the three
+    channels: an edge in any of them keeps all. A pixel gets the mean of what all windows that hold it make of it, as
+    in a guided filter: flat windows beside an edge are not blurred over it.
+
+    Args:
+        pixels: (3, H, W); what is not finite stays.
+        deviation: of the noise, the root of the sum of three channels, where luma is (i / (n - 1))^2.
+        weights: luma weights of R', G', B'.
+    """
+    source = np.ascontiguousarray(pixels.detach().cpu().numpy())
+    result = np.empty_like(source)
+    height = source.shape[1]
+    noise = np.asarray(deviation, np.float32) ** 2
+
+    def work(top: int) -> None:
+        bottom = min(top + _STRIP, height)
+        first, last = max(top - 2 * _RADIUS, 0), min(bottom + 2 * _RADIUS, height)
+        part = _quieted(source[:, first:last], noise, weights)
+        result[:, top:bottom] = part[:, top - first : bottom - first]
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(work, range(0, height, _STRIP)))
+    return torch.from_numpy(result).to(pixels.device)
+
+
+def _quieted(part: Plane, noise: Plane, weights: tuple[float, float, float]) -> Plane:
+    finite = np.isfinite(part)
+    whole = part if finite.all() else np.nan_to_num(part, nan=0.0, posinf=1.0, neginf=0.0)
+    mean = np.stack([_box(plane) for plane in whole])
+    square = _box(np.einsum("cyx,cyx->yx", whole, whole))
+    kept = np.empty_like(square)
+    _kept(mean, square, noise, np.asarray(weights, np.float32), kept)
+    made: Plane = _box(kept) * whole
+    for channel in range(3):
+        made[channel] += _box((1 - kept) * mean[channel])
+    return made if whole is part else np.where(finite, made, part)
+
+
+def _box(plane: Plane) -> Plane:
+    side = 2 * _RADIUS + 1
+    return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT_101), np.float32)
+
+
+@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator, unused-ignore]
+def _kept(mean: Any, square: Any, noise: Any, weights: Any, kept: Any) -> None:
+    """Share of what is around the mean that is no noise."""
+    last = len(noise) - 1
+    for y in range(square.shape[0]):
+        for x in range(square.shape[1]):
+            r, g, b = mean[0, y, x], mean[1, y, x], mean[2, y, x]
+            variance = square[y, x] - (r * r + g * g + b * b)
+            luma = min(max(weights[0] * r + weights[1] * g + weights[2] * b, 0.0), 1.0)
+            place = np.sqrt(luma) * last
+            below = min(int(place), last - 1)
+            share = place - below
+            here = noise[below] * (1 - share) + noise[below + 1] * share
+            kept[y, x] = 1.0 if here <= 0 else max(variance - here, 0.0) / max(variance, 1e-12)
 
 
 # ---- at full size

@@ -13,8 +13,9 @@ over 5 frames and carries color alone: nothing pumps. Highlights keep a slope, s
 stays black. Footage that is not dark is left as it is. HDR and linear footage is enhanced as its diffuse range looks on
 an SDR display; what is brighter than diffuse white is untouched.
 
-Noise is lifted with the light (the findings tell by how much): put `denoise` behind, which measured a little better
-than in front by PSNR (`answerprint bench lowlight`).
+White noise is measured and taken out before the lift where there is nothing else; what is left is lifted with the
+light (the findings tell by how much): put `denoise` behind, which measured a little better than in front by PSNR
+(`answerprint bench lowlight`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pydantic import Field, model_validator
 from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
-from answerprint.color import spaces
+from answerprint.color import display, spaces
 from answerprint.color.lut import Cube, bake
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
@@ -48,6 +49,9 @@ _POINTS = 25
 PLACES = tuple((i / (_POINTS - 1)) ** 2 for i in range(_POINTS))
 _STRAIGHT = PLACES
 Curve = Annotated[tuple[float, ...], Field(min_length=_POINTS, max_length=_POINTS)]
+Deviation = Annotated[float, Field(ge=0, le=1)]
+_NO_NOISE = (0.0,) * exposure.NOISE_LEVELS
+Noise = Annotated[tuple[Deviation, ...], Field(min_length=len(_NO_NOISE), max_length=len(_NO_NOISE))]
 Model = Literal["mbllen", "illumination"]
 
 
@@ -75,6 +79,9 @@ class Params(Settings):
     faint: float = Field(
         0.03, ge=0, le=0.2, description="Signal level under which color is noise: lifted as gray; 0 lifts all color."
     )
+    denoise: float = Field(
+        1.0, ge=0, le=1, description="How much of the noise is taken out before the lift; 0 lifts it with the rest."
+    )
     keys: int = Field(0, ge=0, le=32, description="Curves over time: 1 for the whole shot, 0 for as many as it needs.")
     frames: int = Field(12, ge=1, le=64, description="Frames spread through the shot that the curve is found on.")
     only_dark: bool = Field(True, description="Leave footage that is not dark as it is.")
@@ -97,6 +104,7 @@ class Findings(Settings):
     blue: tuple[Curve, ...] = Field((_STRAIGHT,), description="Blue out, the same.")
     ratio: int = Field(1, ge=1, description="Downsampling ratio of the small picture.")
     shadow_gain: float = Field(1.0, ge=0, description="How many times noise in the shadows is lifted.")
+    noise: Noise = Field(_NO_NOISE, description="Deviation of the noise where luma is (i / 8)^2, i from 0.")
     note: str = Field("", description="What was special.")
 
     @model_validator(mode="after")
@@ -142,12 +150,12 @@ _MOST_KEYS = 4
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """One small picture of the shot: as it is, as it looks on an SDR display, and how bright."""
+    """One small picture of the shot as it looks on an SDR display, how bright, and the noise of the large one."""
 
     time: float
-    picture: Tensor
     seen: Tensor
     level: float
+    noise: NDArray[np.float64]
 
 
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
@@ -178,7 +186,7 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
         exposure=round(level, 4), strength=round(params.strength * needed, 4), natural=round(natural, 4),
         target=round(natural, 4), times=tuple(time for time, _ in groups), red=red, green=green,
         levels=tuple(round(_level_at(lit, weights), 4) for _, weights in groups), blue=blue, ratio=ratio,
-        shadow_gain=round(gain, 2), note=_said(note, needed, gain, len(groups)),
+        shadow_gain=round(gain, 2), noise=_deviation(lit), note=_said(note, needed, gain, len(groups)),
     )  # fmt: skip
 
 
@@ -188,17 +196,27 @@ def _looks(shot: Shot, params: Params) -> tuple[list[_Look], int]:
     places = sorted({*shot.positions(count), 0, shot.length - 1})
     looks, ratio = [], 1
     for place in places:
-        for frame in shot.frames(place, place + 1):
+        pair = list(shot.frames(place, min(place + 2, shot.length)))
+        for frame in pair[:1]:
             ratio = exposure.ratio_of(frame.height, frame.width, params.smallest / 100 * frame.height)
-            picture = exposure.sparse(frame.pixels, ratio)
-            seen = _as_displayed(picture, frame.color.transfer)
+            seen = _as_displayed(exposure.sparse(frame.pixels, ratio), frame.color.transfer)
             if frame.matte is not None and bool((frame.matte > 0).any()):
                 inside = exposure.sparse(frame.matte.expand(3, -1, -1), ratio)[0] > 0.5
                 level = float(_luma(seen)[inside].mean()) if bool(inside.any()) else 0.0
             else:
                 level = float(_luma(seen).mean())
-            looks.append(_Look(float(frame.time), picture, seen, level))
+            looks.append(_Look(float(frame.time), seen, level, _noise(pair) if params.denoise else _UNKNOWN))
     return looks, ratio
+
+
+_UNKNOWN = np.full(exposure.NOISE_LEVELS, np.nan)
+_WEIGHTS = (spaces.LUMA_WEIGHTS["bt709"][0], 1 - sum(spaces.LUMA_WEIGHTS["bt709"]), spaces.LUMA_WEIGHTS["bt709"][1])
+
+
+def _noise(pair: list[Frame]) -> NDArray[np.float64]:
+    """Variance of the noise by luma in the first of them."""
+    shown = [_as_displayed(frame.pixels, frame.color.transfer) for frame in pair]
+    return exposure.noise_variance(shown[0], _WEIGHTS, *shown[1:])
 
 
 def _luma(seen: Tensor) -> Tensor:
@@ -299,6 +317,16 @@ def _shadow_gain(look: _Look, curves: list[NDArray[np.float64]]) -> float:
     return float((high - low) / dark)
 
 
+def _deviation(lit: list[_Look]) -> tuple[float, ...]:
+    """Deviation of the noise over the looks, by luma; levels that are in none of them have that of their neighbors."""
+    seen = np.stack([look.noise for look in lit])
+    known = [i for i in range(seen.shape[1]) if not np.isnan(seen[:, i]).all()]
+    if not known:
+        return _NO_NOISE
+    variance = np.interp(range(seen.shape[1]), known, [float(np.nanmedian(seen[:, i])) for i in known])
+    return tuple(round(min(float(level), 1.0), 5) for level in np.sqrt(variance))
+
+
 def _said(note: str, needed: float, gain: float, keys: int) -> str:
     said = [note] if note else []
     if needed < 1:
@@ -332,7 +360,7 @@ def _built(path: Path | None, stamp: object) -> mbllen.MBLLEN:  # noqa: ARG001 -
 
 
 # Diffuse white: 203 cd/m2 (BT.2408), and 75 percent of the HLG signal.
-_PQ_WHITE = 203 / 10_000
+_PQ_WHITE = display.WHITE / 10_000
 _HLG_WHITE = float(spaces.decode(torch.tensor([0.75]), "arib-std-b67"))
 
 
@@ -389,9 +417,14 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings | None, devi
 
 def _mapped(frame: Frame, curves: _Curves, field: Tensor | None, params: Params, findings: Findings) -> Frame:
     transfer = frame.color.transfer
-    mapping = curves.at(float(frame.time))
     seen = _as_displayed(frame.pixels, transfer)
-    done = mapping.apply(seen, field, params.compensation, findings.ratio)
+    quiet = params.denoise > 0 and max(findings.noise) > 0
+    mapping = curves.at(float(frame.time), full=quiet)
+    done = mapping.apply(
+        _quieted(seen, params, findings) if quiet else seen, field, params.compensation, findings.ratio
+    )
+    if quiet:
+        done = _mixed(seen, done, findings.strength)
     if seen is not frame.pixels:
         # Above diffuse white, and where nothing changed, the code values are those of the source.
         done = torch.where(
@@ -400,6 +433,15 @@ def _mapped(frame: Frame, curves: _Curves, field: Tensor | None, params: Params,
     if frame.matte is not None:
         done = torch.where(frame.matte > 0, torch.lerp(frame.pixels, done, frame.matte), frame.pixels)
     return frame.with_pixels(done)
+
+
+def _quieted(seen: Tensor, params: Params, findings: Findings) -> Tensor:
+    """The picture without its noise; the field has none: the pixels of the small picture are means."""
+    return _mixed(seen, exposure.quieted(seen, findings.noise, _WEIGHTS), params.denoise)
+
+
+def _mixed(source: Tensor, made: Tensor, share: float) -> Tensor:
+    return made if share == 1 else torch.where(source.isfinite(), torch.lerp(source, made, share), source)
 
 
 def _field(frame: Frame, curves: _Curves, findings: Findings, lift: Callable[[Tensor], Tensor]) -> Tensor:
@@ -447,10 +489,9 @@ class _Curves:
             # Cubic in the root of the value, where the points are evenly spaced: no kink in the shadows.
             table = PchipInterpolator(np.sqrt(PLACES), heights)(np.sqrt(place))
             tables.append(np.clip(table, 0, 1) ** self.power)
-        red, blue = spaces.LUMA_WEIGHTS["bt709"]
         return exposure.Mapping(
             np.asarray(tables, np.float32),
-            (red, 1 - red - blue, blue),
+            _WEIGHTS,
             self.params.skin,
             findings.strength,
             self.params.faint,
