@@ -119,11 +119,13 @@ class Coding:
         bits_per_pixel: of the video stream, on average; 0 where it is not known.
         step: of the coder's quantizer, in codes of the depth it is coded in (mean over pictures of the shot); 0 where
             the stream does not tell.
+        log: the camera's log curve where a tag of the clip names it ("s-log3", "v-log", ...), "" else.
     """
 
     codec: str
     bits_per_pixel: float = 0.0
     step: float = 0.0
+    log: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,6 +101,33 @@ def test_what_the_stream_tells_is_found(tmp_path):
     assert still.codec == "ffv1" and still.step == 0
 
 
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx265", {"x265-params": "qp=30:log-level=error"}),
+        ("libsvtav1", {"qp": "40", "preset": "12", "svtav1-params": "tune=1"}),
+        ("libvpx-vp9", {"crf": "40", "b": "0", "cpu-used": "8"}),
+    ],
+)
+def test_the_quantizer_of_other_coders_is_found_too(tmp_path, codec, options):
+    found = bitdepth.analyze(shot_of(clip_of(tmp_path / "a.mkv", codec=codec, options=options)), bitdepth.Params(), CPU)
+    # Quantizer 30 of HEVC is a step of 20 codes; index 40 of 63 of the others is nearly the same.
+    assert 14 < found.quantizer < 45
+    assert ("headers" in found.note) == (codec != "libvpx-vp9")
+
+
+def test_a_quantizer_that_nothing_tells_is_guessed_and_told_so(tmp_path):
+    clip = clip_of(tmp_path / "a.mkv", codec="libvpx", options={"b": "100000", "cpu-used": "8"})
+    found = bitdepth.analyze(shot_of(clip), bitdepth.Params(), CPU)
+    assert found.codec == "vp8" and found.quantizer > 0 and "guess by rate and detail" in found.note
+
+
+def test_the_guess_follows_the_rate():
+    plane = np.random.default_rng(1).normal(100, 10, (64, 64)).astype(np.float32)
+    assert codes.quantizer(plane, 0.05) > 3 * codes.quantizer(plane, 0.25) > 0
+    assert codes.quantizer(plane, 0) == codes.quantizer(plane, 3) == 0
+
+
 def test_a_source_of_ten_bits_has_nothing_to_interpolate(tmp_path):
     shot = shot_of(clip_of(tmp_path / "a.mkv", layout="yuv422p10"))
     done, found = work(shot)
@@ -155,14 +182,62 @@ def test_strength_and_switches(tmp_path):
     assert torch.allclose(half - frame.pixels, (whole - frame.pixels) / 2, atol=1e-6)
 
 
-def test_log_footage_is_told():
-    rng = np.random.default_rng(1)
-    plane = torch.from_numpy((0.3 + 0.3 * rng.random((1, 64, 64))).astype(np.float32)).expand(3, -1, -1).contiguous()
-    log = Shot("001", 1, Fraction(25), lambda start, stop: iter([Frame(plane, Fraction(0))][start:stop]))
-    assert bitdepth.analyze(log, bitdepth.Params(), CPU).encoding == "log"
-    bright = Shot("001", 1, Fraction(25), lambda start, stop: iter([Frame(plane * 3 - 0.9, Fraction(0))][start:stop]))
-    assert bitdepth.analyze(bright, bitdepth.Params(), CPU).encoding == "display"
-    assert bitdepth.analyze(bright, bitdepth.Params(encoding="log"), CPU).encoding == "log"
+def shown(plane):
+    """A shot of one gray frame of such luma, 0..1 of limited range."""
+    pixels = torch.from_numpy(plane.astype(np.float32)).expand(3, -1, -1).contiguous()
+    return Shot("001", 1, Fraction(25), lambda start, stop: iter([Frame(pixels, Fraction(0))][start:stop]))
+
+
+def test_log_footage_is_guessed_named_and_told():
+    scene = 0.012 + 0.85 * np.random.default_rng(1).random((64, 64)) ** 3
+    # Sony's formula, in the codes of 10 bits that it is stored as.
+    log = ((420 + np.log10((scene + 0.01) / 0.19) * 261.5) / 4 - 16) / 219
+    guessed = bitdepth.analyze(shown(log), bitdepth.Params(), CPU)
+    assert guessed.encoding == "log" and "a guess: log footage" in guessed.note
+    told = bitdepth.analyze(shown(log), bitdepth.Params(encoding="s-log3"), CPU)
+    assert told.encoding == "s-log3" and "s-log3 footage as told" in told.note and "guess" not in told.note
+    usual = bitdepth.analyze(shown(1.05 * scene**0.45 - 0.1), bitdepth.Params(), CPU)
+    assert usual.encoding == "display" and "log" not in usual.note
+
+
+@pytest.mark.parametrize(
+    ("said", "curve"),
+    [("<CaptureGamma>V-Log</CaptureGamma>", "v-log"), ("S-Log3/S-Gamut3.Cine", "s-log3"), ("a catalog 3", "")],
+)
+def test_a_tag_names_the_curve(tmp_path, said, curve):
+    clips.write(
+        tmp_path / "a.mkv", codec="ffv1", layout="yuv420p", width=64, height=48, frames=1, picture=sky,
+        metadata={"comment": said},
+    )  # fmt: skip
+    found = bitdepth.analyze(shot_of(reader.open(tmp_path / "a.mkv")), bitdepth.Params(), CPU)
+    assert found.encoding == (curve or "display")
+    assert not curve or f"{curve} footage by the clip's tags" in found.note
+
+
+@pytest.mark.parametrize("layout", ["yuv420p", "yuv422p"])
+def test_woven_fields_are_worked_on_one_by_one(tmp_path, layout):
+    """Two fields of other light: a gradient across lines of both would take it for texture, or mix them."""
+
+    def fields(number, width, height, form):
+        planes = [plane.astype(np.int16) for plane in sky(number, width, height, form)]
+        for plane in planes:
+            plane[1::2] += 9
+        return tuple(plane.astype(np.uint8) for plane in planes)
+
+    clips.write(
+        tmp_path / "a.mkv", codec="ffv1", layout=layout, width=192, height=128, frames=2, picture=fields,
+        siting="left", field_order="tff",
+    )  # fmt: skip
+    shot = shot_of(reader.open(tmp_path / "a.mkv"))
+    done, found = work(shot)
+    frame = next(shot.frames())
+    assert frame.field_order == "tff" and "interlaced: each field" in found.note
+    y, x = np.mgrid[:128, :192]
+    exact = 80 + 12 * x / 192 + 3 * y / 128 + 9.0 * (y % 2)
+    even = (x < 80) & (x > 8)
+    before, made = (np.abs(luma(each) - exact)[even].mean() for each in (frame, done[0]))
+    assert made < 0.6 * before
+    assert np.abs(luma(done[0]) - luma(frame)).max() <= found.bound + 1e-3
 
 
 def test_a_matte_keeps_the_rest(tmp_path):

@@ -27,7 +27,7 @@ TINY = {
     "denoise": {"widths": (16, 16, 16), "blocks": (1, 1, 1), "crop": 32},
     "gan": {"width": 8, "depth": 1},
     "mbllen": {"branches": 2, "features": 8, "inner": 4},
-    "bitdepth": {"width": 8, "blocks": 1},
+    "bitdepth": {"width": 8, "blocks": 1, "sequences": 3, "piece": 64},
     "toflow": {"levels": 2, "flow_widths": (4, 4), "width": 8},
 }
 

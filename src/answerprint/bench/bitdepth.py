@@ -204,14 +204,15 @@ def _methods() -> dict[str, Method]:
     methods: dict[str, Method] = {"decoded only": lambda coded: coded.middle.pixels}
     for name in FILTERS:
         methods[f"FFmpeg {name}"] = lambda coded, name=name: _filtered(coded, name)  # type: ignore[misc]
-    names: dict[str, tuple[bitdepth.Model, str]] = {
-        "TOFlow": ("toflow", "toflow"),
-        "our network": ("network", "bitdepth"),
-    }
-    for name, (model, kept) in names.items():
-        if any(entry.card.name == kept for entry in weights.listing()[0]):
-            methods[name] = lambda coded, model=model: _ours(coded, model)  # type: ignore[misc]
-    methods["ours"] = lambda coded: _ours(coded, "bounds")
+    if any(entry.card.name == "toflow" for entry in weights.listing()[0]):
+        methods["TOFlow"] = lambda coded: _ours(coded, "toflow")
+    default = bitdepth.Params().model
+    others: tuple[bitdepth.Model, ...] = ("bounds", "network")
+    for model in others:
+        there = model == "bounds" or any(entry.card.name == "bitdepth" for entry in weights.listing()[0])
+        if model != default and there:
+            methods[f"ours, {model} alone"] = lambda coded, model=model: _ours(coded, model)  # type: ignore[misc]
+    methods["ours"] = lambda coded: _ours(coded, default)
     return methods
 
 

@@ -14,7 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from answerprint.imgproc import flow
+
 Plane = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.uint8]
 
 
 # ---- measures
@@ -56,6 +59,24 @@ def blocking(plane: Plane, size: int = 8) -> float:
     return max(float(np.mean(found)), 0.0) if found else 0.0
 
 
+def quantizer(plane: Plane, bits_per_pixel: float) -> float:
+    """A guess at the step of a coder's quantizer where nothing tells it, in codes: the rate says it, beside the detail.
+
+    Fitted to H.264 at 0.04 to 0.25 bits a pixel; on ten clips that it was not fitted to it is off by a factor of 1.6
+    (one deviation).
+
+    Args:
+        plane: luma as decoded.
+        bits_per_pixel: of the stream; 0 where it is not known, and then so is the step.
+    """
+    if not 0 < bits_per_pixel <= 1 or min(plane.shape) < 8:
+        return 0.0
+    slopes = (np.abs(_step(plane, 0)).mean() + np.abs(_step(plane, 1)).mean()) / 2
+    bends = np.abs(_step(_step(plane, 0), 1)).mean()
+    level = -1.27 - 1.095 * np.log2(bits_per_pixel) + 1.683 * np.log2(slopes + 0.1) - 0.581 * np.log2(bends + 0.1)
+    return float(np.clip(2**level, 0.6, 228))
+
+
 def _step(plane: Plane, axis: int) -> Plane:
     step: Plane = np.diff(plane, axis=axis, append=plane[-1:] if axis == 0 else plane[:, -1:])
     return step
@@ -68,6 +89,41 @@ def _inside(shape: tuple[int, ...], distance: int, axis: int) -> npt.NDArray[np.
     else:
         inside[:, -distance:] = False
     return inside
+
+
+# ---- neighbors
+
+_LARGE = 2_500_000  # pixels from which on motion is sought at half size
+
+
+def laid(onto: Codes, planes: tuple[Codes, Codes, Codes]) -> tuple[Codes, Codes, Codes]:
+    """A neighbor's planes of 4:2:0 laid onto a frame along their motion.
+
+    Args:
+        onto: luma of the frame, (H, W), even sizes.
+        planes: Y (H, W), Cb and Cr (H/2, W/2) of the neighbor.
+    """
+    luma, blue, red = planes
+    height, width = onto.shape
+    half = (width // 2, height // 2)
+    if onto.size > _LARGE:
+        small = [cv2.resize(each, half, interpolation=cv2.INTER_AREA) for each in (onto, luma)]
+        sparse = flow.flow(np.asarray(small[0], np.uint8), np.asarray(small[1], np.uint8))
+        whole = 2 * _sized(sparse, (width, height), cv2.INTER_LINEAR)
+    else:
+        whole = flow.flow(onto, luma)
+        sparse = _sized(whole, half, cv2.INTER_AREA) / np.float32(2)
+    return _moved(luma, whole), _moved(blue, sparse), _moved(red, sparse)
+
+
+def _sized(vectors: Plane, size: tuple[int, int], way: int) -> Plane:
+    return np.asarray(cv2.resize(vectors, size, interpolation=way), np.float32)
+
+
+def _moved(plane: Codes, vectors: Plane) -> Codes:
+    y, x = np.mgrid[: plane.shape[0], : plane.shape[1]].astype(np.float32)
+    made = cv2.remap(plane, x + vectors[..., 0], y + vectors[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(made, np.uint8)
 
 
 # ---- artifacts of blocks

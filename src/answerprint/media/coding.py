@@ -26,6 +26,18 @@ _HEAD = "<I4xQQii"
 _VP9, _H264, _MPEG2 = 0, 1, 2
 _ENTRY = re.compile(r"(\w+)\s+[01]+ = (-?\d+)\s*$")
 
+# How cameras write the names of their curves into tags; Sony's and Panasonic's are inside XML.
+_LOGS = {
+    "s-log2": r"s-?log ?2",
+    "s-log3": r"s-?log ?3",
+    "c-log3": r"(c|canon)-? ?log ?3",
+    "c-log2": r"(c|canon)-? ?log ?2",
+    "c-log": r"c-log|canon ?log",
+    "v-log": r"v-?log",
+    "log-c": r"log-?c",
+    "f-log": r"f-?log",
+}
+
 # AC quantizers of AV1 and VP9 at 8 bits (AV1 specification 7.12.2, Ac_Qlookup): straight between these, within 1 %.
 _INDICES = (0, 1, 95, 120, 137, 150, 160, 169, 176, 189, 203, 217, 230, 243, 255)
 _QUANTIZERS = (4, 8, 102, 152, 203, 255, 305, 359, 408, 520, 676, 881, 1129, 1451, 1828)
@@ -49,29 +61,45 @@ def of(clip: Clip, start: int = 0) -> Coding:
             pixels = float(info.width * info.height * info.rate)
             if start:
                 container.seek(int(float(info.start + clip.times[start]) * 1_000_000))
-            look = _of_headers if info.codec in ("hevc", "av1") else _of_blocks
-            found = look(container, stream, info.bits)
-            step = float(np.mean(found)) if found else 0.0
-            return Coding(info.codec, round(rate / pixels, 5) if pixels else 0.0, round(step, 3))
+            found = step(container, stream, _LOOKED_AT, info.bits)
+            log = _log([*container.metadata.values(), *stream.metadata.values()])
+            return Coding(info.codec, round(rate / pixels, 5) if pixels else 0.0, round(found, 3), log)
     except (av.error.FFmpegError, IndexError):
         # The reader has its own ways with broken files; here nothing is lost but a hint.
         return Coding(info.codec)
 
 
-def _of_blocks(container: InputContainer, stream: VideoStream, bits: int) -> list[float]:
-    """Steps of a few pictures as their decoder exports them."""
-    stream.codec_context.options = {"export_side_data": "venc_params"}
-    return [step for frame in islice(container.decode(stream), _LOOKED_AT) for step in steps(frame, bits)]
+def _log(tags: list[str]) -> str:
+    """The log curve that tags name as a word of its own; "" where none does."""
+    for tag in tags:
+        for name, pattern in _LOGS.items():
+            if re.search(rf"(?<![a-z])({pattern})(?![a-z])", tag.lower()):
+                return name
+    return ""
 
 
-def _of_headers(container: InputContainer, stream: VideoStream, bits: int) -> list[float]:
-    """Steps of a few pictures of HEVC or AV1 from their headers."""
+def step(container: InputContainer, stream: VideoStream, pictures: int, bits: int = 8) -> float:
+    """Mean step of the quantizer over so many pictures from here, in codes of that depth; 0 where nothing tells it.
+
+    Raises:
+        av.error.FFmpegError: they cannot be read.
+    """
+    if stream.codec_context.codec.canonical_name in ("hevc", "av1"):
+        found = _of_headers(container, stream, pictures, bits)
+    else:
+        stream.codec_context.options = {"export_side_data": "venc_params"}
+        found = [one for frame in islice(container.decode(stream), pictures) for one in _of_blocks(frame, bits)]
+    return float(np.mean(found)) if found else 0.0
+
+
+def _of_headers(container: InputContainer, stream: VideoStream, pictures: int, bits: int) -> list[float]:
+    """Steps of pictures of HEVC or AV1 from their headers."""
     told = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:
         with av.logging.Capture(local=True) as lines:
             reading = BitStreamFilterContext("trace_headers", stream)
-            for packet in islice((packet for packet in container.demux(stream) if packet.size), _LOOKED_AT):
+            for packet in islice((packet for packet in container.demux(stream) if packet.size), pictures):
                 reading.filter(packet)
     finally:
         av.logging.set_level(told)
@@ -106,8 +134,8 @@ def _indexed(index: float, bits: int) -> float:
     return float(np.interp(index, _INDICES, _QUANTIZERS)) / 8 * 2.0 ** (bits - 8)
 
 
-def steps(frame: av.VideoFrame, bits: int = 8) -> list[float]:
-    """Mean quantizer step of a picture; nothing unless its decoder was told `export_side_data=venc_params`."""
+def _of_blocks(frame: av.VideoFrame, bits: int) -> list[float]:
+    """Mean quantizer step of a picture, as its decoder exports it."""
     return [_step(bytes(data), bits) for data in frame.side_data if "VIDEO_ENC_PARAMS" in str(data.type)]
 
 

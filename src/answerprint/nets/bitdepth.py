@@ -2,12 +2,13 @@
 
 Planes go in as they were decoded, not as R'G'B': luma folded 2 x 2 beside chroma, so all is at the size of chroma, and
 with them the step of the coder's quantizer. What comes out is the difference to the master, for luma and for chroma at
-every pixel, and no larger than rounding and that step allow: limit * tanh(raw / limit). Residual blocks without bias or
-normalization, as in nets/denoise.py; the neighbors are seen as they are, unaligned.
+every pixel, and no larger than rounding and that step allow: limit * tanh(x). Residual blocks without bias or
+normalization, as in nets/denoise.py; the neighbors have been laid onto the frame along their motion.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -32,9 +33,7 @@ class Config(Settings):
 
 
 class Decoder(nn.Module):
-    """Stored planes in, the difference of Y', Cb, Cr to the master out, in codes of 8 bits; even sizes."""
-
-    multiple = 2
+    """Stored planes in, the difference of Y', Cb, Cr to the master out, in codes of 8 bits, both folded 2 x 2."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -45,26 +44,45 @@ class Decoder(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(config.width, 1 + i % 2) for i in range(config.blocks)))
         self.head = nn.Conv2d(config.width, 12, 3, padding=1, bias=False)
         with torch.no_grad():
-            self.head.weight.mul_(0.05)
+            self.head.weight.mul_(0.1)
 
-    def forward(self, luma: Tensor, chroma: Tensor, step: Tensor) -> Tensor:
+    def forward(self, planes: Tensor, step: Tensor) -> Tensor:
         """The difference to the master.
 
         Args:
-            luma: (B, T, H, W) in codes over 255, the frame itself in the middle of T = 2 radius + 1.
-            chroma: (B, 2 T, H/2, W/2), Cb and Cr of each frame, in codes over 255.
-            step: (B, 1, 1, 1), of the quantizer in codes; 0 where it is not known.
+            planes: (B, 6 T, H/2, W/2) from `folded`.
+            step: (B, 1, H/2, W/2), of the quantizer in codes; 0 where it is not known.
 
         Returns:
-            (B, 3, H, W): for Y', Cb, Cr in codes; chroma beside linear interpolation.
+            (B, 12, H/2, W/2): for Y', Cb, Cr in codes; chroma beside the decoder's own. `unfolded` spreads it.
         """
-        folded = torch.cat((F.pixel_unshuffle(luma, 2), chroma), dim=1) - 0.5
-        told = (torch.log2(step + 1) / 8).expand(-1, 1, *chroma.shape[-2:])
-        x = self.head(self.blocks(self.stem(torch.cat((folded, told), dim=1))))
-        limit = ROUNDING + FROM_STEP * step
-        raw = 255 * F.pixel_shuffle(x, 2).float()
-        out: Tensor = limit * torch.tanh(raw / limit)
+        x = torch.cat((4 * planes - 2, torch.log2(step + 1) / 4), dim=1)
+        x = self.head(self.blocks(self.stem(x)))
+        # In parts of the limit: the same weights serve fine and coarse quantizers, and a step of learning moves both
+        # by what they can bear.
+        out: Tensor = (ROUNDING + FROM_STEP * step) * torch.tanh(x.float())
         return out
+
+
+def folded(luma: Tensor, chroma: Tensor) -> Tensor:
+    """What the network sees, (B, 6 T, H/2, W/2) in 0..1.
+
+    Args:
+        luma: (B, T, H, W) codes of 8 bits, the frame itself first; even sizes.
+        chroma: (B, 2 T, H/2, W/2), Cb and Cr of each frame.
+    """
+    return torch.cat((F.pixel_unshuffle(luma.float(), 2), chroma.float()), dim=1) / 255
+
+
+def unfolded(made: Tensor) -> Tensor:
+    """(B, 12, H/2, W/2) of the network as (B, 3, H, W): Y', Cb, Cr."""
+    return F.pixel_shuffle(made, 2)
+
+
+def stacked(frames: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
+    """Luma (T, H, W) and chroma (2 T, H/2, W/2) of frames that are given as Y, Cb, Cr."""
+    luma = torch.stack([planes[0] for planes in frames])
+    return luma, torch.stack([plane for planes in frames for plane in planes[1:3]])
 
 
 def load(path: Path | None = None) -> Decoder:

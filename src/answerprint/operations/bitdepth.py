@@ -22,13 +22,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
@@ -43,6 +42,7 @@ from answerprint.settings import Settings
 
 HANDLES = 3
 Model = Literal["bounds", "network", "toflow"]
+Encoding = Literal["display", "log", "s-log2", "s-log3", "c-log", "c-log2", "c-log3", "v-log", "log-c", "f-log"]
 
 
 class Params(Settings):
@@ -61,8 +61,9 @@ class Params(Settings):
         le=8,
         description="Largest change of a gradient in 8-bit codes; 0 takes it from the coder's quantizer.",
     )
-    encoding: Literal["auto", "display", "log"] = Field(
-        "auto", description="Whether the footage is log; only told, all work is in its own encoding."
+    encoding: Literal["auto"] | Encoding = Field(
+        "auto",
+        description="The camera's log curve, or log of any; only told, all work is in the footage's own encoding.",
     )
     frames: int = Field(5, ge=1, le=64, description="Frames spread through the shot that are measured.")
     weights: Path | None = Field(None, description="Trained weights of your own for the network or TOFlow.")
@@ -76,12 +77,13 @@ class Findings(Settings):
     bits: int = Field(8, ge=1, le=32, description="Bits a sample of the source.")
     bits_per_pixel: float = Field(0.0, ge=0, description="Of the video stream; 0 where it is not known.")
     quantizer: float = Field(0.0, ge=0, description="Step of the coder's quantizer in 8-bit codes; 0 is not known.")
-    encoding: Literal["display", "log"] = Field("display", description="Display encoding or log, told or guessed.")
+    encoding: Encoding = Field("display", description="Display encoding or log, told or guessed.")
     banding: float = Field(0.0, ge=0, le=1, description="Share of pixels at steps that part even areas.")
     blocking: float = Field(0.0, ge=0, description="How much larger steps across borders of blocks are; 0 no blocks.")
     bound: float = Field(0.0, ge=0, description="Largest change of a gradient in 8-bit codes; 0 leaves gradients.")
     deblock: float = Field(0.0, ge=0, description="Largest change at the border of a block in 8-bit codes; 0 none.")
     chroma: float = Field(0.0, ge=0, le=1, description="Share of the detail of chroma that luma shows.")
+    learned: float = Field(0.0, ge=0, le=1, description="Share of what a network finds in luma; 0 is without it.")
     note: str = Field("", description="What is estimated, and what is not.")
 
 
@@ -101,36 +103,55 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # no
     coding = shot.coding() if shot.coding is not None else Coding("")
     if not frames:
         return Findings(codec=coding.codec)
-    # Where other operations changed the pixels, or fields are woven, the depth of the source is still known.
+    # Where other operations changed the pixels, the depth of the source is still known.
     origin = frames[0].origin
     form = planar.layout(origin.layout) if origin is not None else None
     bits = form.bits if form is not None else 8
     floating = form is not None and form.floating
-    step = coding.step * 2.0 ** (8 - bits) if bits <= 16 else 0.0
     lumas = [_luma(frame) for frame in frames]
+    told = coding.step * 2.0 ** (8 - bits) if bits <= 16 else 0.0
+    lossy = coding.codec not in _LOSSLESS
+    guess = float(np.mean([codes.quantizer(luma, coding.bits_per_pixel) for luma in lumas])) if lossy else 0.0
+    step = told or guess
     banding, blocking = (
         float(np.mean([measure(luma) for luma in lumas])) for measure in (codes.banding, codes.blocking)
     )
-    rounding = 0.0 if floating else 0.5 * 2.0 ** (8 - bits)
-    if bits > 8:
-        # What is there to be had is what the coder lost, not what rounding did.
-        bound = params.bound or min(step * _FROM_STEP, _MOST_BOUND)
-    else:
-        bound = params.bound or min(rounding + step * _FROM_STEP, _MOST_BOUND)
+    # Beyond 8 bits there is nothing to be had but what the coder lost.
+    rounding = 0.5 if bits <= 8 and not floating else 0.0
+    bound = params.bound or min(rounding + step * _FROM_STEP, _MOST_BOUND)
     blocky = blocking > (_BLOCKY_FILTERED if coding.codec in _FILTERED else _BLOCKY)
-    deblock = min(max(step / 8, 1.0), _MOST_DEBLOCK) if blocky and coding.codec not in _LOSSLESS else 0.0
-    halved = stored is not None and stored.form.family == "yuv" and (stored.form.across or stored.form.down)
+    deblock = min(max(step / 8, 1.0), _MOST_DEBLOCK) if blocky and lossy else 0.0
+    halved = stored is not None and stored[0].form.family == "yuv" and (stored[0].form.across or stored[0].form.down)
+    encoding, why = _encoding(frames, lumas, coding, params)
     found = Findings(
         codec=coding.codec, layout=form.name if form is not None else "", bits=bits,
         bits_per_pixel=coding.bits_per_pixel, quantizer=round(step, 3), banding=round(banding, 4),
-        blocking=round(blocking, 3), encoding=_encoding(frames, lumas, params),
+        blocking=round(blocking, 3), encoding=encoding,
         bound=round(bound if params.gradients else 0.0, 3), deblock=round(deblock if params.blocks else 0.0, 3),
-        chroma=1.0 if params.chroma and halved and bits == 8 and not _woven(frames[0]) else 0.0,
+        chroma=1.0 if params.chroma and halved and bits == 8 else 0.0,
+        learned=1.0 if params.blocks and _suits(frames[0], params) else 0.0,
     )  # fmt: skip
-    return found.model_copy(update={"note": _said(found, bits)})
+    said = [_of_quantizer(coding, guess), _of_fields(frames[0], params), _said(found, bits), why]
+    return found.model_copy(update={"note": "; ".join(part for part in said if part)})
 
 
 _LOSSLESS = ("ffv1", "v210", "rawvideo", "huffyuv", "utvideo", "dpx", "openexr", "tiff", "png")
+
+
+def _of_quantizer(coding: Coding, guess: float) -> str:
+    if coding.step:
+        of_headers = coding.codec in ("hevc", "av1")
+        return "the quantizer is that of the pictures' headers; blocks may differ" if of_headers else ""
+    return (
+        f"the stream does not tell its quantizer: a step of {guess:.1f} is a guess by rate and detail" if guess else ""
+    )
+
+
+def _of_fields(frame: Frame, params: Params) -> str:
+    if not _woven(frame):
+        return ""
+    alone = " and by the filters alone" if params.model == "network" else ""
+    return f"interlaced: each field is worked on by itself{alone}"
 
 
 def _said(found: Findings, bits: int) -> str:
@@ -140,6 +161,8 @@ def _said(found: Findings, bits: int) -> str:
         if found.bound or found.deblock:
             said.append("only what the coder left is worked on")
     estimated = []
+    if found.learned:
+        estimated.append("what the coder took, by a network")
     if found.bound:
         estimated.append(f"values between the codes in even areas, by {found.bound:g} codes at most")
     if found.chroma:
@@ -150,32 +173,46 @@ def _said(found: Findings, bits: int) -> str:
         said.append("estimated, not recovered: " + ", ".join(estimated))
     else:
         said.append("nothing is changed")
-    if found.encoding == "log":
-        said.append("log footage, worked on in its own encoding")
     return "; ".join(said)
 
 
-def _encoding(frames: list[Frame], lumas: list[Plane], params: Params) -> Literal["display", "log"]:
-    """Log footage has neither blacks nor whites, and little color: what is dark lies well above black."""
+# Luma of log footage in 8-bit codes: black of S-Log3 and LogC lies at 95 of 1023, that of V-Log and C-Log at 128; what
+# is white in front of the camera lies near 600, and only lights are above.
+_LOG_BLACK, _LOG_LIGHTS, _LOG_WHITE = 22.0, 205.0, 165.0
+_LOG_COLOR = 0.12  # mean of the largest less the smallest of R', G', B'
+
+
+def _encoding(frames: list[Frame], lumas: list[Plane], coding: Coding, params: Params) -> tuple[Encoding, str]:
+    """The encoding, and how it is known."""
     transfer = frames[0].color.transfer
     if params.encoding != "auto":
-        return params.encoding
+        told = "" if params.encoding == "display" else f"{params.encoding} footage as told"
+        return params.encoding, _own(told)
+    if coding.log:
+        return cast(Encoding, coding.log), _own(f"{coding.log} footage by the clip's tags")
     if transfer in ("smpte2084", "arib-std-b67", "linear"):
-        return "display"
+        return "display", ""
     if "log" in transfer:
-        return "log"
-    low, high = np.percentile(np.concatenate([luma.ravel()[::7] for luma in lumas]), (0.5, 99.5))
+        return "log", _own("log footage by the clip's tags")
+    seen = np.concatenate([luma.ravel()[::7] for luma in lumas])
+    black, dark, bright, lights = np.percentile(seen, (0.2, 5, 95, 99.8))
     thin = [frame.pixels[:, ::4, ::4] for frame in frames]
     colored = float(np.mean([float((p.amax(dim=0) - p.amin(dim=0)).nan_to_num().mean()) for p in thin]))
-    flat = low > 16 + 0.09 * 219 and high < 16 + 0.8 * 219 and high - low > 25
-    return "log" if flat and colored < 0.12 else "display"
+    within = black > _LOG_BLACK and bright < _LOG_WHITE and lights < _LOG_LIGHTS and bright - dark > 20
+    if within and colored < _LOG_COLOR:
+        return "log", _own(f"a guess: log footage, its black near {4 * black:.0f} of 1023, little color and no white")
+    return "display", ""
+
+
+def _own(how: str) -> str:
+    return f"{how}, worked on in its own encoding" if how else ""
 
 
 def _luma(frame: Frame) -> Plane:
-    """Luma in 8-bit codes of limited range, as stored where that is known."""
+    """Luma in 8-bit codes of limited range, as stored where that is known; of the upper field where two are woven."""
     stored = _stored(frame)
-    if stored is not None and stored.form.family != "rgb":
-        return stored.luma()
+    if stored is not None and stored[0].form.family != "rgb":
+        return stored[0].luma()
     return np.asarray(16 + 219 * spaces.luma(torch.nan_to_num(frame.pixels.cpu()))[0].numpy(), np.float32)
 
 
@@ -186,14 +223,14 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings | None, devi
     """Each frame with what was estimated added to its pixels."""
     if findings is None:
         raise SettingsError("bitdepth needs Findings: analyze the shot first")
-    idle = params.model == "bounds" and not (findings.bound or findings.deblock or findings.chroma)
+    idle = not (findings.bound or findings.deblock or findings.chroma or findings.learned)
     if params.strength == 0 or idle:
         yield from frames
         return
     learned = _learned(params, findings, device)
     for window in windows(frames, handles(params)):
         frame = window.center
-        change = _change(frame, findings, learned(window) if learned is not None else None) * params.strength
+        change = torch.from_numpy(_change(frame, findings, learned(window) if learned else None)) * params.strength
         if frame.matte is not None:
             change = change * frame.matte
         # What is not touched must stay bit for bit, so that it is written as the code value it was.
@@ -222,11 +259,26 @@ def _learned(params: Params, findings: Findings, device: torch.device) -> _Learn
     Raises:
         WeightsError: there are no trained weights of it.
     """
+    if not (findings.learned or findings.chroma):
+        return None
     if params.model == "network":
         return _by_network(bitdepth_net.load(params.weights), findings, device)
     if params.model == "toflow":
         return _by_toflow(toflow.load(params.weights), device)
     return None
+
+
+def _suits(frame: Frame, params: Params) -> bool:
+    """Whether the model that is asked for works on such frames; ours learned on 8-bit 4:2:0 as it is stored."""
+    if params.model != "network":
+        return params.model == "toflow"
+    stored = _stored(frame)
+    return (
+        stored is not None
+        and len(stored) == 1
+        and stored[0].form.name == "yuv420p"
+        and min(frame.pixels.shape[1:]) >= 4
+    )
 
 
 def _by_network(network: bitdepth_net.Decoder, findings: Findings, device: torch.device) -> _Learned:
@@ -235,18 +287,31 @@ def _by_network(network: bitdepth_net.Decoder, findings: Findings, device: torch
 
     def look(window: Window) -> Plane | None:
         middle = len(window.frames) // 2
-        seen = [_stored(frame) for frame in window.frames[middle - radius : middle + radius + 1]]
-        stored = [one for one in seen if one is not None and one.form.name == "yuv420p"]
-        if len(stored) < len(seen):
+        if not _suits(window.center, _NETWORK):
             return None
-        height, width = stored[0].planes[0].shape
-        luma = torch.stack([one.planes[0] for one in stored])[None].float() / 255
-        chroma = torch.stack([plane for one in stored for plane in one.planes[1:3]])[None].float() / 255
-        luma = F.pad(luma, (0, width % 2, 0, height % 2), mode="replicate")
-        made = run_it(luma, chroma, torch.full((1, 1, 1, 1), findings.quantizer))
-        return np.asarray(made[0, :, :height, :width].cpu().numpy())
+        own = _planes(window.center)
+        beside = [window.frames[middle + offset] for offset in range(-radius, radius + 1) if offset]
+        # A neighbor that is stored otherwise, or that another operation changed, says no more than the frame itself.
+        others = [codes.laid(own[0], _planes(frame)) if _suits(frame, _NETWORK) else own for frame in beside]
+        shown = bitdepth_net.stacked([[torch.from_numpy(plane) for plane in planes] for planes in (own, *others)])
+        planes = bitdepth_net.folded(shown[0][None], shown[1][None])
+        step = torch.full_like(planes[:, :1], findings.quantizer)
+        made = bitdepth_net.unfolded(engine.tiled(run_it, [planes, step], multiple=1, overlap=_OVERLAP))
+        return np.asarray(made[0, :, : window.center.height, : window.center.width].cpu().numpy())
 
     return look
+
+
+_NETWORK = Params(model="network")
+_OVERLAP = 80  # more than four times what the network sees around a pixel, as tiles fade into each other
+
+
+def _planes(frame: Frame) -> tuple[codes.Codes, codes.Codes, codes.Codes]:
+    """Y, Cb, Cr as stored; luma of odd sizes goes on to even ones."""
+    planes = [np.asarray(plane.cpu().numpy(), np.uint8) for plane in frame.origin.planes[:3]] if frame.origin else []
+    y, cb, cr = planes
+    height, width = y.shape
+    return np.pad(y, ((0, height % 2), (0, width % 2)), mode="edge"), cb, cr
 
 
 def _by_toflow(network: toflow.TOFlow, device: torch.device) -> _Learned:
@@ -256,7 +321,7 @@ def _by_toflow(network: toflow.TOFlow, device: torch.device) -> _Learned:
         frames = torch.cat([torch.nan_to_num(frame.pixels) for frame in window.frames])[None]
         made = engine.tiled(run_it, [frames], multiple=network.multiple)[0].cpu()
         stored = _stored(window.center)
-        color = stored.color if stored is not None else window.center.color
+        color = stored[0].color if stored is not None else window.center.color
         return _codes_of(made - window.center.pixels, color)
 
     return look
@@ -280,34 +345,44 @@ def _scales(color: ColorTags) -> tuple[np.float32, np.float32]:
     return np.float32(219), np.float32(224)
 
 
-def _change(frame: Frame, findings: Findings, learned: Plane | None) -> Tensor:
+def _change(frame: Frame, findings: Findings, learned: Plane | None) -> Plane:
     """What is added to R'G'B', (3, H, W); what a network adds in Y'CbCr comes in front of the bounds."""
+    if learned is not None:
+        learned = np.stack((findings.learned * learned[0], *(findings.chroma * learned[1:])))
     stored = _stored(frame)
-    if stored is None or stored.form.family == "rgb":
+    if stored is None or stored[0].form.family == "rgb":
         own = _change_of_pixels(frame, findings)
-        return (
-            own if learned is None else own + torch.from_numpy(_rgb(*_scaled(learned, frame.color), frame.color.matrix))
-        )
+        return own if learned is None else own + _rgb(*_scaled(learned, frame.color), frame.color.matrix)
+    change: Plane = np.empty(tuple(frame.pixels.shape), np.float32)
+    for field, picture in enumerate(stored):
+        rows = slice(field, None, len(stored))
+        change[:, rows] = _change_of(picture, findings, None if learned is None else learned[:, rows])
+    return change
+
+
+def _change_of(stored: _Stored, findings: Findings, learned: Plane | None) -> Plane:
+    """The same for a picture, or one of its fields."""
     luma = stored.luma()
     shown = luma if learned is None else luma + learned[0]
-    added = _worked(shown, findings) - luma
     scale, chroma_scale = _scales(stored.color)
-    if learned is not None and stored.form.family == "yuv":
+    added = (_worked(shown, findings) - luma) / scale
+    if stored.form.family == "gray":
+        made: Plane = np.stack([added] * 3)
+        return made
+    if learned is not None:
         # The network has its own say in chroma; luma goes on into the bounds.
         _, blue, red = _scaled(learned, stored.color)
-        return torch.from_numpy(_rgb(added / scale, blue, red, stored.color.matrix))
-    if stored.form.family == "gray":
-        return torch.from_numpy(added / scale).expand(3, -1, -1)
-    differences = [stored.chroma(index, luma, findings) / chroma_scale for index in (1, 2)]
-    return torch.from_numpy(_rgb(added / scale, differences[0], differences[1], stored.color.matrix))
+    else:
+        blue, red = (stored.chroma(index, luma, findings) / chroma_scale for index in (1, 2))
+    return _rgb(added, blue, red, stored.color.matrix)
 
 
-def _change_of_pixels(frame: Frame, findings: Findings) -> Tensor:
+def _change_of_pixels(frame: Frame, findings: Findings) -> Plane:
     """The same on R', G' and B', where these are what was stored, or all that is left of it."""
     whole = torch.nan_to_num(frame.pixels.cpu(), nan=0.0, posinf=1.0, neginf=0.0).numpy() * 255
     made = np.stack([_worked(plane, findings) - plane for plane in whole]) / 255
-    change = torch.from_numpy(made.astype(np.float32))
-    return torch.where(torch.isfinite(frame.pixels), change, 0.0)
+    change: Plane = np.where(torch.isfinite(frame.pixels).cpu().numpy(), made, 0).astype(np.float32)
+    return change
 
 
 def _scaled(added: Plane, color: ColorTags) -> tuple[Plane, Plane, Plane]:
@@ -333,11 +408,12 @@ def _rgb(luma: Plane, blue: Plane, red: Plane, matrix: str) -> Plane:
 
 @dataclass(frozen=True, eq=False)
 class _Stored:
-    """The planes of a frame that no operation has changed, as floats in units of 8-bit codes."""
+    """The planes of a frame that no operation has changed, or those of one of its fields; floats in 8-bit codes."""
 
     planes: tuple[Tensor, ...]
     form: planar.Layout
     color: ColorTags
+    site: tuple[float, float]
 
     def luma(self) -> Plane:
         return self._plane(0)
@@ -347,13 +423,12 @@ class _Stored:
         plane = self._plane(index)
         height, width = luma.shape
         down = (1 << self.form.down, 1 << self.form.across)
-        site = planar.SITES.get(self.color.siting, planar.SITES["left"])
         calm = codes.debanded(plane, findings.bound) - plane
         if down == (1, 1):
             return calm
-        added = codes.upsampled(calm, height, width, site, down)
+        added = codes.upsampled(calm, height, width, self.site, down)
         if findings.chroma and min(plane.shape) >= 3:
-            added = added + findings.chroma * codes.luma_detail(plane, luma, site, down)
+            added = added + findings.chroma * codes.luma_detail(plane, luma, self.site, down)
         return added
 
     def _plane(self, index: int) -> Plane:
@@ -362,16 +437,23 @@ class _Stored:
         return plane
 
 
-def _stored(frame: Frame) -> _Stored | None:
-    """The stored planes; None where pixels are no longer theirs, or fields are woven in 4:2:0."""
+def _stored(frame: Frame) -> list[_Stored] | None:
+    """The stored planes, for each field where two are woven; None where pixels are no longer theirs."""
     origin = frame.origin
     if origin is None or (frame.pixels is not origin.pixels and not torch.equal(frame.pixels, origin.pixels)):
         return None
-    form = planar.layout(origin.layout)
-    if _woven(frame) or origin.color.matrix == "ycgco":
+    if origin.color.matrix == "ycgco":
         return None
-    return _Stored(origin.planes, form, origin.color)
+    form = planar.layout(origin.layout)
+    across, down = planar.SITES.get(origin.color.siting, planar.SITES["left"])
+    if not _woven(frame):
+        return [_Stored(origin.planes, form, origin.color, (across, down))]
+    # Chroma line k of the frame lies at luma line 2 k + down (ISO/IEC 13818-2, 6.1.1.8); here in lines of a field.
+    return [
+        _Stored(tuple(plane[field::2] for plane in origin.planes), form, origin.color, (across, (field + down) / 2))
+        for field in (0, 1)
+    ]
 
 
 def _woven(frame: Frame) -> bool:
-    return frame.origin is not None and frame.origin.interlaced
+    return frame.field_order in ("tff", "bff") and frame.height > 1

@@ -1,17 +1,18 @@
 """Trains the network of `bitdepth`: sequences coded as consumer cameras code them, and the masters they came from.
 
-A crop of twice the size is halved by area, which gives a master of more than 8 bits and of full chroma; it is rounded
-to 8 bits, 4:2:0, and goes through H.264 at a rate drawn at random. L1 to the master in codes of Y', Cb, Cr. With
-`--septuplets`, as many samples come from a set that `answerprint dataset septuplets` made.
+Pieces of twice the size are halved by area, which gives masters of more than 8 bits and of full chroma; they are
+rounded to 8 bits, 4:2:0, and go through H.264 at the paper's rates, once, before the first step; crops are drawn from
+what came back. The loss is the squared error of R'G'B' beside that of the decoder alone on the same piece, so that
+pieces coded well and badly count alike, as they do in a mean of decibels. With `--septuplets`, as many samples come
+from a set that `answerprint dataset septuplets` made.
 """
 
 from __future__ import annotations
 
-import io
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,14 +21,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from answerprint.frame import ColorTags
-from answerprint.media import coding, pixels
-from answerprint.metrics import quality
-from answerprint.nets.bitdepth import Config, Decoder
+from answerprint.imgproc import codes
+from answerprint.media import pixels
+from answerprint.nets.bitdepth import Config, Decoder, folded, unfolded
 from answerprint.train import septuplets
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
 
 TAGS = ColorTags("bt709", "bt709", "bt709", "limited", "left")
+LENGTH = septuplets.LENGTH
+LEAST = (0.25 / 255) ** 2  # error of the decoder below which a piece does not count the more for having less
 
 
 class Params(Training):
@@ -36,16 +39,37 @@ class Params(Training):
     steps: int = Field(20_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate.")
     batch: int = Field(8, ge=1, description="Crops a step.")
-    crop: int = Field(96, ge=32, multiple_of=16, description="Side of a crop in pixels, after halving.")
-    factors: tuple[float, float] = Field((16.0, 40.0), description="Range of the coder's constant rate factor.")
+    crop: int = Field(64, ge=32, multiple_of=16, description="Side of a crop in pixels, after halving.")
+    sequences: int = Field(600, ge=1, description="Sequences of seven frames that are coded before the first step.")
+    piece: int = Field(288, ge=32, multiple_of=16, description="Longest side of their pictures, after halving.")
+    rates: tuple[float, float] = Field((0.0417, 0.2504), description="Range of their rates in bits a pixel.")
     septuplets: Path | None = Field(None, description="A set of septuplets that half of the samples come from.")
     width: int = Field(32, ge=1, description="Channels.")
     blocks: int = Field(6, ge=1, description="Residual blocks.")
-    radius: int = Field(1, ge=0, le=3, description="Neighbor frames that are seen on each side.")
-    looked_at: int = Field(16, ge=1, description="Crops of a validation.")
+    radius: int = Field(1, ge=0, le=2, description="Neighbor frames that are seen on each side.")
+    looked_at: int = Field(24, ge=1, description="Sequences of a validation.")
 
 
 SHIPS = "decoder"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A frame that went through a coder.
+
+    Attributes:
+        luma: (T, H, W) uint8, the frame itself first, then its neighbors laid onto it.
+        chroma: (2 T, H/2, W/2) uint8.
+        lost: difference of Y', Cb, Cr to the master in 64ths of a code, (3, H, W) int16.
+        step: of the quantizer in codes.
+        error: mean squared error of R'G'B' as decoded.
+    """
+
+    luma: NDArray[np.uint8]
+    chroma: NDArray[np.uint8]
+    lost: NDArray[np.int16]
+    step: float
+    error: float
 
 
 def networks(params: Params) -> Networks:
@@ -53,65 +77,124 @@ def networks(params: Params) -> Networks:
 
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
-    samples = [_sample(params, rng, data) for _ in range(params.batch)]
-    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+    pool = _pool(data, params.sequences, params.piece, params.rates, params.radius, params.seed)
+    crops = []
+    for _ in range(params.batch):
+        if params.septuplets is not None and rng.random() < 0.5:
+            sample = _from_set(params.septuplets, params.radius, rng)
+        else:
+            sample = pool[int(rng.integers(len(pool)))]
+        crops.append(_crop(sample, params.crop, rng))
+    return {name: torch.stack([crop[name] for crop in crops]) for name in crops[0]}
 
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
-    made = nets["decoder"](batch["luma"], batch["chroma"], batch["step"])
-    update("decoder", F.l1_loss(made, batch["lost"]))
+    planes = folded(batch["luma"], batch["chroma"])
+    made = nets["decoder"](planes, batch["step"].expand(-1, 1, *planes.shape[-2:]))
+    left = _as_rgb(batch["lost"].float() / 64 - unfolded(made))
+    update("decoder", (left.square().mean(dim=(1, 2, 3)) / batch["error"]).mean())
 
 
 def validate(nets: Networks, params: Params, data: Library) -> Validation:
-    """PSNR in dB of Y'CbCr, and what the network brings over the decoder alone, on clips not trained on."""
-    rng = np.random.default_rng(0)
+    """PSNR in dB of R'G'B', and what the network brings over the decoder alone, on clips not trained on."""
     device = next(nets["decoder"].parameters()).device
+    pool = _pool(data, params.looked_at, params.piece, params.rates, params.radius, 0)
     plain, made = [], []
-    for _ in range(params.looked_at):
-        sample = _sample(params.model_copy(update={"septuplets": None}), rng, data)
-        planes = [sample[name][None].to(device) for name in ("luma", "chroma", "step")]
-        lost = sample["lost"] / 255
-        plain.append(quality.psnr(lost, torch.zeros_like(lost)))
-        made.append(quality.psnr(nets["decoder"](*planes)[0].cpu() / 255, lost))
+    for sample in pool[:: max(len(pool) // params.looked_at, 1)]:
+        luma, chroma = (torch.from_numpy(part)[None].to(device) for part in (sample.luma, sample.chroma))
+        planes = folded(luma, chroma)
+        found = unfolded(nets["decoder"](planes, torch.full_like(planes[:, :1], sample.step)))
+        lost = torch.from_numpy(sample.lost)[None].to(device).float() / 64
+        plain.append(_decibels(lost))
+        made.append(_decibels(lost - found))
     figures = {"psnr": float(np.mean(made)), "gain": float(np.mean(made) - np.mean(plain))}
     return Validation(figures["gain"], figures)
 
 
-def _sample(params: Params, rng: np.random.Generator, data: Library) -> dict[str, Tensor]:
-    if params.septuplets is not None and rng.random() < 0.5:
-        return _from_set(params, rng)
-    frames = 2 * params.radius + 1
-    # A neighbor more on each side: the coder then has something to predict from and to.
-    codes = data.crop(rng, 2 * params.crop, frames + 2)
-    master = F.avg_pool2d(torch.from_numpy(codes).permute(0, 3, 1, 2).float() / 255, 2)
-    stored = [pixels.from_rgb(picture, "yuv420p", TAGS) for picture in master]
-    coded, quantizer = through_coder(stored, rng.uniform(*params.factors))
-    place = len(coded) // 2
-    return told(coded[place - params.radius : place + params.radius + 1], master[place], quantizer)
+# ---- samples
 
 
-def _from_set(params: Params, rng: np.random.Generator) -> dict[str, Tensor]:
-    paths = septuplets.samples(params.septuplets or Path(), "training")
-    found = septuplets.read(paths[int(rng.integers(len(paths)))])
-    height, width = found.target.shape[1:]
-    top, left = (int(rng.integers((size - params.crop) // 16 + 1)) * 16 for size in (height, width))
-    rows, columns = slice(top, top + params.crop), slice(left, left + params.crop)
-    half = (slice(rows.start // 2, rows.stop // 2), slice(columns.start // 2, columns.stop // 2))
-    coded = []
-    for place in range(3 - params.radius, 3 + params.radius + 1):
-        y, cb, cr = (plane[place] for plane in found.planes)
-        coded.append(tuple(torch.from_numpy(part.copy()) for part in (y[rows, columns], cb[half], cr[half])))
-    return told(coded, found.master()[:, rows, columns], 0.0)
+@lru_cache(maxsize=2)
+def _pool(
+    data: Library, sequences: int, piece: int, rates: tuple[float, float], radius: int, seed: int
+) -> list[Sample]:
+    """All sequences, coded: the same whenever it is asked for, and kept for as long as the run goes."""
+    return [sample for number in range(sequences) for sample in _sequence(data, number, piece, rates, radius, seed)]
 
 
-def told(coded: list[tuple[Tensor, ...]], master: Tensor, quantizer: float) -> dict[str, Tensor]:
-    """What the network is shown of coded planes, and what it is to find, in codes."""
-    luma = torch.stack([planes[0] for planes in coded]).float() / 255
-    chroma = torch.cat([torch.stack(planes[1:]) for planes in coded]).float() / 255
-    middle = coded[len(coded) // 2]
-    truth = _planes_of(master)
-    shown = _planes_of(pixels.to_rgb(middle, "yuv420p", TAGS))
-    return {"luma": luma, "chroma": chroma, "step": torch.full((1, 1, 1), quantizer), "lost": truth - shown}
+def _sequence(
+    data: Library, number: int, piece: int, rates: tuple[float, float], radius: int, seed: int
+) -> list[Sample]:
+    """A sequence through the coder; its frames that have all neighbors."""
+    rng = np.random.default_rng([seed, number])
+    seen = data.crop(rng, 2 * piece, LENGTH)
+    seen = seen[:, : seen.shape[1] // 4 * 4, : seen.shape[2] // 4 * 4]
+    master = F.avg_pool2d(torch.from_numpy(np.ascontiguousarray(seen)).permute(0, 3, 1, 2).float() / 255, 2)
+    stored = [pixels.from_rgb(picture.contiguous(), "yuv420p", TAGS) for picture in master]
+    offered = [(y.numpy(), cb.numpy(), cr.numpy()) for y, cb, cr in stored]
+    coded = septuplets.at_rate(offered, "h264", float(rng.uniform(*rates)))
+    # The middle frames: at the ends of so short a sequence a coder has less to predict from than in footage.
+    places = range(max(radius, LENGTH // 2 - 1), min(LENGTH - radius, LENGTH // 2 + 2))
+    return [sampled(coded.frames, master[place], place, radius, coded.step) for place in places]
+
+
+def _from_set(folder: Path, radius: int, rng: np.random.Generator) -> Sample:
+    paths = septuplets.samples(folder, "training")
+    return _of_file(paths[int(rng.integers(len(paths)))], radius)
+
+
+@lru_cache(maxsize=2048)
+def _of_file(path: Path, radius: int) -> Sample:
+    kept = septuplets.read(path)
+    frames = list(zip(*kept.planes, strict=True))
+    return sampled(frames, kept.master(), LENGTH // 2, radius, float(kept.facts.get("quantizer", 0.0)))
+
+
+def sampled(frames: list[septuplets.Planes], master: Tensor, place: int, radius: int, quantizer: float) -> Sample:
+    """A coded frame, its neighbors laid onto it, and what it lost of its master."""
+    own = frames[place]
+    beside = [frames[place + offset] for offset in range(-radius, radius + 1) if offset]
+    shown = [own, *(codes.laid(own[0], planes) for planes in beside)]
+    y, cb, cr = (torch.from_numpy(plane) for plane in own)
+    lost = _planes_of(master) - _planes_of(pixels.to_rgb((y, cb, cr), "yuv420p", TAGS))
+    return Sample(
+        luma=np.stack([planes[0] for planes in shown]),
+        chroma=np.stack([plane for planes in shown for plane in planes[1:]]),
+        lost=(64 * lost).round().clamp(-32767, 32767).to(torch.int16).numpy(),
+        step=quantizer,
+        error=max(float(_as_rgb(lost[None]).square().mean()), LEAST),
+    )
+
+
+def _crop(sample: Sample, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    """A piece of a sample, turned over at random."""
+    size = min(size, *sample.luma.shape[1:])
+    top, left = (2 * int(rng.integers((length - size) // 2 + 1)) for length in sample.luma.shape[1:])
+    half = (slice(None), slice(top // 2, (top + size) // 2), slice(left // 2, (left + size) // 2))
+    whole = (slice(None), slice(top, top + size), slice(left, left + size))
+    # Chroma lies beside the left pixel of a pair: mirrored, it would lie elsewhere; of two lines it is in the middle.
+    down = -1 if rng.random() < 0.5 else 1
+    made: dict[str, Tensor] = {
+        name: torch.from_numpy(plane[where][:, ::down].copy())
+        for name, plane, where in (
+            ("luma", sample.luma, whole), ("chroma", sample.chroma, half), ("lost", sample.lost, whole),
+        )
+    }  # fmt: skip
+    # A quantizer that is estimated, or a mean over a shot, is not that of this frame.
+    told = sample.step * float(np.exp(rng.normal(0, 0.15)))
+    return made | {"step": torch.full((1, 1, 1), told), "error": torch.tensor(sample.error)}
+
+
+def _as_rgb(planes: Tensor) -> Tensor:
+    """Differences of Y', Cb, Cr in codes as those of R'G'B', (B, 3, H, W)."""
+    luma, blue, red = planes[:, 0] / 219, planes[:, 1] / 224, planes[:, 2] / 224
+    r, b = luma + 1.5748 * red, luma + 1.8556 * blue
+    g = (luma - 0.2126 * r - 0.0722 * b) / 0.7152
+    return torch.stack((r, g, b), dim=1)
+
+
+def _decibels(left: Tensor) -> float:
+    return -10 * float(torch.log10(_as_rgb(left).square().mean().clamp_min(LEAST / 100)))
 
 
 def _planes_of(picture: Tensor) -> Tensor:
@@ -119,35 +202,3 @@ def _planes_of(picture: Tensor) -> Tensor:
     red, green, blue = picture
     luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return torch.stack([16 + 219 * luma, 128 + 224 * (blue - luma) / 1.8556, 128 + 224 * (red - luma) / 1.5748])
-
-
-def through_coder(stored: list[tuple[Tensor, ...]], factor: float) -> tuple[list[tuple[Tensor, ...]], float]:
-    """Planes of 8 bits, 4:2:0, through H.264 and back, and the mean step of its quantizer."""
-    packed = io.BytesIO()
-    height, width = stored[0][0].shape
-    with av.open(packed, "w", format="matroska") as container:
-        stream: Any = container.add_stream("libx264", rate=25, options={"crf": f"{factor:.2f}", "preset": "fast"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1
-        for number, planes in enumerate(stored):
-            whole = np.concatenate([plane.numpy().ravel() for plane in planes]).reshape(-1, width)
-            frame = av.VideoFrame.from_ndarray(whole, format="yuv420p")
-            frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    packed.seek(0)
-    back, steps = [], []
-    with av.open(packed) as container:
-        video = container.streams.video[0]
-        video.codec_context.options = {"export_side_data": "venc_params"}
-        for frame in container.decode(video):
-            back.append(_unpacked(frame.to_ndarray(format="yuv420p"), height, width))
-            steps += coding.steps(frame)
-    return back, float(np.mean(steps)) if steps else 0.0
-
-
-def _unpacked(whole: NDArray[Any], height: int, width: int) -> tuple[Tensor, ...]:
-    flat = torch.from_numpy(whole.reshape(-1).copy())
-    luma, chroma = height * width, height * width // 4
-    half = (height // 2, width // 2)
-    return flat[:luma].view(height, width), flat[luma : luma + chroma].view(half), flat[luma + chroma :].view(half)

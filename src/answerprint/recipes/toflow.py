@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from answerprint.media import pixels
 from answerprint.metrics import quality
 from answerprint.nets.toflow import Config, TOFlow
-from answerprint.recipes.bitdepth import TAGS, through_coder
+from answerprint.recipes.bitdepth import TAGS
 from answerprint.train import degrade, septuplets
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
@@ -35,7 +35,7 @@ class Params(Training):
     weight_decay: float = Field(1e-4, ge=0, le=1, description="L2 regularization.")
     batch: int = Field(1, ge=1, description="Sequences a step.")
     crop: int = Field(128, ge=32, multiple_of=16, description="Side of a crop in pixels, after halving.")
-    factors: tuple[float, float] = Field((16.0, 40.0), description="Range of the coder's constant rate factor.")
+    rates: tuple[float, float] = Field((0.0417, 0.2504), description="Range of the rates in bits a pixel.")
     septuplets: Path | None = Field(None, description="A set of septuplets that half of the samples come from.")
     levels: int = Field(4, ge=1, description="Levels of the pyramid of flow.")
     flow_widths: tuple[int, ...] = Field((32, 64, 32, 16), description="Channels inside a level of flow.")
@@ -85,8 +85,10 @@ def _sample(params: Params, rng: np.random.Generator, data: Library) -> tuple[Te
     if params.task == "denoise":
         return degrade.gaussian(master, rng.uniform(2, 15) / 255, rng).clamp(0, 1), middle
     stored = [pixels.from_rgb(picture, "yuv420p", TAGS) for picture in master]
-    coded, _ = through_coder(stored, rng.uniform(*params.factors))
-    return torch.stack([pixels.to_rgb(planes, "yuv420p", TAGS) for planes in coded]), middle
+    offered = [(y.numpy(), cb.numpy(), cr.numpy()) for y, cb, cr in stored]
+    coded = septuplets.at_rate(offered, "h264", float(rng.uniform(*params.rates)))
+    back = [tuple(torch.from_numpy(plane) for plane in planes) for planes in coded.frames]
+    return torch.stack([pixels.to_rgb(planes, "yuv420p", TAGS) for planes in back]), middle
 
 
 def _from_set(params: Params, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,7 @@ class Source:
     split: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clip:
     """A clip in memory, once for each scale.
 
@@ -63,7 +63,7 @@ class Clip:
     versions: tuple[Pixels, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Library:
     """The clips of one split.
 

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import av
 import numpy as np
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from answerprint.errors import AnswerprintError, TrainingError
 from answerprint.frame import ColorTags
-from answerprint.media import pixels, reader
+from answerprint.media import coding, pixels, reader
 from answerprint.settings import Settings
 from answerprint.shots import boundary
 from answerprint.train import data, footage
@@ -90,7 +90,7 @@ class Septuplet:
         planes: seven frames as the decoder gives them, Y, Cb, Cr uint8 in limited range, 4:2:0 with chroma sited left:
             (7, H, W), (7, H/2, W/2), (7, H/2, W/2).
         target: the master's middle frame, Y'CbCr 4:4:4 uint16 in limited range of 16 bits, (3, H, W).
-        facts: matrix, codec, bits a pixel, clip, frame, place.
+        facts: matrix, codec, bits a pixel, step of the quantizer in codes, clip, frame, place.
     """
 
     planes: Planes
@@ -238,7 +238,7 @@ def _group(number: int, masters: Sequence[Master], folder: Path, params: Params)
     )
     codec, wanted = _how(rng, params)
     offered = [_consumer(frame, color) for frame in frames]
-    coded, rate = at_rate(offered, codec, wanted)
+    coded = at_rate(offered, codec, wanted)
     target = np.stack([plane.numpy() for plane in pixels.from_rgb(frames[LENGTH // 2], "yuv444p16", color)])
     split = data.split_of(master.digest, params.ratio)
     source, licence = data.origin_of(Path(master.path), params.source, params.licence)
@@ -252,11 +252,12 @@ def _group(number: int, masters: Sequence[Master], folder: Path, params: Params)
         "bits": master.bits,
         "frame": first,
         "codec": codec,
-        "bits a pixel": round(rate, 5),
+        "bits a pixel": round(coded.rate, 5),
         "wanted": round(wanted, 5),
+        "quantizer": round(coded.step, 3),
         "color": {"primaries": color.primaries, "transfer": color.transfer, "matrix": color.matrix},
     }
-    facts["samples"] = _crops(coded, target, facts, folder / split, rng, params)
+    facts["samples"] = _crops(coded.frames, target, facts, folder / split, rng, params)
     return facts
 
 
@@ -320,8 +321,22 @@ def _crops(
     return names
 
 
-def at_rate(frames: Sequence[Planes], codec: Codec, bits_a_pixel: float) -> tuple[list[Planes], float]:
-    """Codes frames so that they take so many bits, by search over the quantizer; decoded frames and the rate met.
+class Coded(NamedTuple):
+    """Frames that went through a coder.
+
+    Attributes:
+        frames: as the decoder gives them.
+        rate: bits a pixel that they took.
+        step: of the quantizer in codes, mean over the frames.
+    """
+
+    frames: list[Planes]
+    rate: float
+    step: float
+
+
+def at_rate(frames: Sequence[Planes], codec: Codec, bits_a_pixel: float) -> Coded:
+    """Codes frames so that they take so many bits, by search over the quantizer.
 
     A coder's own rate control has no time to settle in seven frames. The rate falls by half with about 6 steps of the
     quantizer; the slope is learned on the way.
@@ -333,9 +348,10 @@ def at_rate(frames: Sequence[Planes], codec: Codec, bits_a_pixel: float) -> tupl
     """
     lowest, highest = (0.0, 51.0) if codec != "mpeg2" else (0.0, 6 * math.log2(31))
     quantizer, slope = (28.0 if codec != "mpeg2" else 15.0), -1 / 6
-    tried: list[tuple[float, float, list[Planes]]] = []
+    tried: list[tuple[float, float, Coded]] = []
     for _ in range(TRIES):
-        coded, rate = _round_trip(frames, codec, quantizer)
+        coded = _round_trip(frames, codec, quantizer)
+        rate = coded.rate
         tried.append((quantizer, rate, coded))
         off = math.log2(rate / bits_a_pixel)
         if abs(rate / bits_a_pixel - 1) <= NEAR:
@@ -344,12 +360,11 @@ def at_rate(frames: Sequence[Planes], codec: Codec, bits_a_pixel: float) -> tupl
             measured = math.log2(rate / tried[-2][1]) / (quantizer - tried[-2][0])
             slope = min(max(measured, -1 / 2), -1 / 20)
         quantizer = min(max(quantizer - off / slope, lowest), highest)
-    _, rate, coded = min(tried, key=lambda each: abs(math.log(each[1] / bits_a_pixel)))
-    return coded, rate
+    return min(tried, key=lambda each: abs(math.log(each[1] / bits_a_pixel)))[2]
 
 
-def _round_trip(frames: Sequence[Planes], codec: Codec, quantizer: float) -> tuple[list[Planes], float]:
-    """Through a coder and back at one quantizer; decoded frames and bits a pixel."""
+def _round_trip(frames: Sequence[Planes], codec: Codec, quantizer: float) -> Coded:
+    """Through a coder and back at one quantizer."""
     height, width = frames[0][0].shape
     packed = io.BytesIO()
     size = 0
@@ -371,8 +386,11 @@ def _round_trip(frames: Sequence[Planes], codec: Codec, quantizer: float) -> tup
             container.mux(packet)
     packed.seek(0)
     with av.open(packed) as container:
+        step = coding.step(container, container.streams.video[0], len(frames))
+    packed.seek(0)
+    with av.open(packed) as container:
         back = [_planes(frame.to_ndarray(format="yuv420p"), height, width) for frame in container.decode(video=0)]
-    return back[: len(frames)], 8 * size / (len(frames) * height * width)
+    return Coded(back[: len(frames)], 8 * size / (len(frames) * height * width), step)
 
 
 def _options(codec: Codec, quantizer: float) -> dict[str, str]:
