@@ -79,7 +79,7 @@ def test_where_nothing_moves_motion_says_nothing() -> None:
 
 def test_a_key_frame_learns_what_goes_along() -> None:
     key, other = View.of(picture(0)), View.of(picture(2))
-    told = layers.told_apart(key, other, levelset.signed_distance(mask(0, 14)))
+    told = layers.told_apart(key, layers.Other.of(key, other), levelset.signed_distance(mask(0, 14)))
     assert told[mask(0, 18)].mean() > 0.3 > -0.3 > told[~mask(0, 26) & mask(0, 34)].mean()
 
 
@@ -93,7 +93,7 @@ def test_vectors_spread_to_where_nothing_is_known() -> None:
 
 def test_the_key_is_found_again_frames_later() -> None:
     phi = levelset.signed_distance(mask(0))
-    memory = layers.Memory(View.of(picture(0)), phi)
+    memory = layers.Memory(View.of(picture(0)), phi, layers.Window(0, 0, H, W))
     for number in range(1, 6):
         target = np.full((H, W, 2), (-TARGET[0] + 0.5, -TARGET[1]), np.float32)  # half a pixel wrong every frame
         found, trust = memory.laid_on(View.of(picture(number)), target)

@@ -22,7 +22,7 @@ from answerprint.operations import cutout
 from answerprint.operations.cutout import Findings, Params
 from answerprint.render import decide, jobs
 from answerprint.render.options import Options
-from clips import gradient, write
+from clips import bits_of, gradient, sizes, write
 
 CPU = torch.device("cpu")
 DAVIS = Path(__file__).resolve().parents[2].parent / "shared/data/vos/davis"
@@ -363,7 +363,31 @@ def test_depth_networks_as_onnx_and_what_is_no_network(tmp_path: Path) -> None:
             mattes(frames(4), Params(depth_model=tmp_path / name))
 
 
-def test_depth_from_a_clip_or_a_sequence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("codec", "layout"), [("libx264", "yuv420p"), ("ffv1", "yuv422p10")])
+def test_depth_from_a_clip(codec: str, layout: str, tmp_path: Path) -> None:
+    def plane(number: int, width: int, height: int, layout: str, change: float = 0.1) -> tuple[np.ndarray, ...]:
+        bits = bits_of(layout)
+        planes = [np.full(size, 2.0 ** (bits - 1)) for size in sizes(layout, width, height)]
+        planes[0][:] = 0.3 * 2**bits
+        planes[0][truth(number)] = (0.45 + change * number) * 2**bits
+        return tuple(one.astype(np.uint8 if bits == 8 else np.uint16) for one in planes)
+
+    def flat(*said: Any) -> tuple[np.ndarray, ...]:
+        return plane(*said, change=0.0)
+
+    told = []
+    for name, picture in (("nearing.mkv", plane), ("flat.mkv", flat)):
+        depth = write(tmp_path / name, codec=codec, layout=layout, width=W, height=H, frames=4, picture=picture).path
+        _, findings = mattes(frames(4), Params(depth=depth, depth_influence=1.0))
+        assert name in findings.depth
+        told.append((findings.start, findings.depth_kept))
+    assert told[0][0] == "motion" and told[0][1] >= 0.5
+    assert told[1] == ("nothing", 0.0)
+    with pytest.raises(SettingsError, match="holds 4 frames"):
+        mattes(frames(6), Params(depth=depth))
+
+
+def test_depth_from_a_sequence(tmp_path: Path) -> None:
     made = frames(4)
     for number in range(4):
         plane = np.full((H, W), 20000, np.uint16)

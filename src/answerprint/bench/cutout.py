@@ -227,7 +227,7 @@ def _convergence(one: _Sequence) -> Table:
     levelset.chan_vese(_gray(picture), start, steps, watch=watch("basic"))
     slack = 0.12 * float(np.sqrt((start > 0).sum()))
     how = tracking.Settings()
-    _, evidence = tracking.key_evidence(picture, start, slack, how, beside=[one.pictures[at] for at in (1, 2, 4)])
+    _, evidence = tracking.solve_key(picture, start, slack, how, beside=[one.pictures[at] for at in (1, 2, 4)])
     levelset.evolve(start, None, how.weights, steps, evidence, start, levels=2, watch=watch("ours"))
     ours, basic = errors["ours"], errors["basic"]
     rows = [[number, basic[number][1], ours[number][1]] for number in (0, 5, 10, 20, _STEPS, steps)]

@@ -51,6 +51,45 @@ class View:
         return cls(codes, gray, soft.astype(np.float32), cv2.blur(steep, (3, 3)), features(codes))
 
 
+@dataclass(frozen=True)
+class Window:
+    """A part of a picture: the rows from `top` and columns from `left` on."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    @classmethod
+    def around(cls, box: tuple[slice, slice], margin: int, shape: tuple[int, int]) -> Window:
+        """The window that holds a box and a margin, where the picture goes that far; its sides lie on a grid of 16."""
+        low = [max(0, (int(side.start) - margin) // 16 * 16) for side in box]
+        high = [min(size, -(-(int(side.stop) + margin) // 16) * 16) for side, size in zip(box, shape, strict=True)]
+        return cls(low[0], low[1], high[0], high[1])
+
+    def holds(self, other: Window) -> bool:
+        near = self.top <= other.top and self.left <= other.left
+        return near and self.bottom >= other.bottom and self.right >= other.right
+
+
+def recut(plane: Array, old: Window, new: Window, border: float | None = None) -> Array:
+    """What a plane over one window is over another; where it says nothing, `border`, or its own edge for None."""
+    below, right = max(0, new.bottom - old.bottom), max(0, new.right - old.right)
+    above, left = max(0, old.top - new.top), max(0, old.left - new.left)
+    mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
+    wide = cv2.copyMakeBorder(plane, above, below, left, right, mode, value=0 if border is None else border)
+    top, first = new.top - (old.top - above), new.left - (old.left - left)
+    return np.ascontiguousarray(wide[top : top + new.shape[0], first : first + new.shape[1]])
+
+
 def misfit(view: View, other: Array) -> Array:
     """How far (H, W) another picture (H, W, 3), laid on a view, is from it; about 1 where it is another thing.
 
@@ -256,17 +295,30 @@ FITTING = 0.25  # log odds per misfit by which one motion explains a pixel bette
 FOR = 1.0  # log odds of moving otherwise than the background: other things do, too
 
 
-def told_apart(key: View, other: View, phi: Array) -> Array:
+@dataclass(frozen=True)
+class Other:
+    """A frame some way off a key frame, with the flow there and back."""
+
+    view: View
+    there: Array
+    back: Array
+
+    @classmethod
+    def of(cls, key: View, view: View) -> Other:
+        return cls(view, flow.flow(key.gray, view.gray, "medium"), flow.flow(view.gray, key.gray, "medium"))
+
+
+def told_apart(key: View, beside: Other, phi: Array) -> Array:
     """How much better (H, W) a key frame's pixels fit the target's motion to another frame than the background's.
 
     In misfits: above 0 where a pixel goes with the target.
 
     Args:
         key: the frame whose target is known, roughly.
-        other: a frame some way off.
+        beside: a frame some way off.
         phi: (H, W) of the key frame.
     """
-    there, back = flow.flow(key.gray, other.gray, "medium"), flow.flow(other.gray, key.gray, "medium")
+    other, there, back = beside.view, beside.there, beside.back
     matrix = cv2.invertAffineTransform(_whole(key, other, phi, back)).astype(np.float32)
     height, width = phi.shape
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -292,6 +344,9 @@ class Behind:
     @classmethod
     def of(cls, view: View, phi: Array) -> Behind:
         return cls(view.soft, _away(phi))
+
+    def within(self, old: Window, new: Window) -> Behind:
+        return Behind(recut(self.colors, old, new), recut(self.known, old, new, 0.0))
 
     def moved(self, vectors: Array) -> Behind:
         return Behind(flow.warp(self.colors, vectors), flow.warp(self.known, vectors, 0.0))
@@ -329,28 +384,41 @@ def by_picture(present: View, before: View, carried: Array, moved: Motion, behin
 
 
 class Memory:
-    """The key frame's target laid on each frame in turn: what it looked like and its shape, without the way there."""
+    """The key frame's target laid on each frame in turn: what it looked like and its shape, without the way there.
 
-    def __init__(self, key: View, phi: Array) -> None:
-        self._key, self._phi = key, phi
-        self._vectors = np.zeros((*phi.shape, 2), np.float32)
+    Args:
+        key: the key frame, all of it.
+        phi: (H, W) of the key frame.
+        window: the part of the picture that the frames to come are seen in.
+    """
+
+    def __init__(self, key: View, phi: Array, window: Window) -> None:
+        self._key, self._phi, self._window = key, phi, window
+        self._vectors = np.zeros((*window.shape, 2), np.float32)
+
+    def within(self, new: Window) -> None:
+        """Goes on in another part of the picture."""
+        self._vectors, self._window = recut(self._vectors, self._window, new), new
 
     def laid_on(self, present: View, target: Array) -> tuple[Array, Array]:
         """The key's signed distance on the present frame, and how far to trust it there in 0..1.
 
         Args:
-            present: the frame after the last one asked for.
+            present: the frame after the last one asked for, in the window.
             target: the motion of the target from there.
         """
+        corner = np.array([self._window.left, self._window.top], np.float32)
         vectors = flow.warp(self._vectors, target) + target
-        rest = inner(flow.warp(self._key.gray, vectors), present.gray, flow.warp(self._phi, vectors, OUTSIDE))
+        there = vectors + corner
+        rest = inner(flow.warp(self._key.gray, there), present.gray, flow.warp(self._phi, there, OUTSIDE))
         if rest is not None:
             rest = rest.clip(-6, 6)
             vectors = (flow.warp(vectors, rest) + rest).astype(np.float32)
+            there = vectors + corner
         self._vectors = vectors
-        phi: Array = flow.warp(self._phi, vectors, OUTSIDE)
+        phi: Array = flow.warp(self._phi, there, OUTSIDE)
         inside = (phi > 0).astype(np.float32)
-        fits = np.exp(-0.7 * misfit(present, flow.warp(self._key.soft, vectors))) * inside
+        fits = np.exp(-0.7 * misfit(present, flow.warp(self._key.soft, there))) * inside
         side = (25, 25)
         trust = cv2.blur(fits, side) / np.maximum(cv2.blur(inside, side), 1e-3)
         return phi, ((trust - 0.3) / 0.4).clip(0, 1)

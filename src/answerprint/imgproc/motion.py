@@ -219,7 +219,7 @@ def own_cue(vectors: Array, seen: Camera, gray: Picture) -> Array:
     return ((rest / noise - 0.5).clip(0, 1) * (0.5 + 0.5 * (sharp / level).clip(0, 1))).astype(np.float32)
 
 
-def depth_change(present: Array, other: Array, back: Array) -> tuple[Array, Mask]:
+def depth_change(present: Array, other: Array, back: Array, step: float = 0.0) -> tuple[Array, Mask]:
     """How far depth changed from a neighboring frame, (H, W) in 0..1, and where it is known.
 
     The neighbor is laid on by the flow and brought to the same scale (a monocular depth has none of its own), so what
@@ -229,6 +229,7 @@ def depth_change(present: Array, other: Array, back: Array) -> tuple[Array, Mask
         present: (H, W) depth of the present frame.
         other: (H, W) depth of a neighbor.
         back: flow from the present frame to the neighbor.
+        step: of the codes that depth was stored in; a change of two of them is none, codecs make that.
     """
     known = np.isfinite(present) & (present > 0) & (flow.warp(_known(other), back, 0.0) > 0.99)
     if not known.any():
@@ -237,7 +238,7 @@ def depth_change(present: Array, other: Array, back: Array) -> tuple[Array, Mask
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio: Any = np.where(known, np.log(np.maximum(present, 1e-9)) - np.log(np.maximum(laid, 1e-9)), 0)
     ratio = np.abs(ratio - np.median(ratio[known]))
-    noise = max(4 * float(np.median(ratio[known])), 2e-3)
+    noise: Any = max(4 * float(np.median(ratio[known])), 2e-3) + 2 * step / np.where(known, present, 1)
     return np.where(known, (ratio / noise - 0.5).clip(0, 1), 0).astype(np.float32), known
 
 

@@ -54,26 +54,22 @@ class Regions:
 
     def anchor(self, colors: Picture, inside: Array, outside: Array) -> None:
         """Adds a key frame to the whole, which is never forgotten: what was learned on the way may be wrong."""
-        nowhere = np.zeros_like(self.near)
-        moved = np.zeros((*inside.shape, 2), np.float32)
-        _splat(colors, inside, outside, moved, nowhere, self.whole, np.zeros_like(self._used), self.cell)
+        _count(colors, inside, outside, self.whole)
         self._stale = True
 
-    def learn(self, colors: Picture, inside: Array, outside: Array, moved: Array | None = None) -> None:
-        """Adds a picture.
+    def learn(self, colors: Picture, inside: Array, outside: Array, corner: tuple[int, int] = (0, 0)) -> None:
+        """Adds a picture, or a part of one.
 
         Args:
             colors: (H, W, 3) from `features`.
             inside: (H, W) weight of each pixel as part of the target, 0..1.
             outside: (H, W) weight of each pixel as part of the background, 0..1.
-            moved: (H, W, 2) where each pixel has gone since: it counts in the neighborhood where it is now.
+            corner: row and column of the part's first pixel.
         """
-        if moved is None:
-            moved = np.zeros((*inside.shape, 2), np.float32)
-        _splat(colors, inside, outside, moved, self.near, np.zeros_like(self.whole), self._used, self.cell)
+        _splat(colors, inside, outside, corner[0], corner[1], self.near, self._used, self.cell)
         self._stale = True
 
-    def ask(self, colors: Picture, where: npt.NDArray[np.bool_]) -> Array:
+    def ask(self, colors: Picture, where: npt.NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> Array:
         """The chance in 0..1 that each pixel belongs to the target; 0.5 outside `where`."""
         if self._stale:
             if self._used.any():
@@ -81,7 +77,8 @@ class Regions:
             self._soft_whole = _soften(self.whole)
             self._stale = False
         result = np.full(colors.shape[:2], 0.5, np.float32)
-        _slice(colors, where, self._soft_near, self._soft_whole, self.cell, np.float32(self.trust), result)
+        trust = np.float32(self.trust)
+        _slice(colors, where, corner[0], corner[1], self._soft_near, self._soft_whole, self.cell, trust, result)
         return result
 
 
@@ -128,20 +125,29 @@ def _spread(cells: Any, used: Any) -> None:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _splat(colors: Any, inside: Any, outside: Any, moved: Any, near: Any, whole: Any, used: Any, cell: int) -> None:
+def _count(colors: Any, inside: Any, outside: Any, whole: Any) -> None:
+    height, width = inside.shape
+    for y in range(height):
+        for x in range(width):
+            i, j, k = colors[y, x, 0] >> 4, colors[y, x, 1] >> 4, colors[y, x, 2] >> 4
+            whole[0, i, j, k] += inside[y, x]
+            whole[1, i, j, k] += outside[y, x]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _splat(
+    colors: Any, inside: Any, outside: Any, first_row: int, first_column: int, near: Any, used: Any, cell: int
+) -> None:
     height, width = inside.shape
     for y in range(height):
         for x in range(width):
             a, b = inside[y, x], outside[y, x]
             if a == 0 and b == 0:
                 continue
-            row = min(max(y + moved[y, x, 1], np.float32(0)), np.float32(height - 1)) / cell
-            column = min(max(x + moved[y, x, 0], np.float32(0)), np.float32(width - 1)) / cell
+            row, column = (y + first_row) / cell, (x + first_column) / cell
             top, left = int(row), int(column)
             fy, fx = np.float32(row - top), np.float32(column - left)
             i, j, k = colors[y, x, 0] >> 4, colors[y, x, 1] >> 4, colors[y, x, 2] >> 4
-            whole[0, i, j, k] += a
-            whole[1, i, j, k] += b
             for dy in range(2):
                 wy = fy if dy else 1 - fy
                 for dx in range(2):
@@ -152,19 +158,29 @@ def _splat(colors: Any, inside: Any, outside: Any, moved: Any, near: Any, whole:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _slice(colors: Any, where: Any, near: Any, whole: Any, cell: int, trust: Any, result: Any) -> None:
+def _slice(
+    colors: Any,
+    where: Any,
+    first_row: int,
+    first_column: int,
+    near: Any,
+    whole: Any,
+    cell: int,
+    trust: Any,
+    result: Any,
+) -> None:
     wholes = whole.reshape(2, -1).sum(1)
     wholes_in, wholes_out = max(wholes[0], np.float32(1e-6)), max(wholes[1], np.float32(1e-6))
     at = np.zeros(3, np.int64)
     part = np.zeros(3, np.float32)
     for y in range(colors.shape[0]):
-        row = y / cell
+        row = (y + first_row) / cell
         top = int(row)
         fy = np.float32(row - top)
         for x in range(colors.shape[1]):
             if not where[y, x]:
                 continue
-            column = x / cell
+            column = (x + first_column) / cell
             left = int(column)
             fx = np.float32(column - left)
             for axis in range(3):

@@ -2,7 +2,7 @@
 
 Every frame is a level set (`levelset.py`) whose evidence is what inside and outside looked like in the frames before it
 (`regions.py`), whose prior shape is the last contour carried along the flow and trusted as far as the flow is. Between
-two key frames the contour comes from both; the two signed distances are blended by nearness and confidence.
+two key frames the contour comes from both; each counts by how near its key is and by how well it reached the other key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from answerprint.imgproc import flow, layers, levelset
-from answerprint.imgproc.layers import View
+from answerprint.imgproc.layers import View, Window, recut
 from answerprint.imgproc.regions import Regions, features, odds
 
 Array = npt.NDArray[np.float32]
@@ -39,13 +39,15 @@ class Settings:
         hue: what color counts there.
         given: what the rough shape counts there.
         deep: what it counts farther inside than it may be off, for every such distance.
-        side: long side of the pictures that the contour is carried over; what follows is in their pixels.
-        cell: side of a histogram's cell.
-        tight: pixels over which the carried shape gets sure.
-        color: what color counts beside the carried shape.
+        side: long side of the pictures by which it is told what moves with the target at a key frame.
+        pixels: of the window around the target; where it would hold more, the pictures are made smaller.
+        cell: side of a histogram's cell in pixels of the picture.
+        carried: what a pixel of distance from the carried contour counts, in log odds, where the key does not fit.
+        memory: what a pixel of distance from the key frame's own contour, laid on, counts where it fits.
+        color: what color counts.
+        least: share of that where color told the frame before badly.
         picture: what resembling a layer's picture counts.
         motion: what moving like a layer counts.
-        memory: what the key frame's own shape, laid on, counts of the carried shape.
     """
 
     weights: levelset.Weights = field(
@@ -62,12 +64,14 @@ class Settings:
     given: float = 0.5
     deep: float = 1.0
     side: int = 432
-    cell: int = 16
-    tight: float = 2.0
+    pixels: int = 110_000
+    cell: int = 32
+    carried: float = 0.25
+    memory: float = 2.0
     color: float = 1.5
-    picture: float = 0.6
+    least: float = 0.4
+    picture: float = 0.8
     motion: float = 1.0
-    memory: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,9 @@ class State:
 
 _FAR = 64.0  # background farther from the contour than this says nothing about it
 _MARGIN = 80
+_DOUBT = 0.1  # error of a contour that was not carried at all
+_APART = 4.0  # pixels between two contours up to which their mean is a contour
+_ROOM = 24  # pixels that a target may move before its window follows
 
 
 def grown(picture: Picture, foreground: Mask, background: Mask, how: Settings) -> Mask:
@@ -111,8 +118,8 @@ def solve_key(
     foreground: Mask | None = None,
     background: Mask | None = None,
     beside: Sequence[Picture] = (),
-) -> State:
-    """The contour of a key frame from its rough shape.
+) -> tuple[State, Array]:
+    """The contour of a key frame from its rough shape, and the evidence (H, W) in -1..1 that it followed last.
 
     Args:
         picture: (H, W, 3) uint8.
@@ -123,20 +130,6 @@ def solve_key(
         background: (H, W) what is known not to be.
         beside: frames some way off, by which it is told what moves with the target.
     """
-    state, _ = key_evidence(picture, prior, slack, how, foreground, background, beside)
-    return state
-
-
-def key_evidence(
-    picture: Picture,
-    prior: Array,
-    slack: float,
-    how: Settings,
-    foreground: Mask | None = None,
-    background: Mask | None = None,
-    beside: Sequence[Picture] = (),
-) -> tuple[State, Array]:
-    """As `solve_key`, with the evidence (H, W) in -1..1 that the contour followed last."""
     box = _box(prior > -slack, prior.shape, _MARGIN)
     colors, rough = features(picture[box]), np.ascontiguousarray(prior[box])
     # The rough shape is right deep inside and far outside; in between it is a guess.
@@ -145,6 +138,7 @@ def key_evidence(
     phi, allowed = rough, rough > -slack
     chance, still = np.full(rough.shape, 0.5, np.float32), np.zeros(rough.shape, np.float32)
     evidence = still
+    apart = _Apart(picture, beside, how)
     for number in range(how.rounds):
         regions = Regions(rough.shape, how.wide * (2 if number == 0 else 1), trust=6.0)
         regions.learn(colors, inside.astype(np.float32), outside)
@@ -153,7 +147,7 @@ def key_evidence(
         if beside and how.still and number < 2:
             known = prior if number == 0 else _placed(phi, box, prior.shape)
             inset = min(slack, 0.5 * float(known.max())) if number == 0 else 0.0
-            still = how.still * _going_along(picture, beside, known - np.float32(inset), how)[box]
+            still = how.still * apart.told(known - np.float32(inset))[box]
         if number == 0 and slack >= 1:
             rough = phi = placed(rough, (1 / (1 + np.exp(-odds(chance) - still))).astype(np.float32), slack)
         likely = how.hue * odds(chance) + still + _given(rough, slack, how)
@@ -180,15 +174,22 @@ def _given(rough: Array, slack: float, how: Settings) -> Array:
     return (how.given * depth.clip(-1, 1) + how.deep * (depth - 1).clip(0, 2)).astype(np.float32)
 
 
-def _going_along(picture: Picture, beside: Sequence[Picture], phi: Array, how: Settings) -> Array:
-    """How much each pixel (H, W) goes with the target, by all frames beside the key frame."""
-    scale = max(1.0, max(phi.shape) / how.side)
-    key, small = View.of(_thinned(picture, scale)), _scaled_to(phi, scale)
-    if not (small > 0).any():
-        return np.zeros_like(phi)
-    told = [layers.told_apart(key, View.of(_thinned(other, scale)), small) for other in beside]
-    result: Array = cv2.resize(np.mean(told, axis=0), phi.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return result
+class _Apart:
+    """How much each pixel of a key frame goes with the target, by all frames beside it."""
+
+    def __init__(self, picture: Picture, beside: Sequence[Picture], how: Settings) -> None:
+        self._scale = max(1.0, max(picture.shape) / how.side)
+        self._key = View.of(_thinned(picture, self._scale))
+        self._others = [layers.Other.of(self._key, View.of(_thinned(other, self._scale))) for other in beside]
+
+    def told(self, phi: Array) -> Array:
+        """(H, W) in misfits, above 0 for what goes along, by the contour so far."""
+        small = _scaled_to(phi, self._scale)
+        if not (small > 0).any():
+            return np.zeros_like(phi)
+        told = [layers.told_apart(self._key, other, small) for other in self._others]
+        result: Array = cv2.resize(np.mean(told, axis=0), phi.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return result
 
 
 def placed(shape: Array, chance: Array, slack: float) -> Array:
@@ -257,65 +258,120 @@ def carry(
         others: other key frames, for what target and background look like as a whole.
     """
     shape = (key.phi.shape[0], key.phi.shape[1])
-    scale = max(1.0, max(shape) / how.side)
+    if not (key.phi > 0).any():
+        for number in numbers:
+            yield number, State(key.phi, 0.0)
+        return
+    scale = _scale(key.phi, how)
 
     def view(number: int) -> View:
         return View.of(_thinned(pictures(number), scale))
 
-    held = _Held(view(first), _scaled_to(key.phi, scale), how)
+    held = _Held(view(first), _scaled_to(key.phi, scale), how, scale)
     for at, anchor in {first: key, **(others or {})}.items():
         held.regions.anchor(view(at).colors, *_shares(_scaled_to(anchor.phi, scale)))
     sure = key.confidence
     for number in numbers:
-        phi, seen = held.step(view(number), scale)
+        seen = held.step(_thinned(pictures(number), scale))
         sure = sure**0.75 * min(1.0, seen / 0.45) ** 0.25
+        phi = held.whole()
         full = cv2.resize(phi, shape[::-1], interpolation=cv2.INTER_CUBIC) * np.float32(scale) if scale > 1 else phi
         # Looking right is not being right: doubt grows with every frame away from the key.
         yield number, State(full, sure * 0.96 ** abs(number - first))
 
 
+def _scale(phi: Array, how: Settings) -> float:
+    """How much smaller the pictures are made to carry a contour: not at all where the target is small."""
+    box = layers.around(phi > 0, round(how.search) + _ROOM) or (slice(0, phi.shape[0]), slice(0, phi.shape[1]))
+    sides = [float(side.stop - side.start) for side in box]
+    return max(1.0, float(np.sqrt(sides[0] * sides[1] / how.pixels)))
+
+
 class _Held:
-    """What is held from frame to frame: the last frame's contour, colors, background, and the key."""
+    """What is held from frame to frame: the last frame's contour, colors, background, and the key.
 
-    def __init__(self, view: View, phi: Array, how: Settings) -> None:
-        self.view, self.phi, self.how = view, phi, how
-        self.regions = Regions((phi.shape[0], phi.shape[1]), how.cell)
-        self.memory = layers.Memory(view, phi)
-        self.behind = layers.Behind.of(view, phi)
+    All but the key is held in a window around the target, which follows it.
+    """
 
-    def step(self, present: View, scale: float) -> tuple[Array, float]:
-        """The contour of the next frame, and how surely it was seen."""
-        how, before, phi = self.how, self.view, self.phi
+    def __init__(self, view: View, phi: Array, how: Settings, scale: float) -> None:
+        self.how, self.scale, self.codes = how, scale, view.codes
+        self.size = (phi.shape[0], phi.shape[1])
+        self.window = self._window(phi > 0, Window(0, 0, 0, 0))
+        box = self.window.box
+        self.view, self.phi = View.of(view.codes[box]), np.ascontiguousarray(phi[box])
+        self.regions = Regions(self.size, max(4, round(how.cell / scale)))
+        self.memory = layers.Memory(view, phi, self.window)
+        self.behind = layers.Behind.of(self.view, self.phi)
+        self.telling: Array | None = None
+
+    def whole(self) -> Array:
+        """The contour in the whole picture."""
+        result = np.full(self.size, layers.OUTSIDE, np.float32)
+        result[self.window.box] = self.phi
+        return result
+
+    def _window(self, mask: Mask, now: Window) -> Window:
+        """The window for a target: the one there is, as long as the target is not near its border."""
+        found = layers.around(mask, 0)
+        if found is None:
+            return now
+        down, across = found
+        box = (
+            slice(down.start + now.top, down.stop + now.top),
+            slice(across.start + now.left, across.stop + now.left),
+        )
+        reach = round(self.how.search / self.scale)
+        if now.holds(Window.around(box, reach, self.size)):
+            return now
+        return Window.around(box, reach + round(_ROOM / self.scale), self.size)
+
+    def _follow(self) -> None:
+        """Moves the window where the target nears its border."""
+        old, new = self.window, self._window(self.phi > 0, self.window)
+        if new == old:
+            return
+        self.window = new
+        self.view = View.of(self.codes[new.box])
+        self.phi = levelset.signed_distance(recut(self.phi, old, new, layers.OUTSIDE) > 0)
+        self.memory.within(new)
+        self.behind = self.behind.within(old, new).seen(self.view, self.phi)
+        if self.telling is not None:
+            self.telling = recut(self.telling, old, new)
+
+    def step(self, codes: Picture) -> float:
+        """Goes on to the next frame; says how surely the target was seen."""
+        how = self.how
+        self._follow()
+        box, before, phi = self.window.box, self.view, self.phi
+        corner = (self.window.top, self.window.left)
+        present, self.codes = View.of(codes[box]), codes
+        if self.telling is None:
+            near = _near(phi > 0, how.search / self.scale)
+            self.telling = _telling(phi, self.regions.ask(before.colors, near, corner))
         self.regions.fade(how.near)
-        self.regions.learn(before.colors, *_shares(phi))
+        self.regions.learn(before.colors, *_shares(phi), corner)
         back = flow.flow(present.gray, before.gray, "medium")
         moved = layers.motions(before, present, phi, back)
         behind = self.behind.moved(moved.background)
         carried = flow.warp(phi, moved.target, layers.OUTSIDE)
         if not (carried > 0).any():
             self.view, self.phi, self.behind = present, np.full_like(phi, layers.OUTSIDE), behind
-            return self.phi, 0.0
+            return 0.0
         alike = layers.by_picture(present, before, carried, moved, behind)
         kept, trust = self.memory.laid_on(present, moved.target)
-        share = how.memory * trust
-        shape = ((1 - share) * carried.clip(-8, 8) + share * kept.clip(-8, 8)).astype(np.float32)
-        near = _near(shape > 0, how.search / scale)
-        chance = self.regions.ask(present.colors, near)
-        likely = shape / self._tau(shape, present, before, moved, behind) + how.picture * alike
-        likely += how.color * odds(chance) + how.motion * layers.by_motion(present, before, back, moved)
+        shape = ((1 - trust) * carried.clip(-8, 8) + trust * kept.clip(-8, 8)).astype(np.float32)
+        near = _near(shape > 0, how.search / self.scale)
+        chance = self.regions.ask(present.colors, near, corner)
+        telling = flow.warp(self.telling, moved.target)
+        likely = how.carried * (1 - trust) * carried.clip(-8, 8) + how.memory * trust * 3 * np.tanh(kept / 3)
+        likely += how.picture * alike + how.motion * layers.by_motion(present, before, back, moved)
+        likely += how.color * (how.least + (1 - how.least) * telling) * odds(chance)
         new = self._solved(likely, shape, near, present)
         self.behind = behind.seen(present, new)
-        self.view, self.phi = present, new
+        self.view, self.phi, self.telling = present, new, _telling(new, chance)
         edge = np.abs(new) < 3
         flowing = float(trust[edge].mean()) if edge.any() else 0.0
-        return new, _certainty(new, chance) * (0.5 + 0.5 * flowing)
-
-    def _tau(self, shape: Array, present: View, before: View, moved: layers.Motion, behind: layers.Behind) -> Array:
-        """Pixels over which the carried shape gets sure: more where its own layer's picture does not fit."""
-        own = layers.misfit(present, flow.warp(before.soft, moved.target))
-        other = behind.known * layers.misfit(present, behind.colors) + (1 - behind.known)
-        doubt = (np.where(shape > 0, own, other) - 0.5).clip(0, 1)
-        return (self.how.tight * (1 + 2 * doubt)).astype(np.float32)
+        return _certainty(new, chance) * (0.5 + 0.5 * flowing)
 
     def _solved(self, likely: Array, shape: Array, near: Mask, present: View) -> Array:
         box = _box(near, near.shape, 4)
@@ -326,6 +382,18 @@ class _Held:
         kept = np.zeros(shape.shape, bool)
         kept[box] = layers.pieces(new > 0, prior > 0)
         return levelset.signed_distance(kept)
+
+
+def _telling(phi: Array, chance: Array) -> Array:
+    """How far (H, W) color tells the two sides of a contour near by, 0 for not at all, 1 for without an error.
+
+    The color confidence of Bai et al. 2009 (equation 2): by histograms that had not seen the frame.
+    """
+    side = (41, 41)
+    weight = (np.exp(-((phi / 6) ** 2)) * (np.abs(phi) < 14)).astype(np.float32)
+    wrong = cv2.blur(weight * np.abs((phi > 0) - chance), side) / np.maximum(cv2.blur(weight, side), 1e-4)
+    result: Array = (1 - 2 * wrong).clip(0, 1).astype(np.float32)
+    return result
 
 
 def _near(mask: Mask, reach: float) -> Mask:
@@ -350,14 +418,27 @@ def _scaled_to(phi: Array, scale: float) -> Array:
     return levelset.signed_distance(share > 0.5)
 
 
-def blend(first: State, second: State, nearness: float) -> State:
-    """Two contours of one frame: nearness is 1 at the first's key and 0 at the second's."""
-    a = nearness * first.confidence + 1e-6
-    b = (1 - nearness) * second.confidence + 1e-6
-    phi = (a * first.phi.clip(-8, 8) + b * second.phi.clip(-8, 8)) / (a + b)
+def blend(first: State, second: State, nearness: float, arrived: tuple[float, float]) -> State:
+    """Two contours of one frame, carried there from the keys on both its sides.
+
+    A contour errs the more, the farther it was carried, by as much as it was off when it reached the other key: that is
+    known. Distances are averaged where the two are a few pixels apart; farther apart a mean of both shapes is neither,
+    and the surer one decides.
+
+    Args:
+        first: carried from the key before.
+        second: carried from the key after.
+        nearness: 1 at the first's key, 0 at the second's.
+        arrived: the overlap of each with the other's key when it got there.
+    """
     agree = overlap(first.phi > 0, second.phi > 0)
-    sure = max(a / (a + b) * first.confidence + b / (a + b) * second.confidence, 0.0)
-    return State(phi.astype(np.float32), sure * (0.4 + 0.6 * agree))
+    a = first.confidence / (_DOUBT + (1 - nearness) * (1 - arrived[0])) ** 2 + 1e-6
+    b = second.confidence / (_DOUBT + nearness * (1 - arrived[1])) ** 2 + 1e-6
+    sharp = 1 + 3 * (1 - agree)
+    share = a**sharp / (a**sharp + b**sharp)
+    phi = share * first.phi.clip(-_APART, _APART) + (1 - share) * second.phi.clip(-_APART, _APART)
+    sure = share * first.confidence + (1 - share) * second.confidence
+    return State(levelset.signed_distance(phi > 0), sure * (0.4 + 0.6 * agree))
 
 
 def overlap(a: Mask, b: Mask) -> float:

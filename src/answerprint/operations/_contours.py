@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -151,9 +150,8 @@ class Strip:
                 scale = min(1.0, longest / max(self.size))
                 self.work = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
                 gain = _gain(frame)
-            picture = _small(frame.pixels, self.work)
-            codes = np.rint(picture * (255 * gain)).clip(0, 255).astype(np.uint8)
-            if float(codes.std()) < 1.5:
+            codes = _codes(frame.pixels, self.work, gain)
+            if float(cv2.meanStdDev(codes.reshape(-1, 1))[1][0, 0]) < 1.5:
                 self.blank.append(number)
             self._file.write(codes.tobytes())
             self.times.append(frame.time)
@@ -191,12 +189,14 @@ def _gain(frame: Frame) -> float:
     return 1.0 if 0.25 < top <= 1.2 else min(max(0.9 / max(top, 1e-3), 0.05), 20.0)
 
 
-def _small(pixels: torch.Tensor, work: tuple[int, int]) -> Array:
-    """(h, w, 3) at the working size."""
-    picture: Any = pixels.detach().cpu().permute(1, 2, 0).contiguous().numpy()
-    if not np.isfinite(picture).all():
-        picture = np.nan_to_num(picture, nan=0.0, posinf=1.0, neginf=0.0)
-    if (picture.shape[1], picture.shape[0]) != work:
-        picture = cv2.resize(picture, work, interpolation=cv2.INTER_AREA)
-    result: Array = picture
+def _codes(pixels: torch.Tensor, work: tuple[int, int], gain: float) -> Picture:
+    """(h, w, 3) at the working size, 8 bits."""
+    pixels = pixels.detach().cpu()
+    if not bool(torch.isfinite(pixels).all()):
+        pixels = pixels.nan_to_num(nan=0.0, posinf=1.0, neginf=0.0)
+    if (pixels.shape[2], pixels.shape[1]) != work:
+        planes = [cv2.resize(plane, work, interpolation=cv2.INTER_AREA) for plane in pixels.numpy()]
+        pixels = torch.from_numpy(np.stack(planes))
+    codes = (pixels * (255 * gain)).round_().clamp_(0, 255).to(torch.uint8)
+    result: Picture = cv2.merge(list(codes.numpy()))
     return result

@@ -192,27 +192,51 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
         if params.model == "chan-vese":
             return _basic(strip, first, reached, keys[first], params)
         # What the keys at both ends look like, and no others: light and background change along a shot.
-        others = {number: keys[number] for number in (reached.stop, first) if number in keys and number != first}
+        others = {number: keys[number] for number in reached[-1:] if number in keys}
         return tracking.carry(strip.__getitem__, first, reached, keys[first], how, others)
 
-    ends = [-1, *numbers, len(strip)]
-    for before, after in pairwise(ends):
-        if before >= 0:
-            for number, state in carry(before, range(before + 1, after)):
-                contours[number], sure[number] = state.phi, state.confidence
-        if after < len(strip):
-            for number, state in carry(after, range(after - 1, before, -1)):
-                if before >= 0:
-                    other = tracking.State(contours[number], sure[number])
-                    state = _blended(other, state, 1 - (number - before) / (after - before), params)
-                contours[number], sure[number] = state.phi, state.confidence
+    def keep(number: int, state: tracking.State) -> None:
+        contours[number], sure[number] = state.phi, state.confidence
+
+    for number, state in carry(numbers[0], range(numbers[0] - 1, -1, -1)):
+        keep(number, state)
+    for number, state in carry(numbers[-1], range(numbers[-1] + 1, len(strip))):
+        keep(number, state)
+    for before, after in pairwise(numbers):
+        forth, back = _Way(), _Way()
+        for number, state in carry(before, range(before + 1, after + 1)):
+            forth[number] = state
+        for number, state in carry(after, range(after - 1, before - 1, -1)):
+            back[number] = state
+        arrived = forth.overlap(after, keys[after]), back.overlap(before, keys[before])
+        for number in range(before + 1, after):
+            nearness = 1 - (number - before) / (after - before)
+            keep(number, _blended(forth[number], back[number], nearness, arrived, params))
     return contours, [0.0 if number in strip.blank else value for number, value in enumerate(sure)]
 
 
-def _blended(first: tracking.State, second: tracking.State, nearness: float, params: Params) -> tracking.State:
+class _Way:
+    """The contours of one way from a key to the next, packed."""
+
+    def __init__(self) -> None:
+        self._contours, self._sure = Contours(), dict[int, float]()
+
+    def __setitem__(self, number: int, state: tracking.State) -> None:
+        self._contours[number], self._sure[number] = state.phi, state.confidence
+
+    def __getitem__(self, number: int) -> tracking.State:
+        return tracking.State(self._contours[number], self._sure[number])
+
+    def overlap(self, number: int, key: tracking.State) -> float:
+        return tracking.overlap(self._contours[number] > 0, key.phi > 0)
+
+
+def _blended(
+    first: tracking.State, second: tracking.State, nearness: float, arrived: tuple[float, float], params: Params
+) -> tracking.State:
     if params.model == "chan-vese":
         return first if nearness >= 0.5 else second
-    return tracking.blend(first, second, nearness)
+    return tracking.blend(first, second, nearness, arrived)
 
 
 def _basic(
@@ -286,7 +310,8 @@ def _key(strip: Strip, number: int, prior: _prior.Prior, params: Params) -> trac
         # The box holds all of the target, but its corners do not.
         slack = max(slack, 0.2 * float(np.sqrt(shape.sum())))
     beside = [strip[number + off] for off in _BESIDE if 0 <= number + off < len(strip)]
-    return tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background, beside)
+    state, _ = tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background, beside)
+    return state
 
 
 def _slack(shape: Mask, params: Params) -> float:
@@ -370,14 +395,14 @@ def _region(strip: Strip, number: int, depth: _Depth, params: Params) -> tuple[M
 class _Depth:
     """Depth of the shot's frames at the working size, from wherever it comes."""
 
-    def __init__(self, name: str, strip: Strip, read: Any = None) -> None:
-        self.name, self.own, self.bad = name, read is None, 0
+    def __init__(self, name: str, strip: Strip, read: Any = None, step: float = 0.0) -> None:
+        self.name, self.own, self.bad, self._step = name, read is None, 0, step
         self._strip, self._read, self._held = strip, read, dict[int, Array]()
 
     def change(self, number: int, other: int, there: Array, cue: Array) -> tuple[Array, Mask]:
         if self.own:
             return cue, np.ones(cue.shape, bool)
-        return motion.depth_change(self._at(number), self._at(other), there)
+        return motion.depth_change(self._at(number), self._at(other), there, self._step)
 
     def _at(self, number: int) -> Array:
         if number not in self._held:
@@ -392,7 +417,7 @@ class _Depth:
 
 def _depth_of(strip: Strip, shot: Shot, params: Params) -> _Depth:
     if params.depth is not None:
-        return _Depth(f"clip {params.depth}", strip, _depth_clip(params.depth, shot))
+        return _Depth(f"clip {params.depth}", strip, *_depth_clip(params.depth, shot))
     if params.depth_model is not None:
         network = _depth_network(params.depth_model)
         return _Depth(f"model {params.depth_model.name}", strip, lambda number: network(strip[number]))
@@ -407,7 +432,8 @@ def _z(frame: Frame) -> Array:
     return frame.depth[0].cpu().numpy()
 
 
-def _depth_clip(path: Path, shot: Shot) -> Any:
+def _depth_clip(path: Path, shot: Shot) -> tuple[Any, float]:
+    """A function from a frame's number to its depth, and the step of its codes."""
     from answerprint.media import reader
 
     try:
@@ -424,7 +450,7 @@ def _depth_clip(path: Path, shot: Shot) -> Any:
         frame = next(iter(clip.frames(shot.start + number, shot.start + number + 1)))
         return frame.pixels[0].numpy() if frame.depth is None else _z(frame)
 
-    return read
+    return read, 0.0 if clip.info.floating else 2.0**-clip.info.bits
 
 
 def _depth_network(path: Path) -> Any:
@@ -505,10 +531,11 @@ def _soft(picture: Array, phi: Array, params: Params) -> Array:
 
 
 def _picture(frame: Frame) -> Array:
-    picture = frame.pixels.permute(1, 2, 0).cpu().numpy()
-    if not np.isfinite(picture).all():
-        picture = np.nan_to_num(picture, nan=0.0, posinf=1.0, neginf=0.0)
-    return np.ascontiguousarray(picture)
+    pixels = frame.pixels.cpu()
+    if not bool(torch.isfinite(pixels).all()):
+        pixels = pixels.nan_to_num(nan=0.0, posinf=1.0, neginf=0.0)
+    result: Array = cv2.merge(list(pixels.numpy()))
+    return result
 
 
 def delivered(frame: Frame, matte: torch.Tensor, params: Params) -> Frame:
