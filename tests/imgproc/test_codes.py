@@ -90,3 +90,27 @@ def test_luma_shows_chroma_where_both_go_together_and_only_there():
     assert np.mean((made - chroma) ** 2) < 0.6 * np.mean((plain - chroma) ** 2)
     texture = 60 + grain((80, 80), 20)
     assert np.abs(codes.luma_detail(np.full((40, 40), 100, np.float32), texture, LEFT, (2, 2))).max() < 0.5
+
+
+def test_a_neighbor_is_laid_onto_the_frame_along_its_motion():
+    card = (
+        cv2.GaussianBlur(np.random.default_rng(3).uniform(0, 255, (140, 180)).astype(np.float32), (0, 0), 3) * 4 - 380
+    )
+    card = np.clip(card, 16, 235).astype(np.uint8)
+    here, there = card[10:106, 10:138].copy(), card[14:110, 16:144].copy()
+    chroma = there[::2, ::2].copy()
+    luma, blue, red = codes.laid(here, (there, chroma, chroma))
+    inner = (slice(12, -12), slice(12, -12))
+    apart = np.abs(there[inner].astype(int) - here[inner]).mean()
+    assert np.abs(luma[inner].astype(int) - here[inner]).mean() < 0.15 * apart
+    assert np.abs(blue[inner].astype(int) - here[::2, ::2][inner]).mean() < 0.3 * apart
+    assert np.array_equal(blue, red)
+
+
+def test_of_tiny_pictures_too():
+    tiny = np.full((2, 2), 90, np.uint8)
+    chroma = np.full((1, 1), 128, np.uint8)
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(codes.laid(tiny, (tiny, chroma, chroma)), (tiny, chroma, chroma), strict=True)
+    )

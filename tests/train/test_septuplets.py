@@ -159,5 +159,6 @@ def test_real_masters(tmp_path):
     params = septuplets.Params(groups=1, crops=2, hevc=0, mpeg2=0)
     (row,) = septuplets.make([path], tmp_path, params, lambda line: None)
     assert row["bits a pixel"] == pytest.approx(row["wanted"], rel=0.04)
+    assert row["quantizer"] > 0
     kept = septuplets.read(tmp_path / row["samples"][0])
     assert float(-10 * (kept.coded()[3] - kept.master()).square().mean().log10()) > 28
