@@ -68,11 +68,19 @@ def test_highlights_keep_a_slope_and_shadows_a_largest_gain():
 @pytest.mark.parametrize("wanted", [0.3, 0.4])
 def test_the_classical_model_brings_the_mean_and_never_darkens(wanted):
     dark = torch.rand(3, 60, 80, generator=torch.Generator().manual_seed(3)) * 0.15
-    made = exposure.lifted(dark, wanted)
+    made = exposure.lifted(dark, wanted, WEIGHTS)
     assert float(made.mean()) == pytest.approx(wanted, abs=0.02)
     assert bool((made >= dark - 1e-6).all())
     bright = dark + 0.7
-    assert torch.allclose(exposure.lifted(bright, wanted), bright, atol=1e-3)
+    assert torch.allclose(exposure.lifted(bright, wanted, WEIGHTS), bright, atol=1e-3)
+
+
+def test_a_dark_color_is_lifted_between_the_ratio_of_its_channels_and_a_curve_for_each():
+    dark = torch.tensor([0.1, 0.02, 0.02]).view(3, 1, 1).expand(3, 60, 80).contiguous()
+    ratio, between, curve = (exposure.lifted(dark, 0.2, WEIGHTS, own)[:, 30, 40] for own in (0.0, 0.7, 1.0))
+    assert float(ratio[0] / ratio[1]) == pytest.approx(5, rel=0.01)
+    assert float(curve[0] / curve[1]) < 0.9 * float(between[0] / between[1]) < 0.7 * 5
+    assert float((between * torch.tensor(WEIGHTS)).sum()) == pytest.approx(0.2, abs=0.01)
 
 
 def test_compensation_carries_color_and_no_brightness():
@@ -113,9 +121,6 @@ def test_skin_keeps_its_hue_where_everything_else_follows_the_curves():
     made = mapping.apply(skin)
     assert torch.allclose(made / made.sum(), skin / skin.sum(), atol=0.01)
     assert torch.allclose(mapping.apply(wall), straight_mapping().apply(wall), atol=1e-6)
-
-
-WEIGHTS = (0.2126, 0.7152, 0.0722)
 
 
 def _flat_and_edge(noise):

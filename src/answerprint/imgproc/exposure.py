@@ -84,25 +84,32 @@ def sparse(pixels: Tensor, ratio: int) -> Tensor:
     return torch.from_numpy(np.stack(planes))
 
 
-def lifted(picture: Tensor, wanted: float) -> Tensor:
+def lifted(picture: Tensor, wanted: float, weights: tuple[float, float, float], own: float = 0.7) -> Tensor:
     """A picture in even light: divided by a power of its illumination (LIME, Guo, Li and Ling 2017, equations 2 and 3).
 
-    Illumination is the largest channel, smoothed by a guided filter so that it keeps the edges of things. The power is
+    Illumination is the largest channel, smoothed by a guided filter so that it keeps the edges of things. Divided by
+    it alone, channels keep their ratio, and what was dark comes out far more colored than it is by daylight; divided
+    by each channel's own light, as a tone curve does, it comes out faded. In between lies what was lit. The power is
     chosen so that the mean luma is `wanted`, and never so that the picture gets darker.
 
     Args:
         picture: (3, H, W), small, 0..1.
         wanted: mean luma of the result, where that can be had.
+        weights: luma weights of R', G', B'.
+        own: share (of the exponent) that a channel's own light has in its illumination.
     """
-    light = picture.clamp(0, 1).amax(dim=0, keepdim=True)
+    inside = picture.clamp(0, 1)
+    light = inside.amax(dim=0, keepdim=True)
     radius = max(min(picture.shape[-2:]) // 12, 1)
     smooth = filters.guided(light, light, radius, 0.01) if min(picture.shape[-2:]) > 2 * radius + 1 else light
     # Never below the pixel itself, or its color would burn out; never nothing, or noise would be all there is.
     illumination = torch.maximum(smooth, light).clamp(min=0.01, max=1)
+    illumination = illumination * (inside / light.clamp(min=0.004)).clamp(0.05, 1) ** own
+    luma = torch.tensor(weights).view(3, 1, 1)
     low, high = 0.0, 0.9
     for _ in range(12):
         power = (low + high) / 2
-        mean = float((picture / illumination**power).clamp(0, 1).mean())
+        mean = float(((picture / illumination**power).clamp(0, 1) * luma).sum(dim=0).mean())
         low, high = (power, high) if mean < wanted else (low, power)
     return (picture / illumination ** ((low + high) / 2)).clamp(0, 1)
 

@@ -4,8 +4,8 @@ AEPR, section 3.3. Frames spread through the shot are thinned (`exposure.sparse`
 interest visible), the small pictures enhanced, and the enhancement carried over to full size by a curve per channel:
 mixed histogram matching of the small pictures before and after (equations 6 to 8), then color level compensation, what
 the enhanced small picture of each frame has and the curve alone has not. The enhancement (`model`) is a classical
-estimate of the illumination (LIME), or MBLLEN, the paper's network: as it ships, lightly trained, it comes nearer to
-pictures that were darkened on purpose, but leaves a veil over real nights, so it is not the default.
+estimate of the illumination (after LIME), or MBLLEN, the paper's network: trained on pictures that a gamma curve made
+dark, it comes nearer to such pictures, but leaves a gray veil and a cast over real nights, so it is not the default.
 
 For film the curve is found once per shot, or at keys where the light of the shot changes, and interpolated smoothly.
 Frames that fade from or to black are left out, so the curve does not follow a fade, and the compensation is steadied
@@ -133,6 +133,8 @@ def cube(params: Params, findings: Findings, size: int = 33) -> Cube:
     comments = []
     if params.compensation and findings.strength:
         comments.append("the color level compensation is not in this LUT: it looks at the picture around a pixel")
+    if params.denoise and findings.strength and max(findings.noise) > _CODE:
+        comments.append("taking out noise before the lift is not in this LUT")
     if len(findings.times) > 1:
         comments.append(f"the curves move over {len(findings.times)} keys; this is the middle one")
     return bake(mapping.apply, size, title=f"lowlight: {params.model}", comments=tuple(comments))
@@ -142,10 +144,11 @@ def cube(params: Params, findings: Findings, size: int = 33) -> Cube:
 
 _DARK, _BRIGHT = 0.24, 0.38  # mean luma: below it is dark, above it is not, between them somewhat
 _BLACK = 0.004  # mean luma of a black frame
-_WANTED = 0.40  # mean luma that the classical model aims at
+_WANTED = 0.45  # mean luma that the classical model aims at
 _RARE = 2e-5  # T of equation 8
 _CHANGE = 1.5  # factor by which light must change inside a shot for keys to be set
 _MOST_KEYS = 4
+_CODE = 0.003  # deviation of noise under which rounding to 8 bits hides it
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,7 +327,12 @@ def _deviation(lit: list[_Look]) -> tuple[float, ...]:
     if not known:
         return _NO_NOISE
     variance = np.interp(range(seen.shape[1]), known, [float(np.nanmedian(seen[:, i])) for i in known])
-    return tuple(round(min(float(level), 1.0), 5) for level in np.sqrt(variance))
+    deviation = np.sqrt(variance)
+    # Noise grows with the root of the light at most: what grows twice as fast is texture that lies everywhere.
+    root = np.arange(1, len(deviation))  # of luma, times a constant
+    growth = np.minimum.accumulate(np.maximum(deviation[1:], _CODE) / root)
+    deviation[1:] = np.minimum(deviation[1:], 2 * root * growth)
+    return tuple(round(min(float(level), 1.0), 5) for level in deviation)
 
 
 def _said(note: str, needed: float, gain: float, keys: int) -> str:
@@ -334,7 +342,7 @@ def _said(note: str, needed: float, gain: float, keys: int) -> str:
     if keys > 1:
         said.append(f"{keys} keys: the light of the shot changes")
     if gain > 2:
-        said.append(f"noise in the shadows is lifted {gain:.1f} times: put denoise behind")
+        said.append(f"noise that is left in the shadows is lifted {gain:.1f} times: put denoise behind")
     return "; ".join(said)
 
 
@@ -344,8 +352,10 @@ def _said(note: str, needed: float, gain: float, keys: int) -> str:
 def _model(params: Params, device: torch.device) -> Callable[[Tensor], Tensor]:
     """What enhances a small picture (3, h, w) of 0..1."""
     if params.model == "illumination":
-        # A night stays darker than a dusk: what is nearly black becomes three times as bright, not more.
-        return lambda picture: exposure.lifted(picture, min(_WANTED, 0.05 + 3 * float(_luma(picture).mean())))
+        # A night stays darker than a dusk.
+        return lambda picture: exposure.lifted(
+            picture, min(_WANTED, 0.1 + 2.2 * float(_luma(picture).mean())), _WEIGHTS
+        )
     network = engine.ready(_network(params.weights), device)
     return lambda picture: engine.tiled(network, [picture.clamp(0, 1)[None]], multiple=1)[0].cpu().clamp(0, 1)
 
