@@ -12,9 +12,10 @@ bit depth            slow gradients get back the values between the codes: withi
 Everything is done on the planes as they were stored, in the footage's own encoding: log footage is worked on as log.
 What no task touches stays the very code value that it was. Detail that the coder threw away is not invented.
 
-That is `--model bounds`. `network` puts a small network in front of it that looks at the stored planes of three frames
-and may move a value by half a code and half a quantizer step at most (nets/bitdepth.py); `toflow` is the paper's
-network, seven frames aligned by flow (nets/toflow.py).
+That is `--model bounds`. `network`, the default, puts a small network in front of it that looks at the stored planes of
+three frames and may move a value by half a code and half a quantizer step at most (nets/bitdepth.py); it works on
+progressive 8-bit 4:2:0 with chroma sited left; on all else the filters work alone. `toflow` is the paper's network,
+seven frames aligned by flow (nets/toflow.py).
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Params(Settings):
     """What the user may say."""
 
     model: Model = Field(
-        "bounds", description="bounds: filters within bounds; network: ours in front of them; toflow: the paper's."
+        "network", description="network: ours in front of filters; bounds: the filters alone; toflow: the paper's."
     )
     strength: float = Field(1.0, ge=0, le=1, description="How much of the change is taken; 0 is the source.")
     gradients: bool = Field(True, description="Give slow gradients the values between the codes.")
@@ -275,12 +276,9 @@ def _suits(frame: Frame, params: Params) -> bool:
     if params.model != "network":
         return params.model == "toflow"
     stored = _stored(frame)
-    return (
-        stored is not None
-        and len(stored) == 1
-        and stored[0].form.name == "yuv420p"
-        and min(frame.pixels.shape[1:]) >= 4
-    )
+    if stored is None or len(stored) > 1 or min(frame.height, frame.width) < 4:
+        return False
+    return stored[0].form.name == "yuv420p" and stored[0].site == planar.SITES["left"]
 
 
 def _by_network(network: bitdepth_net.Decoder, findings: Findings, device: torch.device) -> _Learned:
