@@ -133,7 +133,7 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # no
         chroma=1.0 if params.chroma and halved and bits == 8 else 0.0,
         learned=1.0 if params.blocks and _suits(frames[0], params) else 0.0,
     )  # fmt: skip
-    said = [_of_quantizer(coding, guess), _of_fields(frames[0], params), _said(found, bits), why]
+    said = [_of_quantizer(coding, guess), _of_frames(frames[0], params, bits), _said(found, bits), why]
     return found.model_copy(update={"note": "; ".join(part for part in said if part)})
 
 
@@ -149,11 +149,14 @@ def _of_quantizer(coding: Coding, guess: float) -> str:
     )
 
 
-def _of_fields(frame: Frame, params: Params) -> str:
-    if not _woven(frame):
-        return ""
-    alone = " and by the filters alone" if params.model == "network" else ""
-    return f"interlaced: each field is worked on by itself{alone}"
+def _of_frames(frame: Frame, params: Params, bits: int) -> str:
+    """What kind of frames keeps the network from working on them."""
+    if _woven(frame):
+        alone = " and by the filters alone" if params.model == "network" else ""
+        return f"interlaced: each field is worked on by itself{alone}"
+    if params.model == "network" and bits <= 8 and not _suits(frame, params):
+        return "by the filters alone: the network knows frames as 8-bit 4:2:0 footage stores them"
+    return ""
 
 
 def _said(found: Findings, bits: int) -> str:
