@@ -19,6 +19,7 @@ Array = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
 BINS = 16  # per color axis
+_FEW = 60.0  # pixels of a cell under which their number says nothing of the size
 
 
 def features(picture: Picture) -> Picture:
@@ -45,6 +46,7 @@ class Regions:
         self.whole = np.zeros((2, BINS, BINS, BINS), np.float32)
         self._used = np.zeros((rows, columns), np.bool_)  # cells that learned anything: the others are not looked at
         self._soft_near, self._soft_whole = np.zeros_like(self.near), self.whole
+        self._masses = np.zeros((2, rows, columns), np.float32)
         self._stale = True
 
     def fade(self, share: float) -> None:
@@ -74,11 +76,23 @@ class Regions:
         if self._stale:
             if self._used.any():
                 self._soft_near[:, self._used] = _soften(self.near[:, self._used])
+                self._masses[:, self._used] = self.near[:, self._used].sum((2, 3, 4))
             self._soft_whole = _soften(self.whole)
             self._stale = False
         result = np.full(colors.shape[:2], 0.5, np.float32)
         trust = np.float32(self.trust)
-        _slice(colors, where, corner[0], corner[1], self._soft_near, self._soft_whole, self.cell, trust, result)
+        _slice(
+            colors,
+            where,
+            corner[0],
+            corner[1],
+            self._soft_near,
+            self._masses,
+            self._soft_whole,
+            self.cell,
+            trust,
+            result,
+        )
         return result
 
 
@@ -164,6 +178,7 @@ def _slice(
     first_row: int,
     first_column: int,
     near: Any,
+    masses: Any,
     whole: Any,
     cell: int,
     trust: Any,
@@ -192,6 +207,14 @@ def _slice(
             g_out = np.float32(0)
             n_in = np.float32(0)
             n_out = np.float32(0)
+            m_in = np.float32(_FEW)
+            m_out = np.float32(_FEW)
+            for dy in range(2):
+                wy = fy if dy else 1 - fy
+                for dx in range(2):
+                    weight = wy * (fx if dx else 1 - fx)
+                    m_in += weight * masses[0, top + dy, left + dx]
+                    m_out += weight * masses[1, top + dy, left + dx]
             for di in range(2):
                 wi = part[0] if di else 1 - part[0]
                 for dj in range(2):
@@ -209,7 +232,10 @@ def _slice(
                                 weight = wy * (fx if dx else 1 - fx)
                                 n_in += weight * near[0, top + dy, left + dx, i, j, k]
                                 n_out += weight * near[1, top + dy, left + dx, i, j, k]
-            # Of the whole, densities: a large background must not outvote a small target by its size.
+            # A large background must not outvote a small target, or its thin parts, by its size; but how much of either
+            # lies near by does say something. So half the way from numbers to densities.
+            even = np.sqrt(np.sqrt(m_out / m_in))
+            n_in, n_out = n_in * even, n_out / even
             d_in, d_out = g_in / wholes_in, g_out / wholes_out
             chance = (d_in + np.float32(1e-5)) / (d_in + d_out + np.float32(2e-5))
             result[y, x] = (n_in + trust * chance) / (n_in + n_out + trust)
