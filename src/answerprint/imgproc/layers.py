@@ -45,8 +45,8 @@ class View:
     @classmethod
     def of(cls, codes: Picture) -> View:
         soft = cv2.GaussianBlur(codes, (0, 0), 0.6)
-        across, down = (cv2.Sobel(soft, cv2.CV_16S, *axes) for axes in ((1, 0), (0, 1)))
-        steep = np.hypot(*(one.astype(np.float32).mean(2) / 8 for one in (np.abs(across), np.abs(down))))
+        slopes = (np.abs(cv2.Sobel(soft, cv2.CV_16S, *axes)).astype(np.float32) for axes in ((1, 0), (0, 1)))
+        steep = cv2.magnitude(*(cv2.transform(one, np.full((1, 3), 1 / 24, np.float32)) for one in slopes))
         gray = cv2.cvtColor(codes, cv2.COLOR_RGB2GRAY)
         return cls(codes, gray, soft.astype(np.float32), cv2.blur(steep, (3, 3)), features(codes))
 
@@ -280,14 +280,19 @@ def by_motion(present: View, before: View, back: Array, moved: Motion, against: 
         against: log odds of moving with the background.
     """
     spared = np.exp(-0.7 * misfit(present, flow.warp(before.soft, back)))
-    noise = 1 + 0.01 * (moved.background**2).sum(2)
-    alike = np.exp(-((back - moved.background) ** 2).sum(2) / (2 * noise))
-    apart = 1 - np.exp(-((moved.whole - moved.background) ** 2).sum(2) / (4 * noise))
+    noise = 1 + 0.01 * _squared(moved.background)
+    alike = np.exp(-_squared(back - moved.background) / (2 * noise))
+    apart = 1 - np.exp(-_squared(moved.whole - moved.background) / (4 * noise))
     flowing = spared * (FOR * (1 - alike) - against * alike)
     as_whole = misfit(present, flow.warp(before.soft, moved.whole))
     fitting = misfit(present, flow.warp(before.soft, moved.background)) - as_whole
     total = apart * (flowing + FITTING * fitting.clip(-_MOST, _MOST))
     result: Array = cv2.blur(total.astype(np.float32), (7, 7))
+    return result
+
+
+def _squared(vectors: Array) -> Array:
+    result: Array = vectors[..., 0] ** 2 + vectors[..., 1] ** 2
     return result
 
 

@@ -264,12 +264,10 @@ def carry(
         return
     scale = _scale(key.phi, how)
 
-    def view(number: int) -> View:
-        return View.of(_thinned(pictures(number), scale))
-
-    held = _Held(view(first), _scaled_to(key.phi, scale), how, scale)
+    held = _Held(View.of(_thinned(pictures(first), scale)), _scaled_to(key.phi, scale), how, scale)
     for at, anchor in {first: key, **(others or {})}.items():
-        held.regions.anchor(view(at).colors, *_shares(_scaled_to(anchor.phi, scale)))
+        colors = features(_thinned(pictures(at), scale))
+        held.regions.anchor(colors, *_shares(_scaled_to(anchor.phi, scale)))
     sure = key.confidence
     for number in numbers:
         seen = held.step(_thinned(pictures(number), scale))
