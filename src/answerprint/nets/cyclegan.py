@@ -2,13 +2,17 @@
 
 Application of AI in the processing and production of animated images (Fig. 4 and 5; Zhu, Park, Isola and Efros 2017).
 Batch normalization stands in the place of CycleGAN's instance normalization, whose answer depends on what else is in
-the picture, so that tiles of a large picture would differ in brightness.
+the picture, so that tiles of a large picture would differ in brightness. The generator that makes noise is given chance
+to make it of (augmented CycleGAN, Almahairi et al. 2018): a picture has one clean side but many noisy ones, and without
+it the cleaner had to hide in its result where the noise was, for the other to put it back.
 """
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from answerprint.nets.gan import Discriminator, growing, layer
 from answerprint.settings import Settings
@@ -19,6 +23,7 @@ class Config(Settings):
 
     width: int = Field(32, ge=4, description="Channels at the picture's size; doubled with each halving of it.")
     blocks: int = Field(6, ge=1, description="Residual blocks in the middle.")
+    chance: int = Field(0, ge=0, description="Channels of chance beside the picture's three, to make noise of.")
 
 
 class Residual(nn.Module):
@@ -43,7 +48,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.before = layer(3, width, 7)
+        self.before = layer(3 + config.chance, width, 7)
         self.inside = nn.Sequential(
             layer(width, 2 * width, 3, 2),
             layer(2 * width, 4 * width, 3, 2),
@@ -64,25 +69,70 @@ class Generator(nn.Module):
 
 
 class Generators(nn.Module):
-    """Noisy to clean and clean to noisy."""
+    """Noisy to clean and clean to noisy.
+
+    Chance is a channel that is one number all over a picture, for which noise it will have, then one in 0..1 and three
+    of unit deviation that are drawn for every pixel.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.cleaner, self.spoiler = Generator(config), Generator(config)
+        self.cleaner = Generator(config)
+        self.spoiler = Generator(config.model_copy(update={"chance": CHANCE}))
 
-    def forward(self, noisy: Tensor, clean: Tensor) -> tuple[Tensor, ...]:
-        """Cleaned, spoiled; noisy and clean after the round trip; clean and noisy that should have been kept."""
-        cleaned, spoiled = self.cleaner(noisy), self.spoiler(clean)
-        back = self.spoiler(cleaned), self.cleaner(spoiled)
-        return cleaned, spoiled, *back, self.cleaner(clean), self.spoiler(noisy)
+    def forward(self, noisy: Tensor, clean: Tensor, *chance: Tensor) -> tuple[Tensor, ...]:
+        """Cleaned, spoiled; noisy and clean after the round trip; clean that should have been kept.
+
+        Args:
+            noisy: (B, 3, H, W).
+            clean: (B, 3, H, W), of other things.
+            chance: two of (B, CHANCE, H, W), from `drawn`.
+        """
+        spoiled = self.spoil(clean, chance[0])
+        # In one batch: normalized each on its own, noisy and clean pictures would lose what tells them apart.
+        cleaned, clean_again, kept = self.cleaner(torch.cat((noisy, spoiled, clean))).chunk(3)
+        return cleaned, spoiled, self.spoil(cleaned, chance[1]), clean_again, kept
+
+    def spoil(self, clean: Tensor, chance: Tensor) -> Tensor:
+        """Pictures with noise made of chance."""
+        noisy: Tensor = clean.float() + self.spoiler.change(torch.cat((clean, chance), dim=1))
+        return noisy
+
+
+CHANCE = 5
+
+
+def drawn(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Chance for pictures (B, 3, H, W): (B, CHANCE, H, W)."""
+    count, _, height, width = like.shape
+    kind = torch.rand(count, 1, 1, 1, generator=generator).expand(-1, 1, height, width)
+    share = torch.rand(count, 1, height, width, generator=generator)
+    return torch.cat((kind, share, torch.randn(count, CHANCE - 2, height, width, generator=generator)), dim=1)
 
 
 class Discriminators(nn.Module):
     """One judge of clean pictures, one of noisy ones."""
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int = 48, dropout: float = 0.5) -> None:
         super().__init__()
-        self.clean, self.noisy = Discriminator(width), Discriminator(width)
+        self.clean, self.noisy = (Discriminator(width, dropout, channels=9) for _ in range(2))
 
-    def forward(self, clean: Tensor, noisy: Tensor) -> tuple[Tensor, Tensor]:
-        return self.clean(clean), self.noisy(noisy)
+    def forward(self, clean: Tensor, noisy: Tensor, cleaned: Tensor, spoiled: Tensor) -> tuple[Tensor, Tensor]:
+        """What is said of real pictures and of made ones, each of both kinds.
+
+        Real and made go in together: batch normalization would take from a batch of one sort how strong its noise is.
+        """
+        count = len(clean)
+        of_clean = self.clean(_with_detail(torch.cat((clean, cleaned))))
+        of_noisy = self.noisy(_with_detail(torch.cat((noisy, spoiled))))
+        return torch.cat((of_clean[:count], of_noisy[:count])), torch.cat((of_clean[count:], of_noisy[count:]))
+
+
+def _with_detail(picture: Tensor) -> Tensor:
+    """Beside a picture, how each pixel differs from those around it, and the square of that: (B, 9, H, W).
+
+    Noise is told by its energy, which convolutions and rectifiers learn only slowly.
+    """
+    around = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), "reflect"), 3, 1)
+    detail = 9 / 8 * (picture - around)
+    return torch.cat((picture, detail, 10 * detail.square()), dim=1)

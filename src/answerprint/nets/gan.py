@@ -59,10 +59,10 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Says of every patch of 22 x 22 pixels whether it is a real clean picture (logits); dropout as in the paper."""
 
-    def __init__(self, width: int = 48, dropout: float = 0.5) -> None:
+    def __init__(self, width: int = 48, dropout: float = 0.5, channels: int = 3) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(3, width, 4, 2, 1),
+            nn.Conv2d(channels, width, 4, 2, 1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
             nn.BatchNorm2d(2 * width),

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from answerprint.nets.cyclegan import Config, Discriminators, Generators
+from answerprint.nets.cyclegan import Config, Discriminators, Generators, drawn
 from answerprint.recipes import gan
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Update, Validation
@@ -22,32 +22,37 @@ class Params(gan.Paper):
 
     width: int = Field(32, ge=4, description="Channels of the generators at the picture's size.")
     blocks: int = Field(6, ge=1, description="Residual blocks of a generator.")
+    judge_width: int = Field(48, ge=4, description="Channels of the discriminators at half the picture's size.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Share of channels that a discriminator does without.")
 
 
 SHIPS = "generators.cleaner"
 CYCLE, IDENTITY = 10.0, 5.0
+COARSE = 8  # pixels over which noise averages out
 
 
 def networks(params: Params) -> Networks:
     config = Config(width=params.width, blocks=params.blocks)
-    return {"generators": Generators(config), "discriminators": Discriminators(params.width)}
+    return {"generators": Generators(config), "discriminators": Discriminators(params.judge_width, params.dropout)}
 
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
     """Clean pictures, and others made noisy: the network never sees the two sides of one picture."""
-    return {"clean": gan.batch(params, rng, data)["clean"], "noisy": gan.batch(params, rng, data)["noisy"]}
+    clean, noisy = gan.batch(params, rng, data)["clean"], gan.batch(params, rng, data)["noisy"]
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    return {"clean": clean, "noisy": noisy, "one": drawn(clean, generator), "two": drawn(clean, generator)}
 
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
     noisy, clean = batch["noisy"], batch["clean"]
-    cleaned, spoiled, noisy_again, clean_again, clean_kept, noisy_kept = nets["generators"](noisy, clean)
+    cleaned, spoiled, noisy_again, clean_again, kept = nets["generators"](noisy, clean, batch["one"], batch["two"])
     judge = nets["discriminators"]
-    real, fake = torch.cat(judge(clean, noisy)), torch.cat(judge(cleaned.detach(), spoiled.detach()))
+    real, fake = judge(clean, noisy, cleaned.detach(), spoiled.detach())
     update("discriminators", (real - 1).square().mean() + fake.square().mean())
-    judged = (torch.cat(judge(cleaned, spoiled)) - 1).square().mean()
-    cycle = F.l1_loss(noisy_again, noisy) + F.l1_loss(clean_again, clean)
-    identity = F.l1_loss(clean_kept, clean) + F.l1_loss(noisy_kept, noisy)
-    update("generators", judged + CYCLE * cycle + IDENTITY * identity)
+    judged = (judge(clean, noisy, cleaned, spoiled)[1] - 1).square().mean()
+    # The way back from a cleaned picture ends in another draw of noise: the two are alike in what is larger than noise.
+    cycle = F.l1_loss(F.avg_pool2d(noisy_again, COARSE), F.avg_pool2d(noisy, COARSE)) + F.l1_loss(clean_again, clean)
+    update("generators", judged + CYCLE * cycle + IDENTITY * F.l1_loss(kept, clean))
 
 
 def validate(nets: Networks, params: Params, data: Library) -> Validation:
