@@ -64,7 +64,7 @@ class Settings:
     given: float = 0.5
     deep: float = 1.0
     side: int = 432
-    pixels: int = 110_000
+    pixels: int = 90_000
     cell: int = 32
     carried: float = 0.25
     memory: float = 2.0
@@ -86,7 +86,7 @@ _FAR = 64.0  # background farther from the contour than this says nothing about 
 _MARGIN = 80
 _DOUBT = 0.1  # error of a contour that was not carried at all
 _APART = 4.0  # pixels between two contours up to which their mean is a contour
-_ROOM = 24  # pixels that a target may move before its window follows
+_ROOM = 16  # pixels that a target may move before its window follows
 
 
 def grown(picture: Picture, foreground: Mask, background: Mask, how: Settings) -> Mask:
