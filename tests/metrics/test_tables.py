@@ -37,6 +37,17 @@ def test_the_terminal_shows_cells_notes_and_targets() -> None:
     assert "MISSED  speed: 0.61 fps, asked for at least 0.7 fps" in text
 
 
+def test_nothing_of_a_wide_table_is_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+    heads = tuple(f"heading of column {i}" for i in range(9))
+    wide = table(columns=heads, rows=(tuple(f"cell number {i}" for i in range(9)),), targets=())
+    wide.print()
+    text = capsys.readouterr().out
+    assert all(head in text for head in heads) and "cell number 8" in text
+    narrow = StringIO()
+    wide.print(Console(file=narrow, width=60))
+    assert "…" not in narrow.getvalue()
+
+
 def test_met_needs_every_target_and_every_figure() -> None:
     assert table(targets=(at_most("a", 1.0, 1.0), at_least("b", 1.0, 1.0))).met
     assert not table().met

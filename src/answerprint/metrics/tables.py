@@ -12,6 +12,7 @@ import json as jsonlib
 import math
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -27,6 +28,7 @@ Cell = str | int | float | bool | None
 _GRAYS = ("#f2f2f2", "#a6a6a6", "#6f6f6f", "#d0d0d0", "#8a8a8a")
 _DASHES = ("", "7 4", "2 3", "10 3 2 3", "1 4")  # lines are told apart without color
 _WIDE, _HIGH = 560, 250
+_IN_A_FILE = 260  # characters of a line, where the output is no terminal
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 30, 42
 
 
@@ -201,10 +203,12 @@ class Table:
         from rich.table import Table as Grid
         from rich.text import Text
 
-        console = console or Console()
+        if console is None:
+            # A file or a pipe has no width, and rich would cut the columns to 80 characters.
+            console = Console() if sys.stdout.isatty() else Console(width=_IN_A_FILE)
         grid = Grid(title=Text(self.title), title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
         for index, head in enumerate(self.columns):
-            grid.add_column(Text(head), justify="right" if self._holds_figures(index) else "left")
+            grid.add_column(Text(head), justify="right" if self._holds_figures(index) else "left", overflow="fold")
         for row in self.rows:
             grid.add_row(*(Text(say(cell)) for cell in row))
         console.print(grid)
