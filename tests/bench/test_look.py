@@ -57,6 +57,6 @@ def test_every_content_meets_every_look(data: Path) -> None:
 
 def test_it_needs_data(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--data"):
-        bench.run(None, quick=True)
+        next(bench.run(None, quick=True))
     with pytest.raises(SettingsError, match="--data"):
-        bench.run(tmp_path, quick=True)
+        next(bench.run(tmp_path, quick=True))
