@@ -112,7 +112,8 @@ def processes(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int
         waiting = {pool.submit(_work, task) for task in tasks}
         while waiting:
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
+            # A worker's death ends all futures at once: what was done by then is handed over before it is told.
+            for future in sorted(finished, key=_failed):
                 done = future.result()
                 on_frames(done.frames)
                 yield done
@@ -123,6 +124,10 @@ def processes(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _failed(future: Future[Done]) -> bool:
+    return future.exception() is not None
 
 
 def _begin_worker(threads: int) -> None:
