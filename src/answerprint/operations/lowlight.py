@@ -14,7 +14,7 @@ stays black. Footage that is not dark is left as it is. HDR and linear footage i
 an SDR display; what is brighter than diffuse white is untouched.
 
 White noise is measured and taken out before the lift where there is nothing else; what is left is lifted with the
-light (the findings tell by how much): put `denoise` behind, which measured a little better than in front by PSNR
+light (the findings tell by how much): put `denoise` in front, which measures better than behind
 (`answerprint bench lowlight`).
 """
 
@@ -342,7 +342,7 @@ def _said(note: str, needed: float, gain: float, keys: int) -> str:
     if keys > 1:
         said.append(f"{keys} keys: the light of the shot changes")
     if gain > 2:
-        said.append(f"noise that is left in the shadows is lifted {gain:.1f} times: put denoise behind")
+        said.append(f"noise that is left in the shadows is lifted {gain:.1f} times: put denoise in front")
     return "; ".join(said)
 
 
