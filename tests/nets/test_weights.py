@@ -33,6 +33,10 @@ def test_weights_carry_their_own_dimensions_and_card(saved):
         assert torch.allclose(again.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
 
 
+def test_an_installation_is_read_by_everyone(saved):
+    assert saved[0].stat().st_mode & 0o444 == 0o444
+
+
 def test_another_network_is_refused(saved):
     with pytest.raises(WeightsError, match="weights of 'denoise', not of 'deinterlace'"):
         weights.load("deinterlace", saved[0])

@@ -39,6 +39,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
     metadata = {"answerprint": text, "sha256": _digest(kept, text)}
     part = path.with_name(path.name + ".part")
     safetensors.torch.save_file(kept, str(part), metadata=metadata)
+    part.chmod(0o644)  # written for the owner alone, where an installation is read by everyone
     part.replace(path)
 
 
