@@ -197,3 +197,17 @@ def test_nan_is_never_baked_or_written(tmp_path: Path) -> None:
     with pytest.raises(ColorError, match="was not written"):
         lut.write(lut.Cube(table), tmp_path / "a.cube")
     assert not list(tmp_path.iterdir())
+
+
+def test_rows_for_ffmpeg_are_padded_with_what_its_filter_can_bear() -> None:
+    import av
+
+    def planes(frame: av.VideoFrame) -> list[np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+        return [np.frombuffer(plane, np.float32).reshape(-1, plane.line_size // 4) for plane in frame.planes]
+
+    for _ in range(8):  # memory that was used before: what pads the rows is there by chance
+        for rows in planes(av.VideoFrame(101, 67, "gbrpf32le")):
+            rows[:] = np.nan
+    colors = torch.rand(3, 67, 101, generator=torch.Generator().manual_seed(1))
+    for rows in planes(lut.for_ffmpeg(colors)):
+        assert rows.shape[1] > 101 and bool((rows[:, 101:] == 0).all())

@@ -592,10 +592,7 @@ def _ffmpeg(path: Path, pixels: Tensor) -> Callable[[], object]:
     source.link_to(filtered)
     filtered.link_to(sink)
     graph.configure()
-    frame = av.VideoFrame(width, height, "gbrpf32le")
-    for plane, channel in zip(frame.planes, (1, 2, 0), strict=True):
-        rows = np.frombuffer(plane, np.float32).reshape(-1, plane.line_size // 4)
-        rows[:height, :width] = pixels[channel].numpy()
+    frame = lut.for_ffmpeg(pixels)
 
     def go() -> object:
         source.push(frame)

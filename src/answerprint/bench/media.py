@@ -226,11 +226,7 @@ def _one(operation: Operation, params: Settings, picture: torch.Tensor) -> torch
 
 def _lut3d(path: Path, picture: torch.Tensor) -> tuple[Any, Any]:
     height, width = picture.shape[1:]
-    frame = av.VideoFrame(width, height, "gbrpf32le")
-    for plane, channel in zip(frame.planes, (1, 2, 0), strict=True):
-        rows = np.zeros((height, plane.line_size // 4), np.float32)
-        rows[:, :width] = picture[channel].numpy()
-        plane.update(rows.tobytes())
+    frame = lut.for_ffmpeg(picture)
     frame.pts, frame.time_base = 0, Fraction(1, 24)
     graph = av.filter.Graph()
     source = graph.add_buffer(width=width, height=height, format=frame.format, time_base=Fraction(1, 24))

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from torch import Tensor
 
 from answerprint.color import fused
 from answerprint.errors import ColorError
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 Triple = tuple[float, float, float]
 _KEYWORDS = (
@@ -454,15 +457,30 @@ def _by_opencolorio(path: Path, colors: Tensor) -> Tensor:
     return torch.from_numpy(interleaved).T.reshape(colors.shape)
 
 
-def _by_ffmpeg(path: Path, colors: Tensor) -> Tensor:
+_PLANES = (1, 2, 0)  # of FFmpeg's planar R'G'B': green, blue, red
+
+
+def for_ffmpeg(colors: Tensor) -> VideoFrame:
+    """Finite colors (3, H, W) as a frame for FFmpeg's `lut3d`.
+
+    Rows are padded with 0: the filter works on that, too, and a not-a-number there by chance ends the process.
+    """
     import av
 
     height, width = int(colors.shape[1]), int(colors.shape[2])
     frame = av.VideoFrame(width, height, "gbrpf32le")
-    order = (1, 2, 0)  # planes are green, blue, red
-    for plane, channel in zip(frame.planes, order, strict=True):
+    for plane, channel in zip(frame.planes, _PLANES, strict=True):
         rows = np.frombuffer(plane, np.float32).reshape(-1, plane.line_size // 4)
+        rows[:] = 0
         rows[:height, :width] = colors[channel].numpy()
+    return frame
+
+
+def _by_ffmpeg(path: Path, colors: Tensor) -> Tensor:
+    import av
+
+    height, width = int(colors.shape[1]), int(colors.shape[2])
+    frame = for_ffmpeg(colors)
     graph = av.filter.Graph()
     try:
         source = graph.add_buffer(width=width, height=height, format="gbrpf32le", time_base="1/25")
@@ -475,4 +493,4 @@ def _by_ffmpeg(path: Path, colors: Tensor) -> Tensor:
     except av.FFmpegError as error:
         raise ColorError(f"{path}: FFmpeg cannot read this LUT ({error.strerror})") from None
     planes = [np.frombuffer(p, np.float32).reshape(-1, p.line_size // 4)[:height, :width] for p in result.planes]
-    return torch.from_numpy(np.stack([planes[order.index(c)] for c in range(3)]))
+    return torch.from_numpy(np.stack([planes[_PLANES.index(c)] for c in range(3)]))
