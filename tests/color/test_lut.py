@@ -209,5 +209,5 @@ def test_rows_for_ffmpeg_are_padded_with_what_its_filter_can_bear() -> None:
         for rows in planes(av.VideoFrame(101, 67, "gbrpf32le")):
             rows[:] = np.nan
     colors = torch.rand(3, 67, 101, generator=torch.Generator().manual_seed(1))
-    for rows in planes(lut.for_ffmpeg(colors)):
+    for rows in planes(lut._planar(colors)):
         assert rows.shape[1] > 101 and bool((rows[:, 101:] == 0).all())

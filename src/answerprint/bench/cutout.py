@@ -43,7 +43,7 @@ class _Sequence:
     masks: list[Mask]
 
 
-def run(data: Path | None, quick: bool) -> list[Table]:
+def run(data: Path | None, quick: bool) -> Iterator[Table]:
     """Three tables: quality, convergence (Fig. 7) and time.
 
     Args:
@@ -54,7 +54,9 @@ def run(data: Path | None, quick: bool) -> list[Table]:
         MediaError: the sequences are not there.
     """
     sequences = list(_read(data, quick))
-    return [_quality(sequences), _convergence(sequences[0]), _time(sequences[0])]
+    yield _quality(sequences)
+    yield _convergence(sequences[0])
+    yield _time(sequences[0])
 
 
 def _read(data: Path | None, quick: bool) -> Iterator[_Sequence]:

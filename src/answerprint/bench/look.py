@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import torch
@@ -578,28 +577,9 @@ def _contenders(pixels: Tensor) -> dict[str, Callable[[], object]]:
             "parameters": partial(next, look.run(itertools.repeat(frame), params, _FINDINGS, CPU)),
             "all parameters": partial(next, look.run(itertools.repeat(frame), params, _FULL, CPU)),
             "LUT": partial(next, by_lut),
-            "FFmpeg lut3d": _ffmpeg(path, pixels),
+            "FFmpeg lut3d": lut.lut3d(path, pixels, torch.get_num_threads()),
             "OpenColorIO": _opencolorio(path, pixels),
         }
-
-
-def _ffmpeg(path: Path, pixels: Tensor) -> Callable[[], object]:
-    height, width = pixels.shape[1:]
-    graph = av.filter.Graph()
-    graph.threads = torch.get_num_threads()
-    source = graph.add_buffer(width=width, height=height, format="gbrpf32le", time_base="1/25")
-    filtered, sink = graph.add("lut3d", file=str(path), interp="tetrahedral"), graph.add("buffersink")
-    source.link_to(filtered)
-    filtered.link_to(sink)
-    graph.configure()
-    frame = lut.for_ffmpeg(pixels)
-
-    def go() -> object:
-        source.push(frame)
-        _ = graph  # must live as long as this is called
-        return sink.pull()
-
-    return go
 
 
 def _opencolorio(path: Path, pixels: Tensor) -> Callable[[], object]:

@@ -198,12 +198,7 @@ def _lut(times: int) -> Table:
         lut.write(cube, path)
         params = operation.params_type.of({"lut": str(path)})
         picture = torch.rand(3, 2160, 3840, generator=torch.Generator().manual_seed(1))
-        graph, frame = _lut3d(path, picture)
-
-        def theirs() -> None:
-            graph.push(frame)
-            graph.pull()
-
+        theirs = lut.lut3d(path, picture)
         # As in a job: the operation reads its LUT once, and frames pass through it; so does the filter graph.
         graded = operation.run(repeat(Frame(picture, Fraction(0))), params, None, CPU)
         pair = _in_turn(lambda: next(graded), theirs, times)
@@ -222,20 +217,6 @@ def _lut(times: int) -> Table:
 def _one(operation: Operation, params: Settings, picture: torch.Tensor) -> torch.Tensor:
     frames = iter([Frame(picture, Fraction(0))])
     return next(operation.run(frames, params, None, CPU)).pixels
-
-
-def _lut3d(path: Path, picture: torch.Tensor) -> tuple[Any, Any]:
-    height, width = picture.shape[1:]
-    frame = lut.for_ffmpeg(picture)
-    frame.pts, frame.time_base = 0, Fraction(1, 24)
-    graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format=frame.format, time_base=Fraction(1, 24))
-    step = graph.add("lut3d", file=str(path), interp="tetrahedral")
-    sink = graph.add("buffersink")
-    source.link_to(step)
-    step.link_to(sink)
-    graph.configure()
-    return graph, frame
 
 
 def _by_opencolorio(path: Path, picture: torch.Tensor) -> torch.Tensor:

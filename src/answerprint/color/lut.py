@@ -460,11 +460,42 @@ def _by_opencolorio(path: Path, colors: Tensor) -> Tensor:
 _PLANES = (1, 2, 0)  # of FFmpeg's planar R'G'B': green, blue, red
 
 
-def for_ffmpeg(colors: Tensor) -> VideoFrame:
-    """Finite colors (3, H, W) as a frame for FFmpeg's `lut3d`.
+def lut3d(path: Path, colors: Tensor, threads: int = 0) -> Callable[[], VideoFrame]:
+    """FFmpeg's `lut3d` over the same colors, each time it is called; the LUT is read once.
 
-    Rows are padded with 0: the filter works on that, too, and a not-a-number there by chance ends the process.
+    Args:
+        path: the LUT.
+        colors: finite, (3, H, W).
+        threads: of the filter; 0 for as many as FFmpeg likes.
+
+    Raises:
+        ColorError: FFmpeg cannot read the LUT.
     """
+    import av
+
+    height, width = int(colors.shape[1]), int(colors.shape[2])
+    frame, graph = _planar(colors), av.filter.Graph()
+    graph.threads = threads
+    try:
+        source = graph.add_buffer(width=width, height=height, format="gbrpf32le", time_base="1/25")
+        lut, sink = graph.add("lut3d", file=str(path), interp="tetrahedral"), graph.add("buffersink")
+        source.link_to(lut)
+        lut.link_to(sink)
+        graph.configure()
+    except av.FFmpegError as error:
+        raise ColorError(f"{path}: FFmpeg cannot read this LUT ({error.strerror})") from None
+
+    def go() -> VideoFrame:
+        source.push(frame)
+        _ = graph  # must live as long as this is called
+        made: Any = sink.pull()
+        return made  # type: ignore[no-any-return, unused-ignore]
+
+    return go
+
+
+def _planar(colors: Tensor) -> VideoFrame:
+    """Rows are padded with 0: the filter works on that, too, and a not-a-number there by chance ends the process."""
     import av
 
     height, width = int(colors.shape[1]), int(colors.shape[2])
@@ -477,20 +508,7 @@ def for_ffmpeg(colors: Tensor) -> VideoFrame:
 
 
 def _by_ffmpeg(path: Path, colors: Tensor) -> Tensor:
-    import av
-
     height, width = int(colors.shape[1]), int(colors.shape[2])
-    frame = for_ffmpeg(colors)
-    graph = av.filter.Graph()
-    try:
-        source = graph.add_buffer(width=width, height=height, format="gbrpf32le", time_base="1/25")
-        lut, sink = graph.add("lut3d", file=str(path), interp="tetrahedral"), graph.add("buffersink")
-        source.link_to(lut)
-        lut.link_to(sink)
-        graph.configure()
-        source.push(frame)
-        result: Any = sink.pull()
-    except av.FFmpegError as error:
-        raise ColorError(f"{path}: FFmpeg cannot read this LUT ({error.strerror})") from None
+    result = lut3d(path, colors)()
     planes = [np.frombuffer(p, np.float32).reshape(-1, p.line_size // 4)[:height, :width] for p in result.planes]
     return torch.from_numpy(np.stack([planes[_PLANES.index(c)] for c in range(3)]))

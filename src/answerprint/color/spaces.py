@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from answerprint.errors import ColorError
+
+Plane = TypeVar("Plane", Tensor, NDArray[Any])
 
 # ---- transfer functions; nonlinear signal 0..1 <-> linear light 0..1
 
@@ -309,6 +313,23 @@ def luma(pixels: Tensor, matrix: str = "bt709") -> Tensor:
     red, blue = LUMA_WEIGHTS[name]
     weights = torch.tensor([red, 1 - red - blue, blue], dtype=torch.float64)
     return (pixels * _column(weights, pixels)).sum(-3, keepdim=True)
+
+
+def to_ycbcr(red: Plane, green: Plane, blue: Plane, matrix: str) -> tuple[Plane, Plane, Plane]:
+    """Y', Cb, Cr of R', G', B', or of differences of them: Y' in 0..1, Cb and Cr in -0.5..0.5 (ITU-T H.273, 8.3).
+
+    An unknown matrix is taken as bt709.
+    """
+    kr, kb = LUMA_WEIGHTS.get(matrix, LUMA_WEIGHTS["bt709"])
+    y = kr * red + (1 - kr - kb) * green + kb * blue
+    return y, (blue - y) / (1 - kb) / 2, (red - y) / (1 - kr) / 2
+
+
+def from_ycbcr(y: Plane, cb: Plane, cr: Plane, matrix: str) -> tuple[Plane, Plane, Plane]:
+    """The way back: R', G', B'."""
+    kr, kb = LUMA_WEIGHTS.get(matrix, LUMA_WEIGHTS["bt709"])
+    red, blue = 2 * (1 - kr) * cr, 2 * (1 - kb) * cb
+    return y + red, y - (kr * red + kb * blue) / (1 - kr - kb), y + blue
 
 
 # ---- color difference

@@ -93,8 +93,6 @@ def _inside(shape: tuple[int, ...], distance: int, axis: int) -> npt.NDArray[np.
 
 # ---- neighbors
 
-_LARGE = 2_500_000  # pixels from which on motion is sought at half size
-
 
 def laid(onto: Codes, planes: tuple[Codes, Codes, Codes]) -> tuple[Codes, Codes, Codes]:
     """A neighbor's planes of 4:2:0 laid onto a frame along their motion.
@@ -103,27 +101,20 @@ def laid(onto: Codes, planes: tuple[Codes, Codes, Codes]) -> tuple[Codes, Codes,
         onto: luma of the frame, (H, W), even sizes.
         planes: Y (H, W), Cb and Cr (H/2, W/2) of the neighbor.
     """
-    luma, blue, red = planes
+    luma = planes[0]
     height, width = onto.shape
     half = (width // 2, height // 2)
-    if onto.size > _LARGE:
+    if onto.size > flow.LARGE:
         small = [cv2.resize(each, half, interpolation=cv2.INTER_AREA) for each in (onto, luma)]
-        sparse = flow.flow(np.asarray(small[0], np.uint8), np.asarray(small[1], np.uint8))
-        whole = 2 * _sized(sparse, (width, height), cv2.INTER_LINEAR)
+        found = flow.flow(np.asarray(small[0], np.uint8), np.asarray(small[1], np.uint8))
     else:
-        whole = flow.flow(onto, luma)
-        sparse = _sized(whole, half, cv2.INTER_AREA) / np.float32(2)
-    return _moved(luma, whole), _moved(blue, sparse), _moved(red, sparse)
+        found = flow.flow(onto, luma)
+    whole, sparse = flow.resized(found, width, height), flow.resized(found, *half)
+    return _moved(luma, whole), _moved(planes[1], sparse), _moved(planes[2], sparse)
 
 
-def _sized(vectors: Plane, size: tuple[int, int], way: int) -> Plane:
-    return np.asarray(cv2.resize(vectors, size, interpolation=way), np.float32)
-
-
-def _moved(plane: Codes, vectors: Plane) -> Codes:
-    y, x = np.mgrid[: plane.shape[0], : plane.shape[1]].astype(np.float32)
-    made = cv2.remap(plane, x + vectors[..., 0], y + vectors[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(made, np.uint8)
+def _moved(plane: Codes, vectors: flow.Array) -> Codes:
+    return np.asarray(flow.warp(plane, vectors, how=cv2.INTER_CUBIC), np.uint8)
 
 
 # ---- artifacts of blocks

@@ -15,6 +15,7 @@ _PRESETS = {
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
+LARGE = 2_500_000  # pixels from which on motion is sought at half size
 _LEAST = 16  # DIS needs a few patches; a smaller picture is repeated at its border
 
 
@@ -40,6 +41,17 @@ def flow(first: Picture, second: Picture, quality: Literal["fast", "medium"] = "
         _PRESETS[quality]
     ).calc(first, second, None)
     return np.ascontiguousarray(found[:height, :width])
+
+
+def resized(vectors: Array, width: int, height: int) -> Array:
+    """The vectors for the same picture at another size, in its pixels: (height, width, 2)."""
+    was = vectors.shape[1], vectors.shape[0]
+    if was == (width, height):
+        return vectors
+    how = cv2.INTER_LINEAR if width > was[0] else cv2.INTER_AREA
+    scale = np.array([width / was[0], height / was[1]], np.float32)
+    result: Array = cv2.resize(vectors, (width, height), interpolation=how).astype(np.float32) * scale
+    return result
 
 
 def warp(

@@ -26,7 +26,6 @@ _STRICT = 0.3  # deviations of the noise that a disagreement may have beyond wha
 _ALLOWED = 0.003  # and this besides: rounding and interpolation
 _LEAST = 0.05  # weights under which a neighbor does not count at all
 _PIXEL = 1 / (4 * np.pi)  # square of the width that a white pixel has, as a Gaussian's
-_LARGE = 2_500_000  # pixels from which on motion is sought at half size
 _LUMA = (0.2126, 0.7152, 0.0722)
 
 
@@ -54,7 +53,7 @@ class Noisy:
         """What motion is sought on."""
         luma = sum(weight * plane.float() for weight, plane in zip(_LUMA, self.blurred, strict=True))
         seen = np.asarray(luma).clip(0, 1)
-        if seen.size > _LARGE:
+        if seen.size > flow.LARGE:
             seen = cv2.resize(seen, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         return np.round(seen * 255).astype(np.uint8)
 
@@ -101,12 +100,8 @@ def fused(frame: Noisy, neighbors: Sequence[Noisy], reach: float = 0.0) -> tuple
 
 def _vectors(frame: Noisy, other: Noisy) -> flow.Array:
     """From each pixel of the frame to where it is in the other one, (H, W, 2)."""
-    vectors = flow.flow(frame.gray, other.gray, "medium")
     height, width = frame.pixels.shape[-2:]
-    if vectors.shape[:2] != (height, width):
-        scale = np.array([width / vectors.shape[1], height / vectors.shape[0]], np.float32)
-        vectors = cv2.resize(vectors, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32) * scale
-    return vectors
+    return flow.resized(flow.flow(frame.gray, other.gray, "medium"), width, height)
 
 
 def _laid(planes: Tensor, vectors: flow.Array, how: int) -> Tensor:

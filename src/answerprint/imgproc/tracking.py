@@ -130,7 +130,7 @@ def solve_key(
         background: (H, W) what is known not to be.
         beside: frames some way off, by which it is told what moves with the target.
     """
-    box = _box(prior > -slack, prior.shape, _MARGIN)
+    box = _box(prior > -slack, _MARGIN)
     colors, rough = features(picture[box]), np.ascontiguousarray(prior[box])
     # The rough shape is right deep inside and far outside; in between it is a guess.
     inside = (rough / max(slack, 1.0)).clip(0.05, 1) * (rough > 0)
@@ -280,7 +280,7 @@ def carry(
 
 def _scale(phi: Array, how: Settings) -> float:
     """How much smaller the pictures are made to carry a contour: not at all where the target is small."""
-    box = layers.around(phi > 0, round(how.search) + _ROOM) or (slice(0, phi.shape[0]), slice(0, phi.shape[1]))
+    box = _box(phi > 0, round(how.search) + _ROOM)
     sides = [float(side.stop - side.start) for side in box]
     return max(1.0, float(np.sqrt(sides[0] * sides[1] / how.pixels)))
 
@@ -372,7 +372,7 @@ class _Held:
         return _certainty(new, chance) * (0.5 + 0.5 * flowing)
 
     def _solved(self, likely: Array, shape: Array, near: Mask, present: View) -> Array:
-        box = _box(near, near.shape, 4)
+        box = _box(near, 4)
         evidence = cv2.GaussianBlur(np.tanh(likely[box] / 2).astype(np.float32), (0, 0), 0.7)
         evidence[~near[box]] = -1
         begun, prior = levelset.signed_distance(evidence > 0), np.ascontiguousarray(shape[box])
@@ -489,14 +489,9 @@ def _certainty(phi: Array, chance: Array) -> float:
     return float(right[edge].clip(0, 1).mean())
 
 
-def _box(mask: Mask, shape: tuple[int, ...], margin: int) -> tuple[slice, slice]:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return slice(0, shape[0]), slice(0, shape[1])
-    return (
-        slice(max(0, int(rows[0]) - margin), min(shape[0], int(rows[-1]) + 1 + margin)),
-        slice(max(0, int(columns[0]) - margin), min(shape[1], int(columns[-1]) + 1 + margin)),
-    )
+def _box(mask: Mask, margin: int) -> tuple[slice, slice]:
+    """The box of a mask with a margin; all of the picture for an empty one."""
+    return layers.around(mask, margin) or (slice(0, mask.shape[0]), slice(0, mask.shape[1]))
 
 
 def _placed(part: Array, box: tuple[slice, slice], shape: tuple[int, ...]) -> Array:

@@ -332,11 +332,9 @@ def _by_toflow(network: toflow.TOFlow, device: torch.device) -> _Learned:
 
 def _codes_of(change: Tensor, color: ColorTags) -> Plane:
     """A difference of R'G'B' as one of Y', Cb, Cr in 8-bit codes."""
-    kr, kb = spaces.LUMA_WEIGHTS.get(color.matrix, spaces.LUMA_WEIGHTS["bt709"])
     scale, chroma_scale = _scales(color)
-    red, green, blue = change.numpy()
-    luma = kr * red + (1 - kr - kb) * green + kb * blue
-    differences = ((blue - luma) / (1 - kb) / 2, (red - luma) / (1 - kr) / 2)
+    planes: list[Plane] = list(change.numpy())
+    luma, *differences = spaces.to_ycbcr(planes[0], planes[1], planes[2], color.matrix)
     made: Plane = np.stack([scale * luma, *(chroma_scale * each for each in differences)]).astype(np.float32)
     return made
 
@@ -399,10 +397,7 @@ def _worked(plane: Plane, findings: Findings) -> Plane:
 
 def _rgb(luma: Plane, blue: Plane, red: Plane, matrix: str) -> Plane:
     """Differences of Y', Cb, Cr as differences of R', G', B'."""
-    kr, kb = spaces.LUMA_WEIGHTS.get(matrix, spaces.LUMA_WEIGHTS["bt709"])
-    r, b = 2 * (1 - kr) * red, 2 * (1 - kb) * blue
-    g = -(kr * r + kb * b) / (1 - kr - kb)
-    made: Plane = np.stack([luma + r, luma + g, luma + b]).astype(np.float32)
+    made: Plane = np.stack(spaces.from_ycbcr(luma, blue, red, matrix)).astype(np.float32)
     return made
 
 

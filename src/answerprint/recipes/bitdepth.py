@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from answerprint.color import spaces
 from answerprint.frame import ColorTags
 from answerprint.imgproc import codes
 from answerprint.media import pixels
@@ -187,10 +188,8 @@ def _crop(sample: Sample, size: int, rng: np.random.Generator) -> dict[str, Tens
 
 def _as_rgb(planes: Tensor) -> Tensor:
     """Differences of Y', Cb, Cr in codes as those of R'G'B', (B, 3, H, W)."""
-    luma, blue, red = planes[:, 0] / 219, planes[:, 1] / 224, planes[:, 2] / 224
-    r, b = luma + 1.5748 * red, luma + 1.8556 * blue
-    g = (luma - 0.2126 * r - 0.0722 * b) / 0.7152
-    return torch.stack((r, g, b), dim=1)
+    made = spaces.from_ycbcr(planes[:, 0] / 219, planes[:, 1] / 224, planes[:, 2] / 224, TAGS.matrix)
+    return torch.stack(made, dim=1)
 
 
 def _decibels(left: Tensor) -> float:
@@ -199,6 +198,5 @@ def _decibels(left: Tensor) -> float:
 
 def _planes_of(picture: Tensor) -> Tensor:
     """Y', Cb, Cr at every pixel in codes of 8 bits, limited range, of BT.709, (3, H, W)."""
-    red, green, blue = picture
-    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    return torch.stack([16 + 219 * luma, 128 + 224 * (blue - luma) / 1.8556, 128 + 224 * (red - luma) / 1.5748])
+    luma, blue, red = spaces.to_ycbcr(picture[0], picture[1], picture[2], TAGS.matrix)
+    return torch.stack([16 + 219 * luma, 128 + 224 * blue, 128 + 224 * red])
