@@ -20,7 +20,7 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_large_ground_does_not_outvote_a_thin_target() -> None:
     picture, bar = scene()
-    colors, regions = features(picture), Regions((H, W), 64)
+    colors, regions = features(picture), Regions((H, W), 64, trust=6.0)  # as for a key frame
     regions.learn(colors, bar.astype(np.float32), (~bar).astype(np.float32))
     regions.anchor(colors, bar.astype(np.float32), (~bar).astype(np.float32))
     chance = regions.ask(colors, np.ones((H, W), bool))
