@@ -57,6 +57,26 @@ def test_flicker_is_what_changes_along_the_motion():
     assert bench.flicker(noisy, clean) > still + 0.03
 
 
+def test_what_the_weights_were_trained_on_is_never_measured(tmp_path):
+    coarse = np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8)
+    for name in ("hr/pop_12.jpg", "hr/mate_3.jpg", "skimage/coffee.jpg", "bsds/101.JPG", "set/labels/7.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        cv2.imwrite(str(tmp_path / name), coarse)
+    assert [source.name for source in bench._held_out(tmp_path)] == ["bsds/101.JPG", "hr/mate_3.jpg"]
+    with pytest.raises(SettingsError, match="nothing in there but what the shipped weights were trained on"):
+        next(bench.run(tmp_path / "skimage", True))
+
+
+def test_no_folder_of_pictures_outweighs_the_others(tmp_path):
+    for name in [*(f"many/{n:03}" for n in range(0, 80, 2)), "one/a", "two/b", "two/d"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((8, 10, 3), hash(name) % 255, np.uint8))
+    chosen = bench._mixed(data.find([tmp_path]), 7)
+    assert len(chosen) == len({source.name for source in chosen}) == 7
+    assert sum(source.name.startswith("many/") for source in chosen) == 4
+    assert len(bench._mixed(data.find([tmp_path / "two"]), 17)) == 2
+
+
 def test_without_data_it_says_what_it_needs():
     with pytest.raises(SettingsError, match="needs --data"):
         next(bench.run(None, True))

@@ -51,6 +51,17 @@ def test_septuplets_and_davis_and_videos_are_sequences(tmp_path):
     assert abs(float(video.versions[0][3].mean()) - 120) < 3
 
 
+def test_the_answers_beside_a_sets_pictures_are_no_pictures_to_learn_from(tmp_path):
+    for t in range(3):
+        picture(tmp_path / f"DAVIS/JPEGImages/480p/bear/{t:05}.jpg", t)
+        picture(tmp_path / f"DAVIS/Annotations/480p/bear/{t:05}.png", 20 + t)
+        picture(tmp_path / f"msrc/images/{t}_{3 * t}.jpg", 30 + t)
+        picture(tmp_path / f"msrc/labels/{t}_{3 * t}.png", 40 + t)
+    found = ["DAVIS/JPEGImages/480p/bear", *(f"msrc/images/{t}_{3 * t}.jpg" for t in range(3))]
+    assert names(tmp_path) == found
+    assert len(names(tmp_path / "msrc/labels")) == 3, "unless they are what was asked for"
+
+
 def test_a_clip_is_in_one_split_and_stays_there(tmp_path):
     for index in range(60):
         picture(tmp_path / f"photo_{index * 2}.png", index)

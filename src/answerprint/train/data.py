@@ -26,6 +26,7 @@ Pixels = NDArray[np.uint8]
 
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 SPLITS = ("training", "validation", "test")
+LABELS = {"annotations", "labels", "masks"}  # folders of answers beside a set's pictures (DAVIS, MSRC), no pictures
 VIDEOS = {".mp4", ".mov", ".mkv", ".mxf", ".avi", ".webm", ".m4v", ".mpg", ".ts"}
 
 
@@ -208,6 +209,7 @@ def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
     for path in files:
         name = path.relative_to(base).as_posix()
         left_out = any(fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(path.name, pattern) for pattern in exclude)
+        left_out = left_out or any(part.lower() in LABELS for part in path.relative_to(base).parent.parts)
         if not left_out and path.suffix.lower() in PICTURES | VIDEOS:
             groups.setdefault(path.parent, []).append(path)
     told = _told(base)
