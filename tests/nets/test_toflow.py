@@ -21,6 +21,18 @@ def test_any_size_of_its_multiple_and_any_length():
     assert out.shape == (2, 3, 24, 36) and net.multiple == 4
 
 
+def test_before_it_learned_it_leaves_every_frame_nearly_as_it_is():
+    torch.manual_seed(1)
+    net = toflow.TOFlow(toflow.Config(frames=5, levels=3, flow_widths=(16, 8), width=32)).eval()
+    frames = torch.rand(2, 15, 24, 36)
+    with torch.no_grad():
+        whole, out = net(frames, whole=True), net(frames)
+    assert float((out - frames[:, 6:9]).square().mean()) < (2 / 255) ** 2
+    assert torch.equal(whole[:, 6:9], out) and whole.shape == frames.shape
+    assert float((whole - frames).square().mean()) < (8 / 255) ** 2
+    assert not torch.equal(out, frames[:, 6:9]), "nothing at all would give the layers in front no gradient"
+
+
 def test_the_flow_learns_a_shift():
     torch.manual_seed(1)
     net = toflow.TOFlow(toflow.Config(frames=3, levels=2, flow_widths=(8, 8), width=4))

@@ -12,6 +12,7 @@ from answerprint import recipes
 from answerprint.errors import TrainingError
 from answerprint.nets import weights
 from answerprint.settings import values
+from answerprint.train import data as training
 from answerprint.train import loop
 
 MINE = [
@@ -28,7 +29,7 @@ TINY = {
     "gan": {"width": 8, "depth": 1},
     "mbllen": {"branches": 2, "features": 8, "inner": 4},
     "bitdepth": {"width": 8, "blocks": 1, "sequences": 3, "piece": 64},
-    "toflow": {"levels": 2, "flow_widths": (4, 4), "width": 8},
+    "toflow": {"levels": 2, "flow_widths": (4, 4), "width": 8, "sequences": 3, "piece": 64},
 }
 
 
@@ -80,8 +81,8 @@ def test_stop_and_resume_equals_not_stopping_and_exports(name, tmp_path, photos)
     assert kept.tensors and kept.config and kept.card.trained.endswith("steps")
 
 
-# What a coder took away is as good as noise to a network of 24 steps: of bitdepth it is not asked.
-@pytest.mark.parametrize("name", [name for name in MINE if name != "bitdepth"])
+# What a coder took away is as good as noise to a network of 24 steps: of bitdepth it is not asked, of TOFlow below.
+@pytest.mark.parametrize("name", [name for name in MINE if name not in {"bitdepth", "toflow"}])
 def test_it_learns(name, tmp_path, photos):
     run(name, tmp_path / "run", photos, steps=24, validate_every=24, rate=2e-3, average=0.0)
     with (tmp_path / "run" / "log.csv").open() as lines:
@@ -94,6 +95,55 @@ def test_a_temporal_denoiser_trains_on_sequences_and_on_stills(tmp_path, photos)
     assert run("denoise", tmp_path / "run", photos, frames=3, steps=6).step == 6
     tensors, _ = weights.read(tmp_path / "run" / loop.CHECKPOINT)
     assert float(tensors["net/denoiser/stages.0.neighbors.weight"].abs().sum()) > 0
+
+
+def test_toflow_is_trained_on_noise_first_then_on_coded_footage(tmp_path, photos):
+    run("toflow", tmp_path / "noise", photos, task="denoise", steps=2)
+    begun = {"begin_with": tmp_path / "noise" / loop.BEST, "steps": 1, "rate": 1e-9}
+    run("toflow", tmp_path / "decode", photos, **begun)
+    noise, decode = (weights.read(tmp_path / each / loop.CHECKPOINT)[0] for each in ("noise", "decode"))
+    for key in (key for key in noise if key.startswith("average/")):
+        assert torch.allclose(noise[key], decode[key], atol=1e-6), key
+
+
+@pytest.mark.parametrize("task", ["denoise", "decode"])
+def test_toflow_learns_a_batch_by_heart(task, photos):
+    recipe = recipes.load("toflow")
+    small = TINY["toflow"] | {"task": task, "relative": True, "crop": 32, "rates": (0.3, 0.3)}
+    params = recipe.Params.of(small)
+    data = training.load([photos]).training
+    batch = recipe.batch(params, np.random.default_rng(1), data)
+    torch.manual_seed(1)
+    nets = recipe.networks(params)
+    optimizer = torch.optim.Adam(nets["toflow"].parameters(), 5e-3)
+    losses = []
+
+    def update(_, loss):
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+
+    for _ in range(40):
+        recipe.step(nets, batch, update)
+    assert losses[0] == pytest.approx(1, abs=0.1) and losses[-1] < 0.95
+
+
+def test_toflow_learns_flow_from_any_footage(tmp_path):
+    """Pictures that move by half a pixel: what flow lays onto the master must come nearer to it."""
+    rng = np.random.default_rng(1)
+    for clip in range(6):
+        coarse = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        picture = cv2.resize(coarse, (240, 200), interpolation=cv2.INTER_CUBIC)
+        (tmp_path / "data" / f"c{clip}" / "frames").mkdir(parents=True)
+        for t in range(7):
+            cv2.imwrite(str(tmp_path / "data" / f"c{clip}" / "frames" / f"{t}.png"), picture[:, t : t + 192])
+    # Coded so well that the error of a neighbor is that of its place.
+    told = {"relative": True, "flow": 1.0, "flow_widths": (8, 8), "rate": 5e-3, "average": 0.0, "rates": (3.0, 3.0)}
+    run("toflow", tmp_path / "run", tmp_path / "data", steps=40, validate_every=40, **told)
+    with (tmp_path / "run" / "log.csv").open() as lines:
+        laid = [float(row["laid"]) for row in csv.DictReader(lines) if row["laid"]]
+    assert laid[-1] < 0.9
 
 
 def test_an_unknown_recipe_is_named():

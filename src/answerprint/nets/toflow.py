@@ -2,7 +2,9 @@
 
 Task-oriented flow (Xue, Chen, Wu, Wei and Freeman 2019), as "Decoding consumer-grade video" (Eder) uses its denoising
 form: a SpyNet-type pyramid (Ranjan and Black 2017) finds the flow from the middle frame to every neighbor, the
-neighbors are warped onto it, and an image processing network makes the result of all of them.
+neighbors are warped onto it, and an image processing network makes the result of all of them. Both are shown neighbors
+as differences to the middle frame, which a first layer could do as well; learned that way it takes a fraction of the
+steps (on noise, 180 steps took the error to 0.76 of what it was, where frames as they are left it at 1.00).
 """
 
 from __future__ import annotations
@@ -35,12 +37,11 @@ class Level(nn.Module):
         super().__init__()
         ends = (8, *widths, 2)
         convolutions = [nn.Conv2d(a, b, 7, padding=3) for a, b in itertools.pairwise(ends)]
-        with torch.no_grad():
-            convolutions[-1].weight.mul_(0.1)
+        _begins_at_nothing(convolutions[-1])
         self.layers = nn.ModuleList(convolutions)
 
     def forward(self, middle: Tensor, warped: Tensor, flow: Tensor) -> Tensor:
-        x = torch.cat((middle, warped, flow), dim=1)
+        x = torch.cat((middle - 0.5, warped - middle, flow), dim=1)
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
         out: Tensor = self.layers[-1](x)
@@ -65,8 +66,10 @@ class TOFlow(nn.Module):
             nn.ReLU(),
             nn.Conv2d(width, 3, 1),
         )
+        _begins_at_nothing(self.processing[-1])
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, whole: bool = False) -> Tensor:
+        """The middle frame restored; with `whole`, in its place among its neighbors as flow laid them onto it."""
         frames = frames.view(len(frames), -1, 3, *frames.shape[-2:])
         batch, length = frames.shape[:2]
         place = length // 2
@@ -76,8 +79,9 @@ class TOFlow(nn.Module):
         parts = [*aligned.view(batch, length - 1, *aligned.shape[1:]).unbind(1)]
         parts.insert(place, middle)
         # The processing network gives what is to be added: the middle frame itself need not be learned.
-        out: Tensor = middle + self.processing(torch.cat(parts, dim=1))
-        return out
+        shown = [part - (0.5 if index == place else middle) for index, part in enumerate(parts)]
+        out: Tensor = middle + self.processing(torch.cat(shown, dim=1))
+        return torch.cat((*parts[:place], out, *parts[place + 1 :]), dim=1) if whole else out
 
     def flow(self, middle: Tensor, other: Tensor) -> Tensor:
         """Flow in pixels by which `other` must be looked up to lie on `middle`, (B, 2, H, W), coarse to fine."""
@@ -90,6 +94,17 @@ class TOFlow(nn.Module):
                 found = 2 * F.interpolate(found, scale_factor=2, mode="bilinear", align_corners=False)
             found = found + level(a, warp(b, found), found)
         return found
+
+
+def _begins_at_nothing(layer: nn.Module) -> None:
+    """Makes a last layer answer with next to nothing before it learned: no flow, and the middle frame as it is.
+
+    Not with nothing at all: no gradient would come through to the layers in front, and the L2 regularization that the
+    paper trains with, which Adam takes for a gradient of any size, would wear them down.
+    """
+    for name, values in layer.named_parameters():
+        with torch.no_grad():
+            values.mul_(0.05 if name == "weight" else 0)
 
 
 def warp(pictures: Tensor, flow: Tensor) -> Tensor:

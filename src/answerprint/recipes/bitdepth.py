@@ -1,7 +1,6 @@
 """Trains the network of `bitdepth`: sequences coded as consumer cameras code them, and the masters they came from.
 
-Pieces of twice the size are halved by area, which gives masters of more than 8 bits and of full chroma; they are
-rounded to 8 bits, 4:2:0, and go through H.264 at the paper's rates, once, before the first step; crops are drawn from
+Sequences go through H.264 at the paper's rates, once, before the first step (train/coded.py); crops are drawn from
 what came back. The loss is the squared error of R'G'B' beside that of the decoder alone on the same piece, so that
 pieces coded well and badly count alike, as they do in a mean of decibels. With `--septuplets`, as many samples come
 from a set that `answerprint dataset septuplets` made.
@@ -18,18 +17,16 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from answerprint.color import spaces
-from answerprint.frame import ColorTags
 from answerprint.imgproc import codes
 from answerprint.media import pixels
 from answerprint.nets.bitdepth import Config, Decoder, folded, unfolded
-from answerprint.train import septuplets
+from answerprint.train import coded, septuplets
+from answerprint.train.coded import TAGS
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
 
-TAGS = ColorTags("bt709", "bt709", "bt709", "limited", "left")
 LENGTH = septuplets.LENGTH
 LEAST = (0.25 / 255) ** 2  # error of the decoder below which a piece does not count the more for having less
 
@@ -43,7 +40,7 @@ class Params(Training):
     crop: int = Field(64, ge=32, multiple_of=16, description="Side of a crop in pixels, after halving.")
     sequences: int = Field(600, ge=1, description="Sequences of seven frames that are coded before the first step.")
     piece: int = Field(288, ge=32, multiple_of=16, description="Longest side of their pictures, after halving.")
-    rates: tuple[float, float] = Field((0.0417, 0.2504), description="Range of their rates in bits a pixel.")
+    rates: tuple[float, float] = Field(coded.RATES, description="Range of their rates in bits a pixel.")
     septuplets: Path | None = Field(None, description="A set of septuplets that half of the samples come from.")
     width: int = Field(32, ge=1, description="Channels.")
     blocks: int = Field(6, ge=1, description="Residual blocks.")
@@ -120,23 +117,15 @@ def _pool(
     data: Library, sequences: int, piece: int, rates: tuple[float, float], radius: int, seed: int
 ) -> list[Sample]:
     """All sequences, coded: the same whenever it is asked for, and kept for as long as the run goes."""
-    return [sample for number in range(sequences) for sample in _sequence(data, number, piece, rates, radius, seed)]
+    made = coded.sequences(data, sequences, piece, rates, seed)
+    return [sample for sequence in made for sample in _middles(sequence, radius)]
 
 
-def _sequence(
-    data: Library, number: int, piece: int, rates: tuple[float, float], radius: int, seed: int
-) -> list[Sample]:
-    """A sequence through the coder; its frames that have all neighbors."""
-    rng = np.random.default_rng([seed, number])
-    seen = data.crop(rng, 2 * piece, LENGTH)
-    seen = seen[:, : seen.shape[1] // 4 * 4, : seen.shape[2] // 4 * 4]
-    master = F.avg_pool2d(torch.from_numpy(np.ascontiguousarray(seen)).permute(0, 3, 1, 2).float() / 255, 2)
-    stored = [pixels.from_rgb(picture.contiguous(), "yuv420p", TAGS) for picture in master]
-    offered = [(y.numpy(), cb.numpy(), cr.numpy()) for y, cb, cr in stored]
-    coded = septuplets.at_rate(offered, "h264", float(rng.uniform(*rates)))
-    # The middle frames: at the ends of so short a sequence a coder has less to predict from than in footage.
+def _middles(sequence: coded.Sequence, radius: int) -> list[Sample]:
+    """The middle frames: at the ends of so short a sequence a coder has less to predict from than in footage."""
     places = range(max(radius, LENGTH // 2 - 1), min(LENGTH - radius, LENGTH // 2 + 2))
-    return [sampled(coded.frames, master[place], place, radius, coded.step) for place in places]
+    frames, step = sequence.coded.frames, sequence.coded.step
+    return [sampled(frames, sequence.master[place], place, radius, step) for place in places]
 
 
 def _from_set(folder: Path, radius: int, rng: np.random.Generator) -> Sample:

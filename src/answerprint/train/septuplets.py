@@ -112,6 +112,14 @@ class Septuplet:
         planes = tuple(torch.from_numpy(plane) for plane in self.target)
         return pixels.to_rgb(planes, "yuv444p16", self.color)
 
+    def cut(self, top: int, left: int, height: int, width: int) -> Septuplet:
+        """A piece of it; all four are even."""
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        half = (..., slice(top // 2, (top + height) // 2), slice(left // 2, (left + width) // 2))
+        y, cb, cr = self.planes
+        planes = (y[:, rows, columns], cb[half], cr[half])
+        return Septuplet(planes, self.target[:, rows, columns], self.facts)
+
 
 def read(path: Path) -> Septuplet:
     """A sample of a set.
