@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
+from threading import Lock
 
 import av
 import av.logging
@@ -21,6 +24,7 @@ from answerprint.frame import Coding
 from answerprint.media.reader import Clip
 
 _LOOKED_AT = 6
+_TELLING = Lock()
 # AVVideoEncParams: count, offset and size of the blocks, kind of coder, quantizer of the picture; libavutil.
 _HEAD = "<I4xQQii"
 _VP9, _H264, _MPEG2 = 0, 1, 2
@@ -94,17 +98,25 @@ def step(container: InputContainer, stream: VideoStream, pictures: int, bits: in
 
 def _of_headers(container: InputContainer, stream: VideoStream, pictures: int, bits: int) -> list[float]:
     """Steps of pictures of HEVC or AV1 from their headers."""
-    told = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        with av.logging.Capture(local=True) as lines:
-            reading = BitStreamFilterContext("trace_headers", stream)
-            for packet in islice((packet for packet in container.demux(stream) if packet.size), pictures):
-                reading.filter(packet)
-    finally:
-        av.logging.set_level(told)
+    with _told_all() as lines:
+        reading = BitStreamFilterContext("trace_headers", stream)
+        for packet in islice((packet for packet in container.demux(stream) if packet.size), pictures):
+            reading.filter(packet)
     entries = [(found[1], int(found[2])) for _, _, line in lines if (found := _ENTRY.search(line))]
     return _hevc(entries, bits) + [_indexed(index, bits) for name, index in entries if name == "base_q_idx"]
+
+
+@contextmanager
+def _told_all() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg tells this thread meanwhile. Its level of telling is one for the process: one thread at a time."""
+    with _TELLING:
+        before = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)
+        try:
+            with av.logging.Capture(local=True) as lines:
+                yield lines
+        finally:
+            av.logging.set_level(before)
 
 
 def _hevc(entries: list[tuple[str, int]], bits: int) -> list[float]:
