@@ -1,39 +1,23 @@
 """Denoise: the noise is measured right, taken out, and nothing else is."""
 
 from fractions import Fraction
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
 from answerprint.imgproc import impulse
 from answerprint.nets import gan, weights
 from answerprint.operations import denoise
 from answerprint.train import degrade
+from pictures import photographs
+from pictures import shaded as scene
 
 CPU = torch.device("cpu")
-PHOTOS = Path(__file__).parents[3] / "shared/data/train/photos/bsds"
-
-
-def scene(height=160, width=208):
-    """Smooth shading, a colored edge and fine stripes: flat blocks and detail, as pictures have them."""
-    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
-    picture = torch.stack([0.2 + 0.6 * x, 0.3 + 0.4 * y, 0.7 - 0.3 * x])
-    picture[:, height // 2 :, width // 2 :] = torch.tensor([0.7, 0.3, 0.2]).view(3, 1, 1)
-    picture[:, : height // 4, : width // 4] += 0.1 * torch.sin(40 * x + 90 * y)[: height // 4, : width // 4]
-    return picture
-
-
-def photographs(count=3, height=224, width=288):
-    if not PHOTOS.exists():
-        pytest.skip(f"{PHOTOS} is not here")
-    for path in sorted(PHOTOS.glob("*.jpg"))[::19][:count]:
-        code = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
-        yield torch.from_numpy(code).permute(2, 0, 1).float()[:, :height, :width] / 255
 
 
 def frames_of(pictures):
@@ -64,64 +48,6 @@ def test_white_noise_is_measured_within_a_tenth(sigma):
     found = denoise.analyze(as_shot(noisy(scene(), sigma)), denoise.Params(), CPU)
     assert found.levels.mean().item() == pytest.approx(sigma, rel=0.1)
     assert found.reach == 0 and found.impulses < 0.002
-
-
-def test_each_channel_and_luma_band_has_its_own_level():
-    ramp = torch.linspace(0.05, 0.95, 320).expand(3, 160, 320)
-    rng = np.random.default_rng(1)
-    sensor = degrade.poisson_gaussian(ramp, 0.01, 0.005, rng)[0]
-    found = denoise.measure(sensor)
-    expected = [(0.01 * luma + 0.005**2) ** 0.5 for luma in denoise.BANDS]
-    for channel in (found.red, found.green, found.blue):
-        assert channel == pytest.approx(expected, rel=0.15)
-    blue = denoise.measure(degrade.gaussian(ramp, torch.tensor([0.01, 0.02, 0.06]).view(3, 1, 1), rng))
-    assert [float(np.mean(c)) for c in (blue.red, blue.green, blue.blue)] == pytest.approx([0.01, 0.02, 0.06], rel=0.15)
-
-
-@pytest.mark.parametrize("reach", [0.6, 1.0])
-def test_grain_is_known_by_its_reach(reach):
-    grainy = scene() + 0.05 * degrade.correlated((3, 160, 208), reach, np.random.default_rng(2))
-    found = denoise.measure(grainy)
-    assert found.reach == pytest.approx(reach, rel=0.25)
-    assert float(found.levels.mean()) == pytest.approx(0.05, rel=0.15)
-
-
-def test_texture_that_stands_still_is_no_noise():
-    for photo in photographs():
-        alone, pair = denoise.measure(photo), denoise.measure(photo, photo)
-        assert float(pair.levels.mean()) <= float(alone.levels.mean())
-        assert float(denoise.measure(*(f.pixels for f in noisy(photo, 0.1))).levels.mean()) == pytest.approx(
-            0.1, rel=0.1
-        )
-
-
-@pytest.mark.parametrize("sigma", [0.01, 0.03])
-def test_texture_in_a_single_picture_is_no_noise(sigma):
-    found = []
-    for photo in photographs(5, 500, 500):
-        clean = float(denoise.measure(photo).levels.mean())
-        with_noise = float(denoise.measure(degrade.gaussian(photo, sigma, np.random.default_rng(1))).levels.mean())
-        found.append((clean, with_noise / sigma))
-    cleans, ratios = np.median(found, axis=0)
-    assert cleans < 0.006, "JPEG photographs, most with texture everywhere"
-    assert ratios == pytest.approx(1, rel=0.15)
-
-
-@pytest.mark.parametrize(("kind", "sigma"), [("none", 0.0), ("white", 0.02), ("grain", 0.03)])
-def test_texture_that_moves_is_no_noise_and_grain_that_does_not_is(kind, sigma):
-    rng = np.random.default_rng(3)
-    texture = degrade.correlated((3, 200, 300), 0.9, rng) * 0.08 + 0.5
-    pair = [texture[:, 10:186, 5 + 3 * t : 245 + 3 * t].clone() for t in range(2)]
-    if kind == "white":
-        pair = [degrade.gaussian(picture, sigma, rng) for picture in pair]
-    elif kind == "grain":
-        pair = [picture + sigma * degrade.correlated(picture.shape, 0.8, rng) for picture in pair]
-    found = denoise.measure(*pair)
-    if kind == "none":
-        assert float(found.levels.mean()) < 0.02
-    else:
-        assert float(found.levels.mean()) == pytest.approx(sigma, rel=0.25)
-        assert (found.reach > 0.4) == (kind == "grain")
 
 
 @pytest.mark.parametrize("density", [0.01, 0.05])
@@ -203,7 +129,7 @@ def test_strength_luma_and_chroma_say_how_much_goes():
     full, half = work(frames)[0], work(frames, strength=0.5)[0]
     assert torch.allclose(half - before, (full - before) / 2, atol=1e-5)
     assert torch.equal(work(frames, strength=0)[0], before)
-    weights = denoise.LUMA.view(3, 1, 1)
+    weights = torch.tensor(spaces.LUMA_709).view(3, 1, 1)
     colors_only = work(frames, luma=0)[0] - before
     assert float((colors_only * weights).sum(0).abs().max()) < 1e-5 < float(colors_only.abs().mean())
     light_only = work(frames, chroma=0)[0] - before

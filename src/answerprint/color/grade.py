@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from answerprint.color.spaces import LUMA_709
+
 Number = float | Tensor
 PerChannel = float | Sequence[float] | Tensor
 
-# ASC CDL v1.2 fixes these (Rec. 709) for saturation, whatever the footage is.
-LUMA_709 = (0.2126, 0.7152, 0.0722)
 # Mid gray, 18 %, as the camera curve of BT.709 encodes it: 1.099 * 0.18^0.45 - 0.099.
 MID_GRAY = 0.409
 _SMALLEST = 1e-12

@@ -290,9 +290,11 @@ def lalphabeta_to_rgb(values: Tensor) -> Tensor:
 
 # ---- luma
 
+# Of R', G', B' in ITU-R BT.709.
+LUMA_709 = (0.2126, 0.7152, 0.0722)
 # Kr, Kb by FFmpeg's name of the matrix: ITU-T H.273 table 4. smpte170m and bt470bg are the two names of BT.601.
 LUMA_WEIGHTS = {
-    "bt709": (0.2126, 0.0722),
+    "bt709": (LUMA_709[0], LUMA_709[2]),
     "smpte170m": (0.299, 0.114),
     "bt470bg": (0.299, 0.114),
     "bt2020nc": (0.2627, 0.0593),

@@ -4,7 +4,7 @@ The color enhancement of AEPR, section 3.3, step by step: `ratio_of`, `blocks` a
 `matched` (equation 6), `rare` (7 and 8) and `joined` the curve of the mixed histogram matching; `compensation` the
 color level compensation; `Mapping` applies all of it at full size. `lifted` is a classical enhancement of the small
 picture. The small picture has no noise (its pixels are means) and a network takes noise out as it lifts, but a curve
-lifts noise with the rest: `noise_variance` measures it, `quieted` takes it out of the large picture.
+lifts noise with the rest: `noise.by_light` measures it, `quieted` takes it out of the large picture.
 
 Curves are tables of `LEVELS` outputs for the inputs 0..1; histograms have as many steps.
 """
@@ -15,7 +15,6 @@ import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import cv2
@@ -23,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from numba import njit
-from scipy import stats
 from torch import Tensor
 
 from answerprint.imgproc import filters
@@ -233,60 +231,8 @@ def compensation(
 
 # ---- noise
 
-NOISE_LEVELS = 9
-_BLOCK = 8  # side of the blocks that noise is measured in
-_FEWEST = 32  # blocks of one level that say something
-_FLATTEST = 0.1  # share of them that is believed to hold nothing but noise
 _RADIUS = 2  # of the window around a pixel that tells noise from what is there
 _STRIP = 128  # lines worked on at a time: they stay in the cache
-
-
-def noise_variance(pixels: Tensor, weights: tuple[float, float, float], following: Tensor | None = None) -> Array:
-    """Variance of the noise, the sum of three channels, where luma is (i / 8)^2: that of the flattest blocks there.
-
-    What counts is the finest diagonal band, where things have least (Donoho and Johnstone 1994); noise that a coder
-    or a scaler has smoothed is therefore measured too low rather than too high.
-
-    Args:
-        pixels: (3, H, W).
-        weights: luma weights of R', G', B'.
-        following: the next picture of the shot: what stands still in both is texture.
-
-    Returns:
-        `NOISE_LEVELS` variances; not-a-number where the picture has too little of a level.
-    """
-    found = np.full(NOISE_LEVELS, np.nan)
-    height, width = (length // _BLOCK * _BLOCK for length in pixels.shape[-2:])
-    if not (height and width):
-        return found
-    cut = torch.nan_to_num(pixels[:, :height, :width], nan=0.0, posinf=1.0, neginf=0.0).cpu()
-    fine = _fine(cut)
-    if following is not None and following.shape == pixels.shape:
-        other = torch.nan_to_num(following[:, :height, :width], nan=0.0, posinf=1.0, neginf=0.0).cpu()
-        fine = np.minimum(fine, _fine(other - cut) / 2)
-    luma = (cut * torch.tensor(weights).view(3, 1, 1)).sum(dim=0)
-    level = torch.nn.functional.avg_pool2d(luma[None, None], _BLOCK).flatten().numpy()
-    place = np.sqrt(np.clip(level, 0, 1)) * (NOISE_LEVELS - 1)
-    for i in range(NOISE_LEVELS):
-        there = np.sort(fine[np.abs(place - i) < 0.5])
-        if len(there) >= _FEWEST:
-            found[i] = there[: int(_FLATTEST * len(there))].mean() / _by_chance()
-    return found
-
-
-def _fine(pixels: Tensor) -> Array:
-    """Mean square of the finest diagonal band in each block, summed over the channels."""
-    diagonal = (pixels[:, ::2, ::2] - pixels[:, 1::2, ::2] - pixels[:, ::2, 1::2] + pixels[:, 1::2, 1::2]) / 2
-    square = diagonal.square().sum(dim=0)[None, None]
-    blocks: Array = torch.nn.functional.avg_pool2d(square, _BLOCK // 2).flatten().double().numpy()
-    return blocks
-
-
-@cache
-def _by_chance() -> float:
-    """What the flattest blocks have of the true variance where all hold the same noise: a chi-squared law says so."""
-    freedom = 3 * (_BLOCK // 2) ** 2
-    return float(stats.chi2.cdf(stats.chi2.ppf(_FLATTEST, freedom), freedom + 2) / _FLATTEST)
 
 
 def quieted(pixels: Tensor, deviation: Sequence[float], weights: tuple[float, float, float]) -> Tensor:

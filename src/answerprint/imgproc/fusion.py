@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from answerprint.color import spaces
 from answerprint.imgproc import flow
 
 _WIDTH = 0.7  # of the blur under which frames are compared, in pixels
@@ -26,7 +27,6 @@ _STRICT = 0.3  # deviations of the noise that a disagreement may have beyond wha
 _ALLOWED = 0.003  # and this besides: rounding and interpolation
 _LEAST = 0.05  # weights under which a neighbor does not count at all
 _PIXEL = 1 / (4 * np.pi)  # square of the width that a white pixel has, as a Gaussian's
-_LUMA = (0.2126, 0.7152, 0.0722)
 
 
 class Noisy:
@@ -51,8 +51,7 @@ class Noisy:
     @cached_property
     def gray(self) -> npt.NDArray[np.uint8]:
         """What motion is sought on."""
-        luma = sum(weight * plane.float() for weight, plane in zip(_LUMA, self.blurred, strict=True))
-        seen = np.asarray(luma).clip(0, 1)
+        seen = spaces.luma(self.blurred.float())[0].clamp(0, 1).numpy()
         if seen.size > flow.LARGE:
             seen = cv2.resize(seen, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         return np.round(seen * 255).astype(np.uint8)

@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor
 
 from answerprint.color import cdl as cdl_file
-from answerprint.color import fused, grade, lut
+from answerprint.color import fused, grade, lut, spaces
 from answerprint.errors import ColorError
 from answerprint.frame import Frame
 from answerprint.settings import Settings
@@ -229,7 +229,7 @@ def _correction(correction: cdl_file.Correction) -> list[tuple[str, Matrix]]:
     if correction.power != (1, 1, 1):
         steps.append(("power", np.array(correction.power)))
     if correction.saturation != 1:
-        mixed = np.eye(3) * correction.saturation + np.array(grade.LUMA_709) * (1 - correction.saturation)
+        mixed = np.eye(3) * correction.saturation + np.array(spaces.LUMA_709) * (1 - correction.saturation)
         steps.append(("affine", np.concatenate([mixed, np.zeros((3, 1))], 1)))
     return steps
 

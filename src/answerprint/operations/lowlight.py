@@ -34,11 +34,10 @@ from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from answerprint.color import display, spaces
-from answerprint.color.grade import LUMA_709
 from answerprint.color.lut import Cube, bake
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import exposure
+from answerprint.imgproc import exposure, noise
 from answerprint.nets import engine, mbllen, weights
 from answerprint.operation import windows
 from answerprint.settings import Settings
@@ -51,7 +50,7 @@ PLACES = tuple((i / (_POINTS - 1)) ** 2 for i in range(_POINTS))
 _STRAIGHT = PLACES
 Curve = Annotated[tuple[float, ...], Field(min_length=_POINTS, max_length=_POINTS)]
 Deviation = Annotated[float, Field(ge=0, le=1)]
-_NO_NOISE = (0.0,) * exposure.NOISE_LEVELS
+_NO_NOISE = (0.0,) * noise.LIGHTS
 Noise = Annotated[tuple[Deviation, ...], Field(min_length=len(_NO_NOISE), max_length=len(_NO_NOISE))]
 Model = Literal["mbllen", "illumination"]
 
@@ -213,13 +212,13 @@ def _looks(shot: Shot, params: Params) -> tuple[list[_Look], int]:
     return looks, ratio
 
 
-_UNKNOWN = np.full(exposure.NOISE_LEVELS, np.nan)
+_UNKNOWN = np.full(noise.LIGHTS, np.nan)
 
 
 def _noise(pair: list[Frame]) -> NDArray[np.float64]:
     """Variance of the noise by luma in the first of them."""
     shown = [_as_displayed(frame.pixels, frame.color.transfer) for frame in pair]
-    return exposure.noise_variance(shown[0], LUMA_709, *shown[1:])
+    return noise.by_light(*shown)
 
 
 def _luma(seen: Tensor) -> Tensor:
@@ -354,7 +353,7 @@ def _model(params: Params, device: torch.device) -> Callable[[Tensor], Tensor]:
     if params.model == "illumination":
         # A night stays darker than a dusk.
         return lambda picture: exposure.lifted(
-            picture, min(_WANTED, 0.1 + 2.2 * float(_luma(picture).mean())), LUMA_709
+            picture, min(_WANTED, 0.1 + 2.2 * float(_luma(picture).mean())), spaces.LUMA_709
         )
     network = engine.ready(_network(params.weights), device)
     return lambda picture: engine.tiled(network, [picture.clamp(0, 1)[None]], multiple=1)[0].cpu().clamp(0, 1)
@@ -447,7 +446,7 @@ def _mapped(frame: Frame, curves: _Curves, field: Tensor | None, params: Params,
 
 def _quieted(seen: Tensor, params: Params, findings: Findings) -> Tensor:
     """The picture without its noise; the field has none: the pixels of the small picture are means."""
-    return _mixed(seen, exposure.quieted(seen, findings.noise, LUMA_709), params.denoise)
+    return _mixed(seen, exposure.quieted(seen, findings.noise, spaces.LUMA_709), params.denoise)
 
 
 def _mixed(source: Tensor, made: Tensor, share: float) -> Tensor:
@@ -501,7 +500,7 @@ class _Curves:
             tables.append(np.clip(table, 0, 1) ** self.power)
         return exposure.Mapping(
             np.asarray(tables, np.float32),
-            LUMA_709,
+            spaces.LUMA_709,
             self.params.skin,
             findings.strength,
             self.params.faint,

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from answerprint.color import spaces
+
 Pixels = NDArray[np.uint8]
 
 
@@ -285,8 +287,7 @@ def darken(picture: Tensor, gamma: float, rng: np.random.Generator, gain: float 
 
 def gray(picture: Tensor) -> Tensor:
     """Three equal channels: the luma of ITU-R BT.709."""
-    weights = torch.tensor([0.2126, 0.7152, 0.0722]).view(3, 1, 1)
-    return (picture * weights).sum(dim=-3, keepdim=True).expand_as(picture).contiguous()
+    return spaces.luma(picture).expand_as(picture).contiguous()
 
 
 def scratches(frames: Tensor, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from answerprint.color import spaces
 from answerprint.errors import AnswerprintError, TrainingError
 from answerprint.frame import Frame
 from answerprint.media import reader
@@ -253,10 +254,11 @@ class _Watched:
 
 def _measured(pixels: Tensor) -> tuple[float, float, list[float]]:
     """Contrast, blur and small copy of a picture."""
-    picture = np.ascontiguousarray(pixels.clamp(0, 1).permute(1, 2, 0).numpy())
+    clamped = pixels.clamp(0, 1)
+    picture = np.ascontiguousarray(clamped.permute(1, 2, 0).numpy())
     size = (THUMBNAIL, THUMBNAIL)
     small = np.round(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), 4)
-    luma = picture @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    luma: Array = spaces.luma(clamped)[0].numpy()
     low, high = np.percentile(luma[::2, ::2], (5, 95))
     scale = LOOKED_AT / max(luma.shape)
     if scale < 1:

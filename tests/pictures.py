@@ -1,0 +1,30 @@
+"""Pictures for tests of restoration, in memory: one without any noise, and photographs never trained on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+PHOTOS = Path(__file__).parents[2] / "shared/data/train/photos/bsds"
+
+
+def shaded(height: int = 160, width: int = 208) -> Tensor:
+    """Smooth shading, a colored edge and fine stripes: flat blocks and detail, as pictures have them."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
+    picture = torch.stack([0.2 + 0.6 * x, 0.3 + 0.4 * y, 0.7 - 0.3 * x])
+    picture[:, height // 2 :, width // 2 :] = torch.tensor([0.7, 0.3, 0.2]).view(3, 1, 1)
+    picture[:, : height // 4, : width // 4] += 0.1 * torch.sin(40 * x + 90 * y)[: height // 4, : width // 4]
+    return picture
+
+
+def photographs(count: int = 3, height: int = 224, width: int = 288) -> Iterator[Tensor]:
+    """Pieces of photographs that no network was trained on, (3, H, W)."""
+    if not PHOTOS.exists():
+        pytest.skip(f"{PHOTOS} is not here")
+    for path in sorted(PHOTOS.glob("*.jpg"))[::19][:count]:
+        code = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
+        yield torch.from_numpy(code).permute(2, 0, 1).float()[:, :height, :width] / 255
