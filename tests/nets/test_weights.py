@@ -100,6 +100,17 @@ def test_weights_that_do_not_fit_their_config_are_refused(tmp_path):
         weights.fill(Denoiser(Config.of(kept.config)), kept)
 
 
+def test_a_network_is_built_and_filled_and_another_versions_config_is_refused(saved, tmp_path):
+    path, network = saved
+    again = weights.network("denoise", Config, Denoiser, path)
+    assert again.config == SMALL and torch.allclose(again.stem.weight, network.stem.weight, atol=1e-3)
+    tensors, facts = weights.read(path)
+    newer = tmp_path / "newer.safetensors"
+    weights.write(newer, tensors, facts | {"config": facts["config"] | {"attention": 4}})
+    with pytest.raises(WeightsError, match=r"another version of Answerprint.*attention"):
+        weights.network("denoise", Config, Denoiser, newer)
+
+
 def test_a_users_weights_are_listed_beside_those_that_ship_and_come_first(saved, monkeypatch):
     path, _ = saved
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(path.parent))

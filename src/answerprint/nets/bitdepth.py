@@ -91,7 +91,4 @@ def load(path: Path | None = None) -> Decoder:
     Raises:
         WeightsError: there are none, or they cannot be trusted.
     """
-    kept = weights.load("bitdepth", path)
-    network = Decoder(Config.of(kept.config, "Config"))
-    weights.fill(network, kept)
-    return network
+    return weights.network("bitdepth", Config, Decoder, path)

@@ -240,7 +240,4 @@ def told(pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 def load(path: Path | None = None) -> Deinterlacer:
     """The deinterlacer with trained weights: those at `path`, else a user's own, else those that ship."""
-    kept = weights.load("deinterlace", path)
-    network = Deinterlacer(Config.of(kept.config, "Config"))
-    weights.fill(network, kept)
-    return network
+    return weights.network("deinterlace", Config, Deinterlacer, path)

@@ -260,7 +260,4 @@ class Streamed:
 
 def load(path: Path | None = None) -> Denoiser:
     """The denoiser with trained weights: those at `path`, else a user's own, else those that ship."""
-    kept = weights.load("denoise", path)
-    network = Denoiser(Config.of(kept.config, "Config"))
-    weights.fill(network, kept)
-    return network
+    return weights.network("denoise", Config, Denoiser, path)

@@ -93,9 +93,7 @@ def shipped_encoder(path: Path | None = None) -> Encoder:
     Raises:
         WeightsError: it cannot be loaded.
     """
-    loaded = weights.load("encoder", path)
-    encoder = Encoder(EncoderConfig.of(loaded.config, "encoder"))
-    weights.fill(encoder, loaded)
+    encoder = weights.network("encoder", EncoderConfig, Encoder, path)
     return encoder.requires_grad_(False).eval()
 
 
@@ -273,10 +271,7 @@ def load(path: Path | None = None) -> LookNet:
     Raises:
         WeightsError: it cannot be loaded.
     """
-    loaded = weights.load("look", path)
-    network = LookNet(Config.of(loaded.config, "look"))
-    weights.fill(network, loaded)
-    return network
+    return weights.network("look", Config, LookNet, path)
 
 
 def predict(network: LookNet, contents: Sequence[Tensor], reference: Tensor, extended: bool) -> Tensor:

@@ -84,7 +84,4 @@ def load(path: Path | None = None) -> MBLLEN:
     Raises:
         WeightsError: there are none, or they cannot be trusted.
     """
-    kept = weights.load("mbllen", path)
-    network = MBLLEN(Config.of(kept.config, "Config"))
-    weights.fill(network, kept)
-    return network
+    return weights.network("mbllen", Config, MBLLEN, path)

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from answerprint.errors import WeightsError
 from answerprint.nets import cyclegan, densenet, engine, gan, weights
+from answerprint.settings import Settings
 
-BUILT: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
-    "gan": lambda config: gan.Generator(gan.Config.of(config, "Config")),
-    "densenet": lambda config: densenet.DenseNet(densenet.Config.of(config, "Config")),
-    "cyclegan": lambda config: cyclegan.Generator(cyclegan.Config.of(config, "Config")),
+BUILT: dict[str, tuple[type[Settings], Callable[[Any], nn.Module]]] = {
+    "gan": (gan.Config, gan.Generator),
+    "densenet": (densenet.Config, densenet.DenseNet),
+    "cyclegan": (cyclegan.Config, cyclegan.Generator),
 }
 
 
@@ -25,10 +26,8 @@ def load(name: str, path: Path | None = None) -> nn.Module:
     Raises:
         WeightsError: there are none, or they cannot be trusted.
     """
-    kept = weights.load(name, path)
-    network = BUILT[name](kept.config)
-    weights.fill(network, kept)
-    return network
+    config, build = BUILT[name]
+    return weights.network(name, config, build, path)
 
 
 def read(path: Path) -> nn.Module:

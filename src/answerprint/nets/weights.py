@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import safetensors.torch
@@ -19,8 +19,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from answerprint.errors import WeightsError
+from answerprint.errors import SettingsError, WeightsError
 from answerprint.settings import Settings
+
+C = TypeVar("C", bound=Settings)
+N = TypeVar("N", bound=nn.Module)
 
 SHIPPED = Path(__file__).parent.parent / "weights"
 ADD_HELP = "make weights of the run: answerprint models --add RUN"
@@ -151,6 +154,21 @@ def load(name: str, path: Path | None = None) -> Weights:
         raise WeightsError(f"{path}: weights of '{facts['network']}', not of '{name}'")
     full = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     return Weights(facts["config"], full, Card.of(facts["card"], str(path)))
+
+
+def network(name: str, config: type[C], build: Callable[[C], N], path: Path | None = None) -> N:
+    """A network built from its Config, with trained weights: those at `path`, else a user's own, else those that ship.
+
+    Raises:
+        WeightsError: there are none, or they cannot be trusted (see `load`), or are of another version.
+    """
+    kept = load(name, path)
+    try:
+        made = build(config.of(kept.config, "its Config"))
+    except SettingsError as error:
+        raise WeightsError(f"the weights of '{name}' are of another version of Answerprint: {error}") from None
+    fill(made, kept)
+    return made
 
 
 def digest(name: str) -> str | None:
