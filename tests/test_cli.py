@@ -308,6 +308,7 @@ def test_train_goes_on_where_it_stopped_and_its_weights_are_added(
         f"denoise  {tmp_path / 'own' / 'denoise.safetensors'}" in said and "answerprint train denoise, 4 steps" in said
     )
     assert "unknown recipe" in refused(capsys, "train", "denoize")
+    assert "unknown recipe 'denoize'; there are:" in refused(capsys, "train", "denoize", "--data", str(data), "-o", "x")
 
 
 def test_models_are_listed_with_their_licence(capsys: pytest.CaptureFixture[str]) -> None:

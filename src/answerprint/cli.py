@@ -126,8 +126,10 @@ def _train_command(recipe: str) -> Callable[..., None]:
 
 
 def _train(name: RecipeName, /) -> None:
-    """Train a network: `answerprint train RECIPE --help` gives the options of a recipe."""
-    recipes.load(name)
+    """Train a network: `answerprint train RECIPE --help` gives the options of a recipe.
+
+    On several GPUs: torchrun --nproc-per-node 4 -m answerprint train RECIPE ...
+    """
 
 
 def _models(
@@ -537,8 +539,9 @@ def build(tokens: Sequence[str]) -> App:
         app.command(_with_options(command, job) if renders else command, name=name, group="The way of the data")
     words = [token for token in tokens if not token.startswith("-")]
     asked = words[0] if words else None
-    known_recipe = asked == "train" and len(words) > 1 and words[1] in recipes.names()
-    app.command(_train_command(words[1]) if known_recipe else _train, name="train", group="The way of the data")
+    recipe = words[1] if asked == "train" and len(words) > 1 else None
+    # A name that is no recipe is told before its options, which nobody knows.
+    app.command(_train_command(recipe) if recipe else _train, name="train", group="The way of the data")
     learns = asked == "learn-look"
     app.command(_learn_command() if learns else _learn_look, name="learn-look", group="The way of the data")
     if asked == "dataset":

@@ -144,6 +144,26 @@ def test_a_still_becomes_a_sequence_by_gliding(tmp_path):
     assert path.exists()
 
 
+@pytest.mark.parametrize("frames", [1, 5])
+def test_pieces_are_of_one_size_though_some_clips_are_smaller(tmp_path, frames):
+    """A batch is a stack of pieces: one that came smaller ended the run, at its first validation as a rule."""
+    picture(tmp_path / "small.png", 1, size=(100, 140))
+    picture(tmp_path / "large.png", 2, size=(240, 320))
+    library = data.load([tmp_path], ratio=(1, 0, 0)).training
+    rng = np.random.default_rng(1)
+    shapes = {library.crop(rng, 128, frames).shape for _ in range(16)}
+    assert shapes == {(frames, 128, 128, 3)}
+
+
+def test_a_picture_that_is_too_small_at_its_scale_is_told_with_the_scale(tmp_path):
+    picture(tmp_path / "a.png", size=(240, 320))
+    picture(tmp_path / "b.png", size=(120, 160))
+    splits = data.load([tmp_path], scales=(0.5, 0.25), ratio=(1, 0, 0))
+    assert splits.training.skipped == (
+        "b.png: 160x120 is too small: 96 pixels of its shorter side are needed at 0.5 of its size",
+    )
+
+
 def test_scales_hold_each_clip_at_several_sizes(tmp_path):
     picture(tmp_path / "a.png", size=(240, 320))
     (clip,) = data.load([tmp_path], scales=(1.0, 0.5, 0.25), smallest=96, ratio=(1, 0, 0)).training.clips

@@ -85,14 +85,15 @@ class Library:
 
         Where several frames are asked for, half of the pieces come from clips that have as many, whatever their number;
         a clip shorter than that is seen by a camera that glides over it at up to 4 pixels a frame. It is also turned by
-        quarters, unless what is learned depends on what stands upright (`turned=False`).
+        quarters, unless what is learned depends on what stands upright (`turned=False`). A clip smaller than that is
+        mirrored at its edges: all pieces are of the size asked for.
         """
         clips = self.clips
         if frames > 1 and rng.random() < 0.5:
             clips = tuple(clip for clip in clips if len(clip.versions[0]) >= frames) or clips
         clip = clips[rng.integers(len(clips))]
         fitting = [version for version in clip.versions if min(version.shape[1:3]) >= size] or [clip.versions[0]]
-        version = fitting[rng.integers(len(fitting))]
+        version = _grown(fitting[rng.integers(len(fitting))], size)
         piece = _glide(version, rng, size, frames) if len(version) < frames else _cut(version, rng, size, frames)
         if rng.random() < 0.5:
             piece = piece[:, :, ::-1]
@@ -165,8 +166,7 @@ def load(
         versions = [version for version in versions if min(version.shape[1:3]) >= smallest]
         if not versions:
             if frames:
-                height, width = frames[0].shape[:2]
-                skipped.append(f"{source.name}: {width}x{height} is too small for crops of {smallest} pixels")
+                skipped.append(f"{source.name}: {_too_small(frames[0], scales, smallest)}")
             continue
         split = source.split or split_of(source.digest, ratio)
         parts[SPLITS.index(split)].append(Clip(source, tuple(versions)))
@@ -315,9 +315,22 @@ def _scaled(frames: list[Pixels], scale: float) -> Pixels:
     return np.stack([np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8) for frame in frames])
 
 
+def _too_small(picture: Pixels, scales: Sequence[float], smallest: int) -> str:
+    height, width = picture.shape[:2]
+    scaled = "" if max(scales) == 1 else f" at {max(scales):g} of its size"
+    return f"{width}x{height} is too small: {smallest} pixels of its shorter side are needed{scaled}"
+
+
+def _grown(version: Pixels, size: int) -> Pixels:
+    """The version, mirrored at its lower and right edge where it is smaller than a piece of that size."""
+    down, right = (max(size - length, 0) for length in version.shape[1:3])
+    if not (down or right):
+        return version
+    return np.pad(version, ((0, 0), (0, down), (0, right), (0, 0)), mode="symmetric")
+
+
 def _cut(version: Pixels, rng: np.random.Generator, size: int, frames: int) -> Pixels:
     length, height, width = version.shape[:3]
-    size = min(size, height, width)
     t = int(rng.integers(length - frames + 1))
     y, x = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
     return version[t : t + frames, y : y + size, x : x + size]
@@ -326,7 +339,6 @@ def _cut(version: Pixels, rng: np.random.Generator, size: int, frames: int) -> P
 def _glide(version: Pixels, rng: np.random.Generator, size: int, frames: int) -> Pixels:
     """A window that moves over one frame: whole pixels, so that the pixels stay what they are."""
     _, height, width = version.shape[:3]
-    size = min(size, height, width)
     speed = rng.uniform(-4, 4, size=2) * (rng.random() < 0.8)
     steps = np.rint(np.outer(np.arange(frames), speed)).astype(int)
     room = np.array((height - size, width - size))
