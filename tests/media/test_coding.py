@@ -7,7 +7,7 @@ import av.logging
 import numpy as np
 import pytest
 
-from answerprint.media import coding
+from answerprint.media import coding, reader
 
 
 @pytest.fixture
@@ -58,3 +58,26 @@ def test_two_threads_that_ask_leave_the_logging_of_the_process_as_it_was(hevc):
     finally:
         av.logging.set_level(before)
     assert len(found) == 2 and found[0] == found[1] > 5
+
+
+@pytest.mark.parametrize("ending", ["mkv", "ts", "mpg"])
+def test_bits_a_pixel_are_those_of_the_picture_alone(tmp_path, ending):
+    """Sound was counted where the container knows no rate of the stream, and MPEG-2 told the ceiling it was given."""
+    path = tmp_path / f"clip.{ending}"
+    with av.open(str(path), "w") as container:
+        options = {"maxrate": "8000000", "bufsize": "2000000", "qmin": "20", "qmax": "20"}
+        video = container.add_stream("mpeg2video", rate=25, options=options)
+        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+        sound = container.add_stream("pcm_s16le" if ending == "mkv" else "mp2", rate=48000)
+        y, x = np.mgrid[:96, :160]
+        packets = []
+        for number in range(12):
+            picture = np.stack([(x + 3 * number) % 256, y, 255 - x], -1).astype(np.uint8)
+            packets += video.encode(av.VideoFrame.from_ndarray(picture, "rgb24"))
+        packets += video.encode(None)
+        size = sum(packet.size for packet in packets)
+        heard = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 23040), np.int16), "s16", "stereo")
+        heard.rate, heard.pts = 48000, 0
+        container.mux([*packets, *sound.encode(heard), *sound.encode(None)])
+    found = coding.of(reader.open(path)).bits_per_pixel
+    assert found == pytest.approx(8 * size / (12 * 160 * 96), rel=0.02)

@@ -124,6 +124,25 @@ def test_a_quantizer_that_nothing_tells_is_guessed_and_told_so(tmp_path):
     assert found.codec == "vp8" and found.quantizer > 0 and "guess by rate and detail" in found.note
 
 
+def test_why_the_network_is_not_in_it_is_told_as_it_is(tmp_path):
+    """Frames of two pixels and footage with centered chroma were told to be no 8-bit 4:2:0."""
+    tiny = tmp_path / "tiny.mkv"
+    clips.write(tiny, codec="ffv1", layout="yuv420p", width=2, height=2, frames=1, picture=sky, siting="left")
+    centered = reader.open(clip_of(tmp_path / "a.mkv").info.path, siting="center")
+    for clip, why in (
+        (reader.open(tiny), "frames of 4 pixels"),
+        (centered, "here it is center"),
+        (clip_of(tmp_path / "b.mkv", layout="yuv444p"), "stored as yuv444p"),
+    ):
+        found = bitdepth.analyze(shot_of(clip), bitdepth.Params(), CPU)
+        assert why in found.note and not found.learned
+
+
+def test_a_lossless_source_lost_nothing_but_by_rounding(tmp_path):
+    found = bitdepth.analyze(shot_of(clip_of(tmp_path / "a.mkv")), bitdepth.Params(), CPU)
+    assert "what rounding took, by a network" in found.note and "coder" not in found.note
+
+
 def test_the_guess_follows_the_rate():
     plane = np.random.default_rng(1).normal(100, 10, (64, 64)).astype(np.float32)
     assert codes.quantizer(plane, 0.05) > 3 * codes.quantizer(plane, 0.25) > 0

@@ -147,6 +147,16 @@ def test_target_and_strength_are_edited_in_the_findings():
     assert told.target == pytest.approx(0.3, abs=0.01) and float(asked.mean()) == pytest.approx(0.3, abs=0.03)
 
 
+def test_a_target_that_is_told_is_reached_on_a_shot_that_is_only_somewhat_dark():
+    """The share that spares such shots was taken of what had been asked for, too: of 0.5 not half was left."""
+    dusk = scene() * 0.65
+    (spared,), found = work(shot_of([dusk]), compensation=0)
+    assert 0 < found.strength < 0.8
+    (asked,), told = work(shot_of([dusk]), target=0.5, compensation=0, skin=0)
+    assert told.strength == 1 and float(asked.mean()) == pytest.approx(0.5, abs=0.03)
+    assert float(asked.mean()) > float(spared.mean()) > float(dusk.mean())
+
+
 def test_the_lut_is_the_mapping_where_it_is_global():
     dark = scene() ** 2.5
     (done,), found = work(shot_of([dark]), compensation=0)

@@ -15,7 +15,7 @@ from answerprint.color import cdl, lut
 from answerprint.errors import ColorError, SettingsError
 from answerprint.frame import Frame
 from answerprint.media import reader
-from answerprint.operations import look
+from answerprint.operations import look, lowlight
 from answerprint.render import export
 from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
@@ -74,6 +74,22 @@ def test_a_look_comes_back_from_every_form(clip: reader.Clip, tmp_path: Path) ->
     data = json.loads(next(path for path in made.files if path.suffix == ".json").read_text())
     assert data["shots"][0]["operations"][0]["findings"]["saturation"] == [0.8]
     assert max(d["mean"] for each in data["shots"][0]["luts"] for d in each["differences"]) < 0.002
+
+
+def test_what_a_lut_leaves_out_of_a_lift_is_told_and_stands_in_the_file(clip: reader.Clip, tmp_path: Path) -> None:
+    """One curve of a shot that has four, without its compensation, was exported as if it were all of it."""
+    straight = lowlight.Findings().red
+    found = lowlight.Findings(
+        strength=1, times=(0.0, 0.2), levels=(0.1, 0.2), red=straight * 2, green=straight * 2, blue=straight * 2
+    )
+    made = export.export(
+        listed(clip, ("lowlight", lowlight.Params(), found)), clip, tmp_path, export.Wanted(sizes=(9,))
+    )
+    head = next(path for path in made.files if path.suffix == ".cube").read_text().partition("LUT_3D_SIZE")[0]
+    for word in ("compensation", "2 keys"):
+        assert word in head and any(word in line and line.startswith("shot 001: LUT: lowlight") for line in made.lines)
+    data = json.loads(next(path for path in made.files if path.suffix == ".json").read_text())
+    assert any("2 keys" in line for line in data["shots"][0]["left_out"])
 
 
 def test_the_lut_is_what_is_rendered(clip: reader.Clip, tmp_path: Path) -> None:

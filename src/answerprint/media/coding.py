@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from answerprint.frame import Coding
 from answerprint.media.reader import Clip
 
-_LOOKED_AT = 6
+_LOOKED_AT, _WEIGHED = 6, 120  # pictures, for the quantizer and for the rate
 _TELLING = Lock()
 # AVVideoEncParams: count, offset and size of the blocks, kind of coder, quantizer of the picture; libavutil.
 _HEAD = "<I4xQQii"
@@ -61,16 +61,32 @@ def of(clip: Clip, start: int = 0) -> Coding:
     try:
         with av.open(info.path) as container:
             stream = container.streams.video[0]
-            rate = stream.bit_rate or container.bit_rate or 0
-            pixels = float(info.width * info.height * info.rate)
-            if start:
-                container.seek(int(float(info.start + clip.times[start]) * 1_000_000))
+            pixels = info.width * info.height
+            rate = _bits(container, clip, start) / pixels if pixels else 0.0
+            _go(container, clip, start)
             found = step(container, stream, _LOOKED_AT, info.bits)
             log = _log([*container.metadata.values(), *stream.metadata.values()])
-            return Coding(info.codec, round(rate / pixels, 5) if pixels else 0.0, round(found, 3), log)
+            return Coding(info.codec, round(rate, 5), round(found, 3), log)
     except (av.error.FFmpegError, IndexError):
         # The reader has its own ways with broken files; here nothing is lost but a hint.
         return Coding(info.codec)
+
+
+def _go(container: InputContainer, clip: Clip, start: int) -> None:
+    if start:
+        container.seek(int(float(clip.info.start + clip.times[start]) * 1_000_000))
+
+
+def _bits(container: InputContainer, clip: Clip, start: int) -> float:
+    """Mean bits of a picture. Only MOV and MP4 know the size of a stream: others tell a ceiling, or the whole file."""
+    told = container.streams.video[0].bit_rate
+    if told and "mov" in container.format.name.split(","):
+        return float(told / clip.info.rate)
+    with av.open(clip.info.path) as other:
+        _go(other, clip, start)
+        packets = islice(other.demux(other.streams.video[0]), _WEIGHED)
+        sizes = [packet.size for packet in packets if packet.size]
+    return 8 * float(np.mean(sizes)) if sizes else 0.0
 
 
 def _log(tags: list[str]) -> str:

@@ -155,8 +155,19 @@ def _of_frames(frame: Frame, params: Params, bits: int) -> str:
         alone = " and by the filters alone" if params.model == "network" else ""
         return f"interlaced: each field is worked on by itself{alone}"
     if params.model == "network" and bits <= 8 and not _suits(frame, params):
-        return "by the filters alone: the network knows frames as 8-bit 4:2:0 footage stores them"
+        return f"by the filters alone: {_unlike(frame)}"
     return ""
+
+
+def _unlike(frame: Frame) -> str:
+    """Why the network of ours cannot work on frames of 8 bits."""
+    if frame.origin is None or _stored(frame) is None:
+        return "the network knows 8-bit 4:2:0 footage as it is stored, and the frames were changed before"
+    if min(frame.height, frame.width) < _SMALLEST:
+        return f"the network needs frames of {_SMALLEST} pixels and more"
+    if frame.origin.layout != "yuv420p":
+        return f"the network knows 8-bit 4:2:0 footage, and this is stored as {frame.origin.layout}"
+    return f"the network knows chroma sited left, and here it is {frame.origin.color.siting}"
 
 
 def _said(found: Findings, bits: int) -> str:
@@ -167,7 +178,8 @@ def _said(found: Findings, bits: int) -> str:
             said.append("only what the coder left is worked on")
     estimated = []
     if found.learned:
-        estimated.append("what the coder took, by a network")
+        what = "what rounding took" if found.codec in _LOSSLESS else "what the coder took"
+        estimated.append(f"{what}, by a network")
     if found.bound:
         estimated.append(f"values between the codes in even areas, by {found.bound:g} codes at most")
     if found.chroma:
@@ -255,6 +267,7 @@ def networks(params: Params) -> tuple[str, ...]:
     return {"bounds": (), "network": ("bitdepth",), "toflow": ("toflow",)}[params.model]
 
 
+_SMALLEST = 4  # side of a frame that the network works on
 _NEIGHBORS = 1  # that the network of ours sees on each side
 _Learned = Callable[[Window], Plane | None]
 
@@ -279,7 +292,7 @@ def _suits(frame: Frame, params: Params) -> bool:
     if params.model != "network":
         return params.model == "toflow"
     stored = _stored(frame)
-    if stored is None or len(stored) > 1 or min(frame.height, frame.width) < 4:
+    if stored is None or len(stored) > 1 or min(frame.height, frame.width) < _SMALLEST:
         return False
     return stored[0].form.name == "yuv420p" and stored[0].site == planar.SITES["left"]
 

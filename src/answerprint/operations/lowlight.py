@@ -95,8 +95,10 @@ class Findings(Settings):
     strength: float = Field(
         0.0, ge=0, le=1, description="How much of the mapping is taken; 0 leaves the shot as it is."
     )
-    natural: float = Field(0.5, gt=0, description="Mean luma that the curves give.")
-    target: float = Field(0.5, gt=0, lt=1, description="Mean luma that is wanted; raise it to make the shot brighter.")
+    natural: float = Field(0.5, gt=0, description="Mean luma that the curves give at full strength.")
+    target: float = Field(
+        0.5, gt=0, lt=1, description="Mean luma that is wanted at full strength; raise it to make the shot brighter."
+    )
     times: tuple[float, ...] = Field((0.0,), description="Seconds from the clip's first frame at which a key stands.")
     levels: tuple[float, ...] = Field((0.0,), description="Mean luma of the shot at each key.")
     red: tuple[Curve, ...] = Field((_STRAIGHT,), description="Red out for (i / 24)^2 in, i from 0; one list per key.")
@@ -148,6 +150,7 @@ _WANTED = 0.45  # mean luma that the classical model aims at
 _RARE = 2e-5  # T of equation 8
 _CHANGE = 1.5  # factor by which light must change inside a shot for keys to be set
 _MOST_KEYS = 4
+_NOT_DARK = "not dark: left as it is (only_dark = false lifts it all the same)"
 _CODE = 0.003  # deviation of noise under which rounding to 8 bits hides it
 
 
@@ -169,10 +172,10 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
         return Findings(ratio=ratio, note=note)
     level = float(np.median([look.level for look in lit]))
     needed = _needed(level) if params.only_dark else 1.0
+    # A brightness that a person names is meant.
+    needed = 1.0 if needed and params.target else needed
     if needed == 0:
-        return Findings(
-            exposure=round(level, 4), ratio=ratio, natural=level, target=level, note="not dark: left as it is"
-        )
+        return Findings(exposure=round(level, 4), ratio=ratio, natural=level, target=level, note=_NOT_DARK)
     lift = _model(params, device)
     enhanced = [lift(look.seen) for look in lit]
     groups = _keys(lit, params)

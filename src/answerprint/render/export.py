@@ -85,6 +85,7 @@ class _Shot:
     corrections: list[Correction] = field(default_factory=list)
     luts: list[dict[str, Any]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -111,13 +112,15 @@ def export(decisions: DecisionList, clip: Clip, folder: Path, wanted: Wanted | N
         raise DeliveryError(f"{folder}: cannot be made ({error.strerror})") from None
     shots = [_Shot(shot, _color_steps(shot)) for shot in decisions.shots]
     if not any(shot.steps for shot in shots):
-        raise SettingsError("the decision list holds no color work (grade, look, match), so there is nothing to export")
+        raise SettingsError(
+            "the decision list holds no color work (grade, look, lowlight, match, mood), so there is nothing to export"
+        )
     stem, files, lines = jobs.plain_stem(Path(decisions.source.path)), list[Path](), list[str]()
     for shot in shots:
         _correct(shot)
         if wanted.cube and shot.steps:
             files += _cubes(shot, folder, stem, wanted, lines)
-        lines += [f"shot {shot.name}: {text}" for text in shot.left]
+        lines += [f"shot {shot.name}: {text}" for text in [*shot.told, *shot.left]]
     if wanted.cdl:
         files += _cdls(shots, folder, stem)
     if wanted.edl:
@@ -154,6 +157,7 @@ def _color_steps(shot: ShotDecision) -> tuple[Step, ...]:
 
 def _cubes(shot: _Shot, folder: Path, stem: str, wanted: Wanted, lines: list[str]) -> list[Path]:
     direct = functools.reduce(_after, [_direct(step) for step in shot.steps])
+    shot.told += [text for step in shot.steps for text in _told(step)]
     files = []
     for size in wanted.sizes:
         path = folder / f"{stem}.{shot.name}.{size}.cube"
@@ -181,10 +185,7 @@ def _after(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]
 
 def _direct(step: Step) -> Callable[[Tensor], Tensor]:
     """What a step does to a color by itself: the operation as it renders, or a fine LUT where it looks at neighbors."""
-    findings = step.findings
-    if findings is not None and "sharpness" in type(findings).model_fields:
-        silent = {"sharpness": tuple(0.0 for _ in getattr(findings, "sharpness"))}  # noqa: B009 - not every table has it
-        findings = findings.model_copy(update=silent)
+    findings = _unsharpened(step.findings)
 
     def run(pixels: Tensor) -> Tensor:
         frame = Frame(pixels.contiguous(), _middle(findings))
@@ -202,6 +203,20 @@ def _direct(step: Step) -> Callable[[Tensor], Tensor]:
     return fine.apply
 
 
+def _unsharpened(findings: Settings | None) -> Settings | None:
+    """Findings without sharpness, which `_correct` tells of."""
+    if findings is None or "sharpness" not in type(findings).model_fields:
+        return findings
+    silent = {"sharpness": tuple(0.0 for _ in getattr(findings, "sharpness"))}  # noqa: B009 - not every table has it
+    return findings.model_copy(update=silent)
+
+
+def _told(step: Step) -> list[str]:
+    """What an operation says of its LUT: what of it is not in there, which of its keys is."""
+    small = step.operation.cube(step.params, _unsharpened(step.findings), 2)
+    return [f"LUT: {step.operation.name}: {text}" for text in small.comments] if small is not None else []
+
+
 def _middle(findings: Settings | None) -> Fraction:
     """The time at which a look with keys is exported."""
     times: Sequence[float] = getattr(findings, "times", (0.0,))
@@ -215,6 +230,7 @@ def _baked(direct: Callable[[Tensor], Tensor], shot: _Shot, size: int, wanted: W
     title = f"{shot.name} " + " + ".join(step.operation.name for step in shot.steps)
     comments = [f"input color space: {wanted.input_space}"] if wanted.input_space else []
     comments += [f"output color space: {wanted.output_space}"] if wanted.output_space else []
+    comments += [text.removeprefix("LUT: ") for text in shot.told]
     comments += [f"not in this LUT: {text}" for text in shot.left if not text.startswith("CDL")]
     if not wanted.linear:
         return lut.bake(direct, size, title=title, comments=tuple(comments))
@@ -324,7 +340,7 @@ def _json(shots: Sequence[_Shot], decisions: DecisionList, clip: Clip, path: Pat
             "operations": [_plain_step(step) for step in shot.steps],
             "cdl": [asdict(correction) for correction in shot.corrections],
             "luts": shot.luts,
-            "left_out": shot.left,
+            "left_out": [*shot.told, *shot.left],
         }
         for shot in shots
     ]

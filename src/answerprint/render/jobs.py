@@ -382,4 +382,7 @@ def cube(shot: ShotDecision, size: int = 33) -> Cube:
     ]
     if not cubes:
         raise ColorError(f"shot {shot.range.name}: none of its operations is a color transform that a LUT could hold")
-    return lut.bake(lambda pixels: functools.reduce(lambda result, one: one.apply(result), cubes, pixels), size)
+    comments = tuple(comment for made in cubes for comment in made.comments)
+    return lut.bake(
+        lambda pixels: functools.reduce(lambda result, one: one.apply(result), cubes, pixels), size, comments=comments
+    )
