@@ -77,6 +77,17 @@ def test_no_folder_of_pictures_outweighs_the_others(tmp_path):
     assert len(bench._mixed(data.find([tmp_path / "two"]), 17)) == 2
 
 
+def test_the_matrix_rate_counts_the_work_of_a_frame():
+    table = bench._rate(1, 128, 96)
+    (_, squares, _, rate), (_, frame, seconds, ours) = table.rows
+    assert squares == pytest.approx(2 * bench.MATRIX**3 / 1e9)
+    weights_used = sum(p.numel() for p in bench.nets.load().parameters())
+    # Each weight is multiplied and added at every place of its layer: a 64th to a quarter of the pixels.
+    assert 2 * weights_used * 128 * 96 / 64 / 1e9 < frame < 2 * weights_used * 128 * 96 / 4 / 1e9
+    assert ours == pytest.approx(frame / seconds) and rate > 0
+    assert table.targets[0].measured == pytest.approx(ours / rate)
+
+
 def test_without_data_it_says_what_it_needs():
     with pytest.raises(SettingsError, match="needs --data"):
         next(bench.run(None, True))
