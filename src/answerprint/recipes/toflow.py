@@ -5,10 +5,10 @@ pretrained so), then train `--task decode --begin-with RUN/best.safetensors`: se
 rates, once, before the first step (train/coded.py), crops are drawn from what came back, and the middle frame of the
 master is the target. With `--septuplets`, as many samples come from a set that `answerprint dataset septuplets` made.
 
-Two things beside the paper, for short runs of small networks. `--relative` takes the error beside that of the middle
-frame as it came in: pieces coded well and badly count alike, as they do in a mean of decibels, and the regularization
-is small beside the gradient. `--flow` asks of the flow by itself that it bring the neighbors nearer to the master;
-Xue et al. train flow alone first, on footage whose flow is known.
+Xue et al. train flow alone before all that, on footage whose flow is known: `--task flow` does as much with any
+footage, by how near the neighbors come to the middle frame. (Noise cannot teach it: half a pixel of flow takes out more
+of it than finding the way.) `--relative` takes errors beside that of the middle frame as it came in, so that pieces
+coded well and badly count alike, as they do in a mean of decibels, and the regularization is small beside the gradient.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from answerprint.train.loop import Batch, Networks, Training, Update, Validation
 class Params(Training):
     """All that this run can be told."""
 
-    task: Literal["decode", "denoise"] = Field("decode", description="Coded footage, or noise to begin with.")
+    task: Literal["decode", "denoise", "flow"] = Field(
+        "decode", description="Coded footage; noise to begin with, and flow alone before that."
+    )
     steps: int = Field(100_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(1e-4, gt=0, le=1, description="Highest learning rate.")
     optimizer: Literal["adamw", "adam"] = Field("adam", description="AdamW, or Adam with L2 regularization.")
@@ -44,8 +46,11 @@ class Params(Training):
     piece: int = Field(288, ge=32, multiple_of=16, description="Longest side of their pictures, after halving.")
     rates: tuple[float, float] = Field(coded.RATES, description="Range of their rates in bits a pixel.")
     septuplets: Path | None = Field(None, description="A set of septuplets that half of the samples come from.")
+    squared: bool = Field(
+        False, description="The squared error is made small, which decibels go by; else the absolute."
+    )
     relative: bool = Field(False, description="Errors count beside those of the middle frames as they came in.")
-    flow: float = Field(0.0, ge=0, description="Weight of how much nearer flow brings the neighbors.")
+    flow: float = Field(0.0, ge=0, description="Weight of how near flow brings the neighbors, in the other tasks.")
     levels: int = Field(4, ge=1, description="Levels of the pyramid of flow.")
     flow_widths: tuple[int, ...] = Field((32, 64, 32, 16), description="Channels inside a level of flow.")
     width: int = Field(64, ge=1, description="Channels of the image processing network.")
@@ -56,25 +61,38 @@ SHIPS = "toflow"
 MIDDLE = septuplets.LENGTH // 2
 BESIDE = [place for place in range(septuplets.LENGTH) if place != MIDDLE]
 LEAST = 0.25 / 255  # error below which a sample does not count the more for having less
+STILL = 4 / 255  # and below which its neighbors do not
 
 Sample = tuple[Tensor, Tensor]  # seven frames (7, 3, H, W) and the master's middle one
 
 
 def networks(params: Params) -> Networks:
-    return {"toflow": TOFlow(Config(levels=params.levels, flow_widths=params.flow_widths, width=params.width))}
+    network = TOFlow(Config(levels=params.levels, flow_widths=params.flow_widths, width=params.width))
+    if params.task == "flow":
+        network.processing.requires_grad_(False)  # without a gradient, regularization would wear it down
+    return {"toflow": network}
 
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
     samples = [_sample(params, rng, data) for _ in range(params.batch)]
     frames, truth = (torch.stack(part) for part in zip(*samples, strict=True))
-    weight = 1 / _error(frames[:, MIDDLE], truth) if params.relative else torch.ones(params.batch)
-    return {"frames": frames, "truth": truth, "weight": weight, "flow": torch.tensor(params.flow)}
+    power = 2 if params.squared else 1
+    plain = _error(frames[:, MIDDLE], truth, power).clamp_min(LEAST**power)
+    weight = 1 / plain if params.relative else torch.ones_like(plain)
+    alone = params.task == "flow"
+    return {
+        "frames": frames,
+        "truth": truth,
+        "weight": 0 * weight if alone else weight,
+        "power": torch.tensor(power),
+        "flow": torch.tensor(1.0 if alone else params.flow),
+    }
 
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
     frames, truth = batch["frames"], batch["truth"]
     made = nets["toflow"](frames.flatten(1, 2), whole=True).view_as(frames)
-    error = (batch["weight"] * (made[:, MIDDLE] - truth).abs().mean(dim=(1, 2, 3))).mean()
+    error = (batch["weight"] * _error(made[:, MIDDLE], truth, int(batch["power"]))).mean()
     update("toflow", error + batch["flow"] * _laid(frames, made, truth).mean())
 
 
@@ -90,31 +108,31 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
         plain.append(quality.psnr(frames[MIDDLE], truth))
         made.append(quality.psnr(out[MIDDLE].clamp(0, 1), truth))
         laid.append(float(_laid(frames[None], out[None], truth[None])))
-    figures = {
-        "psnr": float(np.mean(made)),
-        "gain": float(np.mean(made) - np.mean(plain)),
-        "laid": float(np.mean(laid)),
-    }
-    return Validation(figures["gain"], figures)
+    found = {"laid": float(np.mean(laid))}
+    if params.task == "flow":
+        return Validation(-found["laid"], found)
+    gain = float(np.mean(made) - np.mean(plain))
+    return Validation(gain, {"psnr": float(np.mean(made)), "gain": gain, **found})
 
 
-def _error(frames: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute error of each picture, as large as it may count."""
-    return (frames - truth).abs().mean(dim=(-3, -2, -1)).clamp_min(LEAST)
+def _error(frames: Tensor, truth: Tensor, power: int = 1) -> Tensor:
+    """Mean absolute error of each picture, or the squared one."""
+    left = frames - truth
+    return (left.abs() if power == 1 else left.square()).mean(dim=(-3, -2, -1))
 
 
 def _laid(frames: Tensor, made: Tensor, truth: Tensor) -> Tensor:
     """Error of the neighbors after flow beside that before it, (B,)."""
-    before, after = (_error(each[:, BESIDE], truth[:, None]) for each in (frames, made))
-    return (after / before).mean(dim=1)
+    before, after = (_error(each[:, BESIDE], truth[:, None]).mean(dim=1) for each in (frames, made))
+    return after / before.clamp_min(STILL)
 
 
 # ---- samples
 
 
 def _sample(params: Params, rng: np.random.Generator, data: Library) -> Sample:
-    if params.task == "denoise":
-        return _noisy(params.crop, rng, data)
+    if params.task != "decode":
+        return _master(params, params.crop, rng, data)
     if params.septuplets is not None and rng.random() < 0.5:
         paths = septuplets.samples(params.septuplets, "training")
         found = septuplets.read(paths[int(rng.integers(len(paths)))])
@@ -132,14 +150,17 @@ def _looked_at(params: Params, data: Library) -> list[Sample]:
     """The same samples in every validation."""
     rng = np.random.default_rng(0)
     size = 2 * params.crop
-    if params.task == "denoise":
-        return [_noisy(size, rng, data) for _ in range(params.looked_at)]
+    if params.task != "decode":
+        return [_master(params, size, rng, data) for _ in range(params.looked_at)]
     return [_opened(each, size, rng) for each in _pool(data, params.looked_at, params.piece, params.rates, 0)]
 
 
-def _noisy(size: int, rng: np.random.Generator, data: Library) -> Sample:
+def _master(params: Params, size: int, rng: np.random.Generator, data: Library) -> Sample:
+    """A piece of footage, with noise where that is what is learned."""
     codes = data.crop(rng, 2 * size, septuplets.LENGTH)
     master = F.avg_pool2d(torch.from_numpy(codes).permute(0, 3, 1, 2).float() / 255, 2)
+    if params.task == "flow":
+        return master, master[MIDDLE]
     return degrade.gaussian(master, rng.uniform(2, 15) / 255, rng).clamp(0, 1), master[MIDDLE]
 
 
