@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -115,7 +116,9 @@ def _train_command(recipe: str) -> Callable[..., None]:
 
         said = {key: text for key, text in given.items() if text is not None}
         done = loop.train(module, module.Params.of(said), data, output)
-        print(f"{output}: {done.reason} at step {done.step}, best score {done.best:.3f}; the same command goes on")
+        score = f", best score {done.best:.3f}" if math.isfinite(done.best) else ""
+        further = "; the same command goes on" if done.reason == "stopped" else ""
+        print(f"{output}: {done.reason} at step {done.step}{score}{further}")
 
     fixed = [
         inspect.Parameter("name", inspect.Parameter.POSITIONAL_ONLY, annotation=RecipeName),

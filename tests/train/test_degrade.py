@@ -1,10 +1,15 @@
 """Degradations do to a picture what they say, by numbers that follow from their definitions; a seed gives it again."""
 
+import os
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from answerprint.train import degrade
+from pictures import shaded
 
 
 def rng(seed=5):
@@ -35,6 +40,55 @@ EVERY = {
 def test_a_seed_gives_the_same_again_and_another_does_not(name):
     assert torch.equal(EVERY[name](rng(1)), EVERY[name](rng(1)))
     assert not torch.equal(EVERY[name](rng(1)), EVERY[name](rng(2)))
+
+
+SHEET = Path(__file__).with_name("degradations.png")
+SCENE = degrade.lettering(shaded(96, 128)[None], rng(11))[0]
+PAN = torch.stack([SCENE[:, :, 2 * t : 2 * t + 96] for t in range(8)])
+STILL = PAN[4]
+# Row by row in degradations.png; what it should look like is seen there.
+PICTURES = {
+    "as it was": lambda: STILL,
+    "gaussian 0.05": lambda: degrade.gaussian(STILL, 0.05, rng()),
+    "gaussian 0.3": lambda: degrade.gaussian(STILL, 0.3, rng()),
+    "salt_and_pepper": lambda: degrade.salt_and_pepper(STILL, 0.05, rng())[0],
+    "poisson_gaussian": lambda: degrade.poisson_gaussian(STILL, 0.02, 0.01, rng())[0],
+    "grain": lambda: degrade.grain(STILL, 0.1, 1.0, 0.3, rng())[0],
+    "blur, isotropic": lambda: degrade.blur(STILL, degrade.gaussian_kernel(2.0)),
+    "blur, anisotropic": lambda: degrade.blur(STILL, degrade.gaussian_kernel(4.0, 0.6, 0.8)),
+    "blur, motion": lambda: degrade.blur(STILL, degrade.motion_kernel(11, 0.5)),
+    "resize": lambda: degrade.resize(degrade.resize(STILL, 24, 24), 96, 96, "nearest"),
+    "jpeg": lambda: degrade.jpeg(STILL, 10),
+    "h264": lambda: degrade.coded(PAN, "h264", 40)[4],
+    "mpeg2": lambda: degrade.coded(PAN, "mpeg2", 31)[4],
+    "interlace": lambda: degrade.interlace(PAN)[2],
+    "quantize": lambda: degrade.quantize(STILL, 3),
+    "darken": lambda: degrade.darken(STILL, 2.5, rng(), peak=200),
+    "gray": lambda: degrade.gray(STILL),
+    "scratches": lambda: degrade.scratches(PAN, 6, rng(2))[0][4],
+    "dust": lambda: degrade.dust(PAN, 6, rng(3))[0][4],
+    "moving_mask": lambda: degrade.moving_mask(8, 96, 96, rng(6))[4].expand(3, -1, -1),
+    "camera": lambda: degrade.camera(SCENE, 8, 96, 96, 3.0, rng(2))[7],
+}
+ACROSS = 7
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_degradation_looks_as_it_did_when_it_was_looked_at(name):
+    """To look again after a change: delete the PNG, run with ANSWERPRINT_SHEET=1, and open what was written."""
+    if os.environ.get("ANSWERPRINT_SHEET") and not SHEET.exists():
+        codes = [code(make()) for make in PICTURES.values()]
+        rows = [np.concatenate(codes[i : i + ACROSS], axis=1) for i in range(0, len(codes), ACROSS)]
+        cv2.imwrite(str(SHEET), np.concatenate(rows, axis=0)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    sheet = cv2.imread(str(SHEET))[..., ::-1].astype(int)
+    row, column = divmod(list(PICTURES).index(name), ACROSS)
+    seen = sheet[96 * row : 96 * (row + 1), 96 * column : 96 * (column + 1)]
+    # Coders and fonts of another version may differ by a little; another degradation differs by far more.
+    assert np.abs(code(PICTURES[name]()) - seen).mean() < 2.0
+
+
+def code(picture):
+    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy().astype(int)
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.05, 0.3])
