@@ -10,7 +10,7 @@ Tensors of a Frame are never written to in place: frames are shared between oper
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
@@ -141,6 +141,7 @@ class Shot:
         read: gives frames [start, stop) of the shot in order.
         start: number of its first frame in the clip, at this point of the chain.
         coding: tells how its source was coded, worked out when asked; None where it comes from no file.
+        reach: neighbors on each side that the operations before work out with a frame, whether asked for or not.
     """
 
     name: str
@@ -149,11 +150,25 @@ class Shot:
     read: Callable[[int, int], Iterator[Frame]]
     start: int = 0
     coding: Callable[[], Coding] | None = None
+    reach: int = 0
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames [start, stop) of the shot, clamped to it."""
         stop = self.length if stop is None else min(stop, self.length)
         return self.read(max(start, 0), stop)
+
+    def at(self, numbers: Iterable[int]) -> Iterator[Frame]:
+        """The frames of these numbers, each once, in order; those between near ones are worked out once, not twice."""
+        runs: list[list[int]] = []
+        for number in sorted(set(numbers)):
+            if runs and number - runs[-1][-1] <= 2 * self.reach + 1:
+                runs[-1].append(number)
+            else:
+                runs.append([number])
+        for run in runs:
+            for number, frame in enumerate(self.frames(run[0], run[-1] + 1), run[0]):
+                if number in run:
+                    yield frame
 
     def positions(self, count: int) -> list[int]:
         """Up to `count` distinct frame numbers spread through the shot, away from its very ends."""
@@ -166,5 +181,4 @@ class Shot:
 
     def samples(self, count: int) -> Iterator[Frame]:
         """The same one by one, for who needs only one of them in memory."""
-        for position in self.positions(count):
-            yield from self.frames(position, position + 1)
+        yield from self.at(self.positions(count))

@@ -201,18 +201,29 @@ def _looks(shot: Shot, params: Params) -> tuple[list[_Look], int]:
     count = min(params.frames, shot.length)
     places = sorted({*shot.positions(count), 0, shot.length - 1})
     looks, ratio = [], 1
-    for place in places:
-        pair = list(shot.frames(place, min(place + 2, shot.length)))
-        for frame in pair[:1]:
-            ratio = exposure.ratio_of(frame.height, frame.width, params.smallest / 100 * frame.height)
-            seen = _as_displayed(exposure.sparse(frame.pixels, ratio), frame.color.transfer)
-            if frame.matte is not None and bool((frame.matte > 0).any()):
-                inside = exposure.sparse(frame.matte.expand(3, -1, -1), ratio)[0] > 0.5
-                level = float(_luma(seen)[inside].mean()) if bool(inside.any()) else 0.0
-            else:
-                level = float(_luma(seen).mean())
-            looks.append(_Look(float(frame.time), seen, level, _noise(pair) if params.denoise else _UNKNOWN))
+    for pair in _pairs(shot, places):
+        frame = pair[0]
+        ratio = exposure.ratio_of(frame.height, frame.width, params.smallest / 100 * frame.height)
+        seen = _as_displayed(exposure.sparse(frame.pixels, ratio), frame.color.transfer)
+        if frame.matte is not None and bool((frame.matte > 0).any()):
+            inside = exposure.sparse(frame.matte.expand(3, -1, -1), ratio)[0] > 0.5
+            level = float(_luma(seen)[inside].mean()) if bool(inside.any()) else 0.0
+        else:
+            level = float(_luma(seen).mean())
+        looks.append(_Look(float(frame.time), seen, level, _noise(pair) if params.denoise else _UNKNOWN))
     return looks, ratio
+
+
+def _pairs(shot: Shot, places: list[int]) -> Iterator[list[Frame]]:
+    """The frame at each place and, where there is one, the next."""
+    numbers = sorted({number for place in places for number in (place, place + 1) if number < shot.length})
+    before: tuple[int, Frame] | None = None
+    for number, frame in zip(numbers, shot.at(numbers), strict=False):
+        if before is not None and before[0] in places:
+            yield [before[1], frame] if number == before[0] + 1 else [before[1]]
+        before = number, frame
+    if before is not None and before[0] in places:
+        yield [before[1]]
 
 
 _UNKNOWN = np.full(noise.LIGHTS, np.nan)

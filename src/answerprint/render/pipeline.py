@@ -131,7 +131,8 @@ def shot_after(clip: Clip, shot: ShotRange, steps: Sequence[Step], device: torch
                 position += 1
 
     how = partial(coding.of, clip, shot.start)
-    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate), how)
+    reach = math.ceil((chain_handles(steps) or 0) * rate)
+    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate), how, reach)
 
 
 def _spooled(clip: Clip, shot: ShotRange, steps: Sequence[Step], rate: Fraction, device: torch.device) -> Shot:
