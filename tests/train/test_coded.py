@@ -46,6 +46,12 @@ def test_the_rate_is_met_and_the_sample_lies_on_its_master(library, rate):
     assert min(beside) > psnr(frames[3], truth) - 5, "no frame lies on another's place"
 
 
+def test_pieces_of_small_pictures_are_as_large_as_these_and_nothing_is_mirrored(library):
+    sequence = next(coded.sequences(library, 1, 288, (0.5, 0.5), 1))
+    assert sequence.master.shape == (7, 3, 130, 130)
+    assert all(planes[0].shape == (130, 130) for planes in sequence.coded.frames)
+
+
 def test_a_piece_of_a_sample_is_the_same_piece_of_all_its_planes(library):
     kept = next(coded.sequences(library, 1, 112, (0.5, 0.5), 1)).septuplet()
     piece = kept.cut(16, 32, 48, 64)

@@ -80,20 +80,26 @@ class Library:
         """Only the clips that have as many frames; all of them where none has."""
         return Library(tuple(clip for clip in self.clips if len(clip.versions[0]) >= frames) or self.clips)
 
-    def crop(self, rng: np.random.Generator, size: int, frames: int = 1, turned: bool = True) -> Pixels:
+    def crop(
+        self, rng: np.random.Generator, size: int, frames: int = 1, turned: bool = True, grown: bool = True
+    ) -> Pixels:
         """A random piece of a random clip, mirrored at random: (frames, size, size, 3), R'G'B' uint8.
 
         Where several frames are asked for, half of the pieces come from clips that have as many, whatever their number;
         a clip shorter than that is seen by a camera that glides over it at up to 4 pixels a frame. It is also turned by
         quarters, unless what is learned depends on what stands upright (`turned=False`). A clip smaller than that is
-        mirrored at its edges: all pieces are of the size asked for.
+        mirrored at its edges, so that all pieces are of the size asked for; with `grown=False` pieces are as large as
+        it allows.
         """
         clips = self.clips
         if frames > 1 and rng.random() < 0.5:
             clips = tuple(clip for clip in clips if len(clip.versions[0]) >= frames) or clips
         clip = clips[rng.integers(len(clips))]
         fitting = [version for version in clip.versions if min(version.shape[1:3]) >= size] or [clip.versions[0]]
-        version = _grown(fitting[rng.integers(len(fitting))], size)
+        version = fitting[rng.integers(len(fitting))]
+        if grown:
+            version = _grown(version, size)
+        size = min(size, *version.shape[1:3])
         piece = _glide(version, rng, size, frames) if len(version) < frames else _cut(version, rng, size, frames)
         if rng.random() < 0.5:
             piece = piece[:, :, ::-1]
