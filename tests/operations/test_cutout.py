@@ -327,6 +327,24 @@ def test_the_kind_of_alpha_stands_in_the_file(tmp_path: Path, premultiply: bool,
     assert says in OpenImageIO.ImageBuf(str(folder / "c.0001.png")).spec()["ImageDescription"]
 
 
+@pytest.mark.parametrize(("out", "preset"), [("c.mov", "prores-4444"), ("c.mkv", "ffv1")])
+def test_an_alpha_that_is_asked_for_is_not_lost_by_the_container(tmp_path: Path, out: str, preset: str) -> None:
+    """MOV took ProRes 422 HQ, which has no alpha, and said nothing; MKV did not render at all."""
+    clip = reader.open(_rendered(tmp_path, out, deliver="alpha") / out)
+    frame = next(iter(clip.frames()))
+    assert frame.alpha is not None and float(frame.alpha.max()) > 0.99 and float(frame.alpha.min()) < 0.01
+    assert clip.info.codec.startswith(preset.partition("-")[0])
+
+
+def test_an_alpha_that_cannot_be_carried_is_told(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mkv", layout="yuv444p10", width=W, height=H, frames=2, picture=gradient)
+    prior = paint(tmp_path / "mask.png", truth(0))
+    options = Options.of({"shots": "none", "preset": "prores-hq"})
+    made = decide.analyze(source.path, [("cutout", {"prior": str(prior), "deliver": "alpha"})], options)
+    outcome = jobs.render(made, tmp_path / "out.mov", options)
+    assert any("alpha is not carried" in note and "prores-4444" in note for note in outcome.notes)
+
+
 def onnx_of_mean(path: Path) -> Path:
     """The smallest depth network in ONNX: the mean of the channels, written field by field (protobuf wire format)."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -199,6 +199,13 @@ def choose(path: Path | str, name: str | None, info: ClipInfo) -> Delivery:
     )
 
 
+def with_alpha(delivery: Delivery) -> str:
+    """The preset that takes the place of a container's own where frames carry alpha; its own where none can."""
+    if delivery.how.alpha is not None:
+        return delivery.preset
+    return next((p.name for p in _ALL if p.alpha is not None and delivery.ending in p.endings), delivery.preset)
+
+
 def adapted(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
     """The delivery after a chain of operations that changed rate, fields or color.
 
@@ -220,7 +227,7 @@ def adapted(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
             changes[name] = getattr(probe.color, name)
     if probe.alpha is not None and preset.alpha and not pixels.layout(delivery.layout).alpha:
         # An operation made an alpha (a cutout): a format that can carry it does.
-        changes["layout"] = preset.alpha
+        changes["layout"] = preset.alpha if preset.alpha != "source" else _lossless_layout(_with_alpha(delivery.layout))
     changes |= _alpha(delivery, probe)
     form = pixels.layout(delivery.layout)
     if form.family == "gray" and preset.layout == "source" and not _is_gray(probe):
@@ -272,6 +279,15 @@ def _layout_for(preset: Preset, source: str) -> str:
     if preset.layout == "source":
         return _lossless_layout(form)
     return preset.alpha if form.alpha and preset.alpha else preset.layout
+
+
+def _with_alpha(name: str) -> pixels.Layout:
+    """The layout with an alpha plane; there is none beside 4:4:0, 4:1:1 and 4:1:0, so these become 4:4:4."""
+    form = pixels.layout(name)
+    if form.family != "yuv":
+        return replace(form, alpha=True)
+    kind = form.name.removeprefix("yuvj").removeprefix("yuv")
+    return pixels.layout("yuva" + (kind if kind[:3] in ("444", "422", "420") else "444" + kind[3:]))
 
 
 def _lossless_layout(form: pixels.Layout) -> str:

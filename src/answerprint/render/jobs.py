@@ -25,7 +25,7 @@ from answerprint import operations
 from answerprint.color import lut
 from answerprint.color.lut import Cube
 from answerprint.errors import ColorError, JobError, SettingsError
-from answerprint.media import presets, writer
+from answerprint.media import pixels, presets, writer
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.metrics import report
@@ -149,7 +149,7 @@ def render(
     clip = clip or open_source(made.source.path, made.source.overrides)
     device = device_of(options.device)
     listed = _without_gaps(made, clip, options, watcher)
-    delivery = _delivery(listed, clip, output, options.preset or made.delivery.get("preset"), device)
+    delivery, lost = _delivery(listed, clip, output, options.preset or made.delivery.get("preset"), device)
     folder = job_folder(output)
     tasks = _plan(listed, clip, delivery, folder, options, device)
     with Ledger(folder) as ledger:
@@ -166,7 +166,7 @@ def render(
             done[result.key] = result
         whole = [task.file for task in tasks if done[task.key].frames > 0]
         begin, end = _times(clip, tasks)
-        notes = writer.join(whole, output, delivery, clip, begin, end)
+        notes = lost + writer.join(whole, output, delivery, clip, begin, end)
         _drop_stale(folder, ledger, {task.key for task in tasks})
     if not keep_chunks:
         shutil.rmtree(folder, ignore_errors=True)
@@ -205,9 +205,13 @@ def _without_gaps(made: DecisionList, clip: Clip, options: Options, watcher: Wat
 
 def _delivery(
     listed: Sequence[ShotDecision], clip: Clip, output: Path, preset: object, device: torch.device
-) -> Delivery:
-    """How the output is encoded: by preset or file ending, and by what the chain does to rate, size and fields."""
-    chosen = presets.choose(output, None if preset is None else str(preset), clip.info)
+) -> tuple[Delivery, list[str]]:
+    """How the output is encoded: by preset or file ending, and by what the chain does to rate, size and fields.
+
+    With it, in words, what of the frames it does not carry.
+    """
+    named = None if preset is None else str(preset)
+    chosen = presets.choose(output, named, clip.info)
     rates = {chain_rate(chain_of(shot)): shot.range.name for shot in listed}
     if len(rates) > 1:
         shown = ", ".join(f"{clip.info.rate * rate} in shot {name}" for rate, name in rates.items())
@@ -216,7 +220,15 @@ def _delivery(
     frames = render_chunk(clip, first.range, chain_of(first), first.range.start, first.range.start + 1, device)
     probe = next(iter(frames), None)
     frames.close()  # type: ignore[attr-defined]
-    return presets.adapted(chosen, clip.info.rate * next(iter(rates)), probe) if probe is not None else chosen
+    if probe is None:
+        return chosen, []
+    if probe.alpha is not None and named is None:
+        chosen = presets.choose(output, presets.with_alpha(chosen), clip.info)
+    delivery = presets.adapted(chosen, clip.info.rate * next(iter(rates)), probe)
+    if probe.alpha is None or pixels.layout(delivery.layout).alpha:
+        return delivery, []
+    carried = ", ".join(name for name, one in presets.PRESETS.items() if one.alpha is not None)
+    return delivery, [f"alpha is not carried: preset {delivery.preset} has none; these have: {carried}"]
 
 
 def _plan(
