@@ -47,6 +47,21 @@ def test_pictures_of_any_size_and_values_outside_are_kept(saved, size):
     assert torch.allclose(clean(bright)[:, 0, 0], clean(white)[:, 0, 0] + 0.5, atol=1e-6)
 
 
+def test_frames_smaller_than_a_network_can_take_are_grown_for_it():
+    """Window attention of other people's networks, for one, needs a side of 8 to 64 pixels."""
+
+    class Picky(torch.nn.Module):
+        multiple, least = 8, 60
+
+        def forward(self, picture):
+            height, width = picture.shape[-2:]
+            assert min(height, width) >= 64 and height % 8 == width % 8 == 0
+            return picture * 0.5
+
+    picture = torch.rand(3, 21, 70)
+    assert torch.allclose(single.cleaner(Picky(), CPU)(picture), picture * 0.5, atol=1e-6)
+
+
 def test_names_without_weights_say_how_to_train_them(tmp_path, monkeypatch):
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(weights, "SHIPPED", tmp_path)

@@ -171,17 +171,24 @@ def _ramp(length: int, overlap: int, before: bool, after: bool) -> Tensor:
     return weight
 
 
-def padded(planes: Sequence[Tensor], multiple: int) -> list[Tensor]:
-    """Planes (B, C, H, W) grown at the bottom and right to multiples, by mirroring where there is enough to mirror."""
+def padded(planes: Sequence[Tensor], multiple: int, least: int = 1) -> list[Tensor]:
+    """Planes (B, C, H, W) grown at the bottom and right to multiples, by mirroring where there is enough to mirror.
+
+    Args:
+        least: neither side is left shorter than this many pixels.
+    """
     height, width = planes[0].shape[-2:]
-    down, right = -height % multiple, -width % multiple
+    down, right = (max(length, least) - length for length in (height, width))
+    down, right = down + -(height + down) % multiple, right + -(width + right) % multiple
     if not (down or right):
         return list(planes)
     mode = "reflect" if down < height and right < width else "replicate"
     return [F.pad(plane, (0, right, 0, down), mode=mode) for plane in planes]
 
 
-def tiled(run: Run, planes: Sequence[Tensor], *, multiple: int = 8, tile: int = 768, overlap: int = 64) -> Tensor:
+def tiled(
+    run: Run, planes: Sequence[Tensor], *, multiple: int = 8, tile: int = 768, overlap: int = 64, least: int = 1
+) -> Tensor:
     """Runs a network over pictures of any size.
 
     Args:
@@ -190,9 +197,10 @@ def tiled(run: Run, planes: Sequence[Tensor], *, multiple: int = 8, tile: int = 
         multiple: what height and width must be multiples of for the network.
         tile: pictures longer or wider than this are cut into tiles of this size (a multiple of `multiple`).
         overlap: pixels shared by neighboring tiles, over which one fades into the other.
+        least: shortest side that the network can work on.
     """
     before = planes[0].shape[-2:]
-    planes = padded(planes, multiple)
+    planes = padded(planes, multiple, least)
     height, width = planes[0].shape[-2:]
     if height <= tile and width <= tile:
         return run(*planes)[..., : before[0], : before[1]]

@@ -53,11 +53,11 @@ def cleaner(network: nn.Module, device: torch.device) -> Callable[[Tensor], Tens
     Such networks learned on pictures in 0..1: what lies outside is not shown to them, and kept.
     """
     run = engine.ready(network, device)
-    multiple = int(getattr(network, "multiple", 1))
+    multiple, least = int(getattr(network, "multiple", 1)), int(getattr(network, "least", 1))
 
     def clean(picture: Tensor) -> Tensor:
         seen = picture.clamp(0, 1)
-        made = engine.tiled(run, [seen[None]], multiple=multiple)[0].to(picture.device)
+        made = engine.tiled(run, [seen[None]], multiple=multiple, least=least)[0].to(picture.device)
         return picture + (made - seen)
 
     return clean

@@ -260,7 +260,8 @@ def added() -> Path:
 def foreign(path: Path) -> nn.Module:
     """A single-image network of someone else's, read by spandrel (42 architectures), float32, (B, 3, H, W) in and out.
 
-    What the engine must know of it is put beside it as `multiple` (of sizes) and `scale` (pixels out per pixel in).
+    What the engine must know of it is put beside it as `multiple` (of sizes), `least` (shortest side) and `scale`
+    (pixels out per pixel in).
 
     Raises:
         WeightsError: spandrel is not installed or does not import, or it does not know the file.
@@ -282,7 +283,8 @@ def foreign(path: Path) -> nn.Module:
     if not isinstance(model, spandrel.ImageModelDescriptor) or model.input_channels != 3:
         raise WeightsError(f"{path}: not a network from one color picture to one color picture")
     network: nn.Module = model.model
-    network.multiple, network.scale = max(model.size_requirements.multiple_of, 1), model.scale
+    sizes = model.size_requirements
+    network.multiple, network.least, network.scale = max(sizes.multiple_of, 1), max(sizes.minimum, 1), model.scale
     return network.float().eval()
 
 
