@@ -139,6 +139,15 @@ def test_more_than_8_bits_become_16_and_sequences_stay_together(tmp_path):
         assert len(np.unique(read)) > 256 or len(np.unique(ten)) <= 256
 
 
+def test_masks_beside_sequences_are_no_footage(tmp_path):
+    for folder in ("JPEGImages/480p/bear", "Annotations/480p/bear", "masks"):
+        (tmp_path / folder).mkdir(parents=True)
+        for t in range(footage.boundary.SHORTEST + 1):
+            cv2.imwrite(str(tmp_path / folder / f"{t:05}.png"), np.full((32, 48, 3), 9 * t, np.uint8))
+    assert footage.clips([tmp_path]) == [tmp_path / "JPEGImages/480p/bear"]
+    assert footage.clips([tmp_path / "masks"]) == [tmp_path / "masks"]
+
+
 def test_no_kind_of_content_outweighs_the_others():
     sizes = np.array([40, 3, 3, 2, 4])
     allowed = footage._allowed(sizes, 0.3)

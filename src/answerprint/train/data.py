@@ -198,6 +198,11 @@ def origin_of(path: Path, source: str | None = None, licence: str | None = None)
     return source or found[0], licence or found[1]
 
 
+def labels(folder: Path, base: Path) -> bool:
+    """Whether a folder below `base` holds answers (masks, classes) and no pictures, by its name or one above it."""
+    return any(part.lower() in LABELS for part in folder.relative_to(base).parts)
+
+
 def _entry(source: Source, split: str) -> dict[str, str]:
     return {
         "clip": source.name,
@@ -215,7 +220,7 @@ def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
     for path in files:
         name = path.relative_to(base).as_posix()
         left_out = any(fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(path.name, pattern) for pattern in exclude)
-        left_out = left_out or any(part.lower() in LABELS for part in path.relative_to(base).parent.parts)
+        left_out = left_out or labels(path.parent, base)
         if not left_out and path.suffix.lower() in PICTURES | VIDEOS:
             groups.setdefault(path.parent, []).append(path)
     told = _told(base)

@@ -159,7 +159,7 @@ def clips(footage: Sequence[Path]) -> list[Path]:
                 raise TrainingError(f"{path}: no such footage")
             found.append(path)
             continue
-        folders = [path, *sorted(part for part in path.rglob("*") if part.is_dir())]
+        folders = [path, *sorted(part for part in path.rglob("*") if part.is_dir() and not data.labels(part, path))]
         for each in folders:
             files = sorted(file for file in each.iterdir() if file.is_file())
             found += [file for file in files if file.suffix.lower() in data.VIDEOS]
