@@ -151,6 +151,14 @@ def test_shots_without_three_moving_frames_say_so(count: int, still: bool, says:
         assert findings.start == "nothing" and max(float(matte.max()) for matte in found) == 0
 
 
+def test_motion_alone_is_found_in_a_shot_that_fades_in() -> None:
+    """The gain of the black first frame burnt the others out, and flow followed the light: the camera seemed to move."""
+    made = [replace(f, pixels=f.pixels * min(1.0, number / 4)) for number, f in enumerate(frames())]
+    found, findings = mattes(made, Params())
+    assert findings.start == "motion" and findings.camera == "static"
+    assert np.mean([overlap(matte, truth(i)) for i, matte in enumerate(found) if i > 1]) > 0.6
+
+
 def test_a_fade_to_black_is_carried_and_doubted(tmp_path: Path) -> None:
     made = frames(8)
     made[5:] = [replace(frame, pixels=frame.pixels * 0) for frame in made[5:]]

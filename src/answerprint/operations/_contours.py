@@ -141,21 +141,24 @@ class Strip:
         self.size = self.work = (0, 0)
         self.depths: dict[int, Array] = {}
         self.holds_depth = False
-        self.blank: list[int] = []
         self._file = tempfile.TemporaryFile(prefix="answerprint-cutout-")  # noqa: SIM115
-        gain = 0.0
+        gain, spreads = 0.0, list[float]()
         for number, frame in enumerate(frames):
             if not number:
                 self.size = (frame.width, frame.height)
                 scale = min(1.0, longest / max(self.size))
                 self.work = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
-                gain = _gain(frame)
+            top = _top(frame)
+            if not number or top * gain > _BRIGHTEST:
+                before, gain = gain, _gain(top)
+                self._dim(gain / before if number else 1.0)
+                spreads = [gain / before * spread for spread in spreads]
             codes = _codes(frame.pixels, self.work, gain)
-            if float(cv2.meanStdDev(codes.reshape(-1, 1))[1][0, 0]) < 1.5:
-                self.blank.append(number)
+            spreads.append(float(cv2.meanStdDev(codes.reshape(-1, 1))[1][0, 0]))
             self._file.write(codes.tobytes())
             self.times.append(frame.time)
             self.holds_depth |= frame.depth is not None
+        self.blank = [number for number, spread in enumerate(spreads) if spread < 1.5]
         self._file.flush()
         self.flows = lru_cache(maxsize=24)(self._flows)
 
@@ -168,25 +171,55 @@ class Strip:
         codes = np.frombuffer(self._file.read(count), np.uint8)
         return codes.reshape(self.work[1], self.work[0], 3)
 
+    def _dim(self, share: float) -> None:
+        """Brings what is there already to another gain: the shot fades in, or its first frames were dark."""
+        for number in range(len(self)):
+            dimmed = np.rint(self[number] * np.float32(share)).astype(np.uint8)
+            self._file.seek(number * dimmed.size)
+            self._file.write(dimmed.tobytes())
+
     def gray(self, number: int) -> Picture:
         result: Picture = cv2.cvtColor(self[number], cv2.COLOR_RGB2GRAY)
         return result
 
     def _flows(self, first: int, second: int) -> tuple[Array, Array]:
         """Flow from a frame to another, and back."""
-        a, b = self.gray(first), self.gray(second)
+        a, b = _evened(self.gray(first), self.gray(second))
         return flow.flow(a, b), flow.flow(b, a)
 
     def close(self) -> None:
         self._file.close()
 
 
-def _gain(frame: Frame) -> float:
+def _evened(first: Picture, second: Picture) -> tuple[Picture, Picture]:
+    """Two gray pictures with the darker one as bright as the other: in a fade flow would follow the light.
+
+    What moves in and out of a picture changes its light, too: only more than that is evened.
+    """
+    (middle, spread), (other, wide) = ([float(x[0, 0]) for x in cv2.meanStdDev(one)] for one in (first, second))
+    if spread > wide:
+        second, first = _evened(second, first)
+        return first, second
+    if spread < 1 or (wide < 1.15 * spread and abs(other - middle) < 8):
+        return first, second
+    lifted = cv2.convertScaleAbs(np.maximum((first - middle) * (wide / spread) + other, 0))
+    return np.asarray(lifted, np.uint8), second
+
+
+_BRIGHTEST = 1.2  # what is brighter would be cut off
+
+
+def _top(frame: Frame) -> float:
+    """Where the brightest hundredth of a frame begins."""
+    thin = max(1, int((frame.height * frame.width / 50_000) ** 0.5))
+    bright = frame.pixels[:, ::thin, ::thin].amax(0).flatten()
+    bright = bright[torch.isfinite(bright)]
+    return float(torch.quantile(bright, 0.99)) if len(bright) else 1.0
+
+
+def _gain(top: float) -> float:
     """A dark or overbright shot (linear light, underexposure) is brought to where 8 bits suffice."""
-    bright = frame.pixels.amax(0).flatten()
-    bright = bright[torch.isfinite(bright)][:: max(1, bright.numel() // 50_000)]
-    top = float(torch.quantile(bright, 0.99)) if len(bright) else 1.0
-    return 1.0 if 0.25 < top <= 1.2 else min(max(0.9 / max(top, 1e-3), 0.05), 20.0)
+    return 1.0 if 0.25 < top <= _BRIGHTEST else min(max(0.9 / max(top, 1e-3), 0.05), 20.0)
 
 
 def _codes(pixels: torch.Tensor, work: tuple[int, int], gain: float) -> Picture:
