@@ -152,7 +152,7 @@ def test_shots_without_three_moving_frames_say_so(count: int, still: bool, says:
 
 
 def test_motion_alone_is_found_in_a_shot_that_fades_in() -> None:
-    """The gain of the black first frame burnt the others out, and flow followed the light: the camera seemed to move."""
+    """The gain of the black first frame burnt out the others, and flow followed the light, as if the camera moved."""
     made = [replace(f, pixels=f.pixels * min(1.0, number / 4)) for number, f in enumerate(frames())]
     found, findings = mattes(made, Params())
     assert findings.start == "motion" and findings.camera == "static"
