@@ -102,7 +102,7 @@ def test_keys_of_other_shots_do_not_count(tmp_path: Path) -> None:
     params = Params(prior=paint(tmp_path / "mask.png", rough(0)))
     _, findings = mattes(frames(), params, start=50)
     assert findings.start == "motion"
-    assert "other shots" in findings.note
+    assert "other shots or outside the clip" in findings.note and "frames 50 to 57" in findings.note
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,9 @@ def _refuse(prior: Prior, where: str) -> None:
             f"prior {where}: says nothing of the target; give a box, polygon, mask or foreground stroke"
         )
     if prior.shape is not None and not prior.shape.any():
-        raise SettingsError(f"prior {where}: is empty; paint the target white on black, inside the picture")
+        raise SettingsError(
+            f"prior {where}: is empty: nothing of it lies inside the picture; mark the target (a mask: white on black)"
+        )
     if prior.shape is not None and prior.shape.all():
         raise SettingsError(f"prior {where}: covers the whole picture; leave what is not the target black")
 

@@ -147,10 +147,19 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
         else:
             found = _from_motion(strip, shot, params)
             if listed:
-                found.notes = ("the prior's key frames lie in other shots; this one is cut out by motion", *found.notes)
+                found.notes = (_elsewhere(sorted(listed), shot, params), *found.notes)
         return _through(strip, shot, found, params)
     finally:
         strip.close()
+
+
+def _elsewhere(numbers: list[int], shot: Shot, params: Params) -> str:
+    first, last = (place + params.numbered_from for place in (shot.start, shot.start + shot.length - 1))
+    said = ", ".join(str(number) for number in numbers[:6]) + (", ..." if len(numbers) > 6 else "")
+    return (
+        f"the prior's key frames ({said}) lie in other shots or outside the clip; this one, frames {first} to {last}, "
+        "is cut out by motion"
+    )
 
 
 def _through(strip: Strip, shot: Shot, found: _Found, params: Params) -> Findings:
@@ -168,7 +177,8 @@ def _through(strip: Strip, shot: Shot, found: _Found, params: Params) -> Finding
         return Findings(**facts, confidence=(0.0,) * len(strip), note="; ".join(notes))
     contours, sure = _carried(strip, found.keys, params)
     if strip.blank:
-        notes = (*notes, f"{len(strip.blank)} frames show nothing (a fade or black); the contour is only carried there")
+        blank = "1 frame shows" if len(strip.blank) == 1 else f"{len(strip.blank)} frames show"
+        notes = (*notes, f"{blank} nothing (a fade or black); the contour is only carried there")
     doubtful = _doubtful(sure)
     if doubtful:
         said = ", ".join(str(number + shot.start) for number in doubtful)
