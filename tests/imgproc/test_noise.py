@@ -27,6 +27,15 @@ def test_each_channel_and_luma_band_has_its_own_level():
     assert blue.levels.mean(axis=1).tolist() == pytest.approx([0.01, 0.02, 0.06], rel=0.15)
 
 
+@pytest.mark.parametrize("size", [(80, 96), (96, 128)])
+def test_noise_of_a_small_picture_is_measured_too(size):
+    """No band of its light has blocks enough: it was taken to have no noise at all."""
+    ramp = torch.linspace(0.1, 0.9, size[1]).expand(3, *size)
+    found = noise.measure(degrade.gaussian(ramp, 0.05, np.random.default_rng(1)))
+    assert float(found.levels.mean()) == pytest.approx(0.05, rel=0.2)
+    assert float(noise.measure(ramp).levels.max()) < 0.002
+
+
 @pytest.mark.parametrize("reach", [0.6, 1.0])
 def test_grain_is_known_by_its_reach(reach):
     grainy = scene() + 0.05 * degrade.correlated((3, 160, 208), reach, np.random.default_rng(2))

@@ -63,6 +63,28 @@ def test_impulses_are_counted_and_mended(density):
     assert float((done - picture)[untouched].abs().mean()) < 0.01
 
 
+@pytest.mark.parametrize("density", [0.2, 0.4])
+def test_strong_impulse_noise_is_taken_out_under_other_noise(density):
+    """So many that they hide each other: pixels beside one like them were taken for lines, and left."""
+    picture = scene(128, 160)
+    rng = np.random.default_rng(1)
+    frames = frames_of([degrade.salt_and_pepper(degrade.gaussian(picture, 0.05, rng), density, rng)[0].clamp(0, 1)])
+    found = denoise.analyze(as_shot(frames), denoise.Params(), CPU)
+    assert found.impulses == pytest.approx(density, rel=0.1)
+    assert float(found.levels.mean()) == pytest.approx(0.05, rel=0.3)
+    (done,) = work(frames, found)
+    assert psnr(done.clamp(0, 1), picture) > 27
+
+
+def test_letters_halftones_and_highlights_are_no_crowd_of_impulses():
+    page = degrade.lettering(torch.full((1, 3, 96, 128), 0.995), np.random.default_rng(4))[0]
+    checks = ((torch.arange(96)[:, None] + torch.arange(128)) % 2).float().expand(3, 96, 128)
+    stars = torch.full((3, 96, 128), 0.01)
+    stars[:, ::7, ::9] = 1.0
+    for picture in (page, checks, stars, scene(96, 128) * 1.6):
+        assert not impulse.crowded(picture.clamp(0, 1))
+
+
 def test_large_pictures_are_measured_on_bands_and_mapped_in_strips(monkeypatch):
     picture = noisy(scene(320, 416), 0.05)[0].pixels
     found = denoise.analyze(as_shot(frames_of([picture])), denoise.Params(), CPU)

@@ -35,6 +35,32 @@ def find(pixels: Tensor, sigma: float = 0.0, neighbors: int = 2) -> Tensor:
     return hit
 
 
+def crowded(pixels: Tensor) -> bool:
+    """Whether impulses are so many that they hide each other: black, white and neither lie side by side all over.
+
+    Lines, letters and highlights have plain places around them, and a picture of two values has nothing between.
+    """
+    low, high = pixels <= ENDS[0], pixels >= ENDS[1]
+    good = _around(~(low | high)) > 1.5 / 25
+    return bool(((_around(low) > 0) & (_around(high) > 0) & good).float().mean() > 0.5)
+
+
+def find_crowded(pixels: Tensor) -> Tensor:
+    """Where impulses are among very many: what is at an end and far from the mean of all around it that is not.
+
+    See `find`; lines of one pixel at an end of the range are not spared.
+    """
+    ends = (pixels <= ENDS[0]) | (pixels >= ENDS[1])
+    share = _around(~ends)
+    mean = _around(pixels.masked_fill(ends, 0)) / share.clamp(min=0.02)
+    return ends & (share > 1.5 / 25) & ((pixels - mean).abs() > FAR)
+
+
+def _around(planes: Tensor) -> Tensor:
+    """Mean over 5x5 pixels, what lies outside counting as 0."""
+    return F.avg_pool2d(planes.float()[None], 5, 1, 2)[0]
+
+
 def mend(pixels: Tensor, hit: Tensor) -> Tensor:
     """Puts the mean of the good neighbors (5x5) in place of what was hit.
 

@@ -29,6 +29,8 @@ BANDS = (0.125, 0.375, 0.625, 0.875)
 FEWEST_IMPULSES = 0.0005
 MANY_IMPULSES = 0.05  # from here on they hide each other from a count that spares lines
 TOUCHING = (0.015, 0.025)  # from here on pairs of them, and triples, are common
+MOST = 2 + len(TOUCHING)  # neighbors like itself that prove a pixel innocent where pairs and triples are
+CROWDED = 0.1  # from here on most of them touch others
 TEXTURED = 1.3  # so many times what chance does to the variance of blocks is texture
 FAINT = 0.0003  # flatter than this is drawn, not taken
 STEEPEST = 3.0  # noise differs no more than this between dark and bright
@@ -65,13 +67,7 @@ def measure(picture: Tensor, following: Tensor | None = None) -> Noise:
         picture: (3, H, W).
         following: the next picture of the shot: what is the same in both is no noise but texture.
     """
-    other = _roughly(impulse.mend(picture, impulses(picture, 0.0, 1)))
-    hit = impulses(picture, other, 0)
-    if (density := float(hit.any(0).float().mean())) > MANY_IMPULSES:
-        hit = impulses(picture, other, 1)
-        density = float(hit.any(0).float().mean())
-    if density > TOUCHING[0]:
-        hit = impulses(picture, other, density)
+    hit, density = _counted(picture)
     mended = impulse.mend(picture, hit) if density >= FEWEST_IMPULSES else picture
     blocks = _blocks(mended)
     if blocks is None:
@@ -95,7 +91,24 @@ def measure(picture: Tensor, following: Tensor | None = None) -> Noise:
     if whole.mean() > 0.05:
         total, fine, beside, luma = total[:, whole], fine[:, whole], beside[:, whole], luma[whole]
     levels, rho = _by_band(total, fine, beside, luma, still)
+    if density > CROWDED:
+        levels = levels / np.sqrt(max(1 - density, 0.1))  # what was mended has hardly any noise
     return Noise(levels, _reach(rho), density)
+
+
+def _counted(picture: Tensor) -> tuple[Tensor, float]:
+    """Where impulses are, and their share of the pixels."""
+    if impulse.crowded(picture):
+        hit = impulse.find_crowded(picture)
+        return hit, float(hit.any(0).float().mean())
+    other = _roughly(impulse.mend(picture, impulse.find(picture, 0.0, MOST)))
+    hit = impulses(picture, other, 0)
+    if (density := float(hit.any(0).float().mean())) > MANY_IMPULSES:
+        hit = impulse.find(picture, other, MOST)
+        density = float(hit.any(0).float().mean())
+    if density > TOUCHING[0]:
+        hit = impulse.find(picture, other, 2 + sum(density > many for many in TOUCHING))
+    return hit, density
 
 
 def _roughly(picture: Tensor) -> float:
@@ -109,6 +122,8 @@ def _roughly(picture: Tensor) -> float:
 
 def impulses(picture: Tensor, sigma: float, density: float) -> Tensor:
     """Where they are; the more there are, the more of them touch each other, and the more lines must take the risk."""
+    if density > CROWDED:
+        return impulse.find_crowded(picture)
     return impulse.find(picture, sigma, 2 + sum(density > many for many in TOUCHING))
 
 
@@ -138,13 +153,7 @@ def _by_band(
 ) -> tuple[Array, float]:
     """Deviation (3, 4) of the noise per channel and luma band, and its correlation with the pixel beside it."""
     levels, seen, correlations, plain = [], [], [], []
-    for center in BANDS:
-        off = np.abs(np.clip(luma, 0, 1) - center)
-        # Sensor noise changes with the light: the flattest blocks of a wide band are its darkest.
-        inside = off <= (0.06 if (off <= 0.06).sum() >= 60 else 0.125)
-        count = int(inside.sum())
-        if count < 40:
-            continue
+    for inside in _bands(luma):
         kept, expected = _flattest(total[:, inside])
         rho = float(np.clip(beside[:, inside][:, kept].sum() / max(total[:, inside][:, kept].sum(), 1e-12), 0, 1))
         level = total[:, inside][:, kept].mean(axis=1) / expected
@@ -157,8 +166,6 @@ def _by_band(
         seen.append(float(luma[inside][kept].mean()))
         plain.append(sure)
         correlations.append(rho)
-    if not seen:
-        return np.zeros((3, len(BANDS))), 0.0
     order = np.argsort(seen)
     known, at, sure_at = np.stack(levels, axis=1)[:, order], np.asarray(seen)[order], np.asarray(plain)[order]
     # Where even the flattest blocks hold texture, what is measured is a bound: bands without texture know better.
@@ -172,6 +179,18 @@ def _by_band(
         # Grass and gravel look like grain in a still; between dark and bright noise differs less than they do from sky.
         known = np.minimum(known, STEEPEST * known[:, noisy].min(axis=1, keepdims=True))
     return np.stack([np.interp(BANDS, at, channel) for channel in known]), rho
+
+
+def _bands(luma: Array) -> list[NDArray[np.bool_]]:
+    """Which blocks are in each luma band that has enough of them; in a small picture all are in one."""
+    bands = []
+    for center in BANDS:
+        off = np.abs(np.clip(luma, 0, 1) - center)
+        # Sensor noise changes with the light: the flattest blocks of a wide band are its darkest.
+        inside = off <= (0.06 if (off <= 0.06).sum() >= 60 else 0.125)
+        if inside.sum() >= 40:
+            bands.append(inside)
+    return bands or [np.ones(len(luma), dtype=bool)]
 
 
 def _flattest(variances: Array, freedom: int = BLOCK * BLOCK - 3) -> tuple[NDArray[np.int64], float]:
