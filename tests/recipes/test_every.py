@@ -152,3 +152,15 @@ def test_toflow_learns_flow_from_any_footage(tmp_path):
 def test_an_unknown_recipe_is_named():
     with pytest.raises(TrainingError, match="unknown recipe 'paint'; there are:"):
         recipes.load("paint")
+
+
+def test_a_cyclegan_sees_the_clean_side_of_a_noisy_picture_only_where_it_is_asked_for(photos):
+    recipe = recipes.load("cyclegan")
+    clips = training.load([photos], scales=(1.0,)).training
+    for pairs in (0.0, 10.0):
+        params = recipe.Params.of({"batch": 4, "crop": 32, "pairs": pairs})
+        batch = recipe.batch(params, np.random.default_rng(1), clips)
+        known = [name for name in ("clean", "truth") if name in batch]
+        apart = {name: float((batch["noisy"] - batch[name]).square().mean()) for name in known}
+        assert ("truth" in apart) == bool(pairs)
+        assert apart["clean"] > 0.03 > apart.get("truth", 0.0)

@@ -9,6 +9,8 @@ it the cleaner had to hide in its result where the noise was, for the other to p
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -57,6 +59,10 @@ class Generator(nn.Module):
             growing(2 * width, width),
         )
         self.after = nn.Conv2d(width, 3, 7, padding=3)
+        # Begin near the identity: while pictures are far off, judges learn to tell them by that alone.
+        with torch.no_grad():
+            self.after.weight.mul_(0.1)
+            self.after.get_parameter("bias").zero_()
 
     def forward(self, picture: Tensor) -> Tensor:
         return picture.float() + self.change(picture)
@@ -71,8 +77,8 @@ class Generator(nn.Module):
 class Generators(nn.Module):
     """Noisy to clean and clean to noisy.
 
-    Chance is a channel that is one number all over a picture, for which noise it will have, then one in 0..1 and three
-    of unit deviation that are drawn for every pixel.
+    Chance is a channel that is one number all over a picture, for which noise it will have, then for every pixel one
+    that is 0 but in few places and three of unit deviation.
     """
 
     def __init__(self, config: Config) -> None:
@@ -96,18 +102,37 @@ class Generators(nn.Module):
     def spoil(self, clean: Tensor, chance: Tensor) -> Tensor:
         """Pictures with noise made of chance."""
         noisy: Tensor = clean.float() + self.spoiler.change(torch.cat((clean, chance), dim=1))
-        return noisy
+        bounded: Tensor = Bounded.apply(noisy)  # type: ignore[no-untyped-call]  # torch says nothing of its type
+        return bounded
+
+
+class Bounded(torch.autograd.Function):
+    """Values brought into 0..1; those outside still learn to come back, but not to go on."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        ctx.save_for_backward(value)
+        return value.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (value,) = ctx.saved_tensors
+        outward = ((value > 1) & (gradient < 0)) | ((value < 0) & (gradient > 0))
+        return gradient.masked_fill(outward, 0)
 
 
 CHANCE = 5
+RARE = 0.06  # share of pixels in which the rare channel is not 0, but 1/2 to 1 or -1 to -1/2
 
 
 def drawn(like: Tensor, generator: torch.Generator) -> Tensor:
     """Chance for pictures (B, 3, H, W): (B, CHANCE, H, W)."""
     count, _, height, width = like.shape
     kind = torch.rand(count, 1, 1, 1, generator=generator).expand(-1, 1, height, width)
-    share = torch.rand(count, 1, height, width, generator=generator)
-    return torch.cat((kind, share, torch.randn(count, CHANCE - 2, height, width, generator=generator)), dim=1)
+    rank = 2 * torch.rand(count, 1, height, width, generator=generator) - 1
+    # Of a uniform draw a network learns only slowly to take the outermost few percent: rare events are drawn as such.
+    rare = rank.sign() * (1 - rank.abs() / (2 * RARE)) * (rank.abs() < RARE)
+    return torch.cat((kind, rare, torch.randn(count, CHANCE - 2, height, width, generator=generator)), dim=1)
 
 
 class Discriminators(nn.Module):

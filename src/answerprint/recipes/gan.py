@@ -65,8 +65,12 @@ def step(nets: Networks, batch: Batch, update: Update) -> None:
     real, fake = nets["discriminator"](batch["clean"]), nets["discriminator"](made.detach())
     update("discriminator", F.softplus(-real).mean() + F.softplus(fake).mean())
     judged = F.softplus(-nets["discriminator"](made)).mean()
-    likeness = F.l1_loss(made, batch["clean"]) + OUTLIERS * F.mse_loss(made, batch["clean"])
-    update("generator", judged + FIDELITY * likeness)
+    update("generator", judged + FIDELITY * likeness(made, batch["clean"]))
+
+
+def likeness(made: Tensor, clean: Tensor) -> Tensor:
+    """How far pictures are from the clean ones: absolute differences, and squared ones for outliers."""
+    return F.l1_loss(made, clean) + OUTLIERS * F.mse_loss(made, clean)
 
 
 def spoil(picture: Tensor, rng: np.random.Generator) -> Tensor:
