@@ -131,10 +131,21 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # no
         blocking=round(blocking, 3), encoding=encoding,
         bound=round(bound if params.gradients else 0.0, 3), deblock=round(deblock if params.blocks else 0.0, 3),
         chroma=1.0 if params.chroma and halved and bits == 8 else 0.0,
-        learned=1.0 if params.blocks and _suits(frames[0], params) else 0.0,
+        learned=round(_sure(step, params), 3) if params.blocks and _suits(frames[0], params) else 0.0,
     )  # fmt: skip
     said = [_of_quantizer(coding, guess), _of_frames(frames[0], params, bits), _said(found, bits), why]
     return found.model_copy(update={"note": "; ".join(part for part in said if part)})
+
+
+# Steps of the quantizer up to which the network finds nothing in luma, and from which it is believed: it learned at
+# 0.04 to 0.25 bits a pixel. On footage coded without loss it cost 0.5 and 1.5 dB of luma, at a step of 3.3 0.2 dB.
+_NOTHING_TAKEN, _TAKEN = 1.0, 6.0
+
+
+def _sure(step: float, params: Params) -> float:
+    if params.model != "network":
+        return 1.0
+    return min(max((step - _NOTHING_TAKEN) / (_TAKEN - _NOTHING_TAKEN), 0.0), 1.0)
 
 
 _LOSSLESS = ("ffv1", "v210", "rawvideo", "huffyuv", "utvideo", "dpx", "openexr", "tiff", "png")
@@ -178,8 +189,7 @@ def _said(found: Findings, bits: int) -> str:
             said.append("only what the coder left is worked on")
     estimated = []
     if found.learned:
-        what = "what rounding took" if found.codec in _LOSSLESS else "what the coder took"
-        estimated.append(f"{what}, by a network")
+        estimated.append("what the coder took, by a network")
     if found.bound:
         estimated.append(f"values between the codes in even areas, by {found.bound:g} codes at most")
     if found.chroma:
