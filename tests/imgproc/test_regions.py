@@ -38,3 +38,12 @@ def test_a_part_counts_where_it_lies() -> None:
     corner.learn(np.ascontiguousarray(colors[part]), inside, outside, (16, 48))
     asked = corner.ask(np.ascontiguousarray(colors[part]), np.ones(inside.shape, bool), (16, 48))
     assert np.allclose(whole.ask(colors, seen)[part], asked, atol=1e-6) and asked.std() > 0.1
+
+
+def test_what_looks_like_the_keys_target_is_told_from_what_does_not() -> None:
+    picture, bar = scene()
+    colors, regions = features(picture), Regions((H, W))
+    regions.anchor(colors, bar.astype(np.float32), (~bar).astype(np.float32))
+    green = picture[..., 0] == 60
+    assert regions.likeness(colors, bar) > 0.7 > 0.1 > regions.likeness(colors, green)
+    assert regions.likeness(colors, np.zeros((H, W), bool)) == 0

@@ -64,3 +64,19 @@ def test_an_empty_key_stays_empty_and_is_not_believed() -> None:
     empty = state(np.zeros((H, W), bool), 0.7)
     found = list(tracking.carry(picture, 0, range(1, 3), empty, tracking.Settings()))
     assert [one.confidence for _, one in found] == [0, 0] and not any((one.phi > 0).any() for _, one in found)
+
+
+def colored(left: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(4)
+    shown = np.where(bar(left, 40)[..., None], (180, 60, 50), (60, 90, 160)) + rng.normal(0, 8, (H, W, 3))
+    return shown.clip(0, 255).astype(np.uint8), bar(left, 40)
+
+
+def test_between_two_contours_the_keys_colors_decide() -> None:
+    """One way lost half of the target, the other took background in; neither key is nearer."""
+    shown, right = colored(120)
+    looks = tracking.palette([(colored(at)[0], state(colored(at)[1])) for at in (60, 200)])
+    half, more = state(bar(120, 20)), state(bar(100, 60))
+    for first, second in ((half, more), (more, half)):
+        found = tracking.blend(first, second, 0.5, (0.4, 0.4), shown, looks, tracking.Settings())
+        assert tracking.overlap(found.phi > 0, right) > 0.9

@@ -286,25 +286,31 @@ def _resized(plane: Array, size: tuple[int, ...]) -> Array:
     return result
 
 
+@njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
+def _bend(phi: Any, y: int, x: int, up: int, down: int, left: int, right: int) -> Any:
+    """Curvature of the level line through a pixel, held to 1 per pixel, and the slopes along x and y."""
+    here = phi[y, x]
+    px = (phi[y, right] - phi[y, left]) * np.float32(0.5)
+    py = (phi[down, x] - phi[up, x]) * np.float32(0.5)
+    pxx = phi[y, right] - 2 * here + phi[y, left]
+    pyy = phi[down, x] - 2 * here + phi[up, x]
+    pxy = (phi[down, right] - phi[down, left] - phi[up, right] + phi[up, left]) * np.float32(0.25)
+    squared = px * px + py * py
+    bend = (pxx * py * py - 2 * px * py * pxy + pyy * px * px) / (squared * np.sqrt(squared) + np.float32(1e-8))
+    return min(max(bend, np.float32(-1)), np.float32(1)), px, py
+
+
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def _full_step(phi: Any, force: Any, step: Any, epsilon: Any) -> Any:
     """One step of equation 2 on every pixel."""
     height, width = phi.shape
     result = np.empty_like(phi)
-    tiny = np.float32(1e-8)
     for y in range(height):
         up, down = max(y - 1, 0), min(y + 1, height - 1)
         for x in range(width):
             left, right = max(x - 1, 0), min(x + 1, width - 1)
             here = phi[y, x]
-            px = (phi[y, right] - phi[y, left]) * np.float32(0.5)
-            py = (phi[down, x] - phi[up, x]) * np.float32(0.5)
-            pxx = phi[y, right] - 2 * here + phi[y, left]
-            pyy = phi[down, x] - 2 * here + phi[up, x]
-            pxy = (phi[down, right] - phi[down, left] - phi[up, right] + phi[up, left]) * np.float32(0.25)
-            slope = px * px + py * py
-            bend = (pxx * py * py - 2 * px * py * pxy + pyy * px * px) / (slope * np.sqrt(slope) + tiny)
-            bend = min(max(bend, np.float32(-1)), np.float32(1))
+            bend, _, _ = _bend(phi, y, x, up, down, left, right)
             theta = epsilon / (np.float32(np.pi) * (epsilon * epsilon + here * here))
             result[y, x] = here + step * theta * (bend + force[y, x])
     return result
@@ -340,7 +346,6 @@ def _band_steps(phi: Any, band: Any, force: Any, pull: Any, goal: Any, numbers: 
     height, width = phi.shape
     length, distance, epsilon, step, limit = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4] + 1
     now, new = phi, np.empty(len(band), np.float32)
-    tiny = np.float32(1e-8)
     for _ in range(count):
         for place in range(len(band)):
             at = band[place]
@@ -348,14 +353,7 @@ def _band_steps(phi: Any, band: Any, force: Any, pull: Any, goal: Any, numbers: 
             up, down = max(y - 1, 0), min(y + 1, height - 1)
             left, right = max(x - 1, 0), min(x + 1, width - 1)
             here = now[y, x]
-            px = (now[y, right] - now[y, left]) * np.float32(0.5)
-            py = (now[down, x] - now[up, x]) * np.float32(0.5)
-            pxx = now[y, right] - 2 * here + now[y, left]
-            pyy = now[down, x] - 2 * here + now[up, x]
-            pxy = (now[down, right] - now[down, left] - now[up, right] + now[up, left]) * np.float32(0.25)
-            squared = px * px + py * py
-            bend = (pxx * py * py - 2 * px * py * pxy + pyy * px * px) / (squared * np.sqrt(squared) + tiny)
-            bend = min(max(bend, np.float32(-1)), np.float32(1))
+            bend, px, py = _bend(now, y, x, up, down, left, right)
             # What flows over the four sides of the pixel; the slope along a side is the mean of both its pixels'.
             half = np.float32(0.25)
             e, w = now[y, right] - here, here - now[y, left]

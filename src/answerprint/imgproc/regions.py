@@ -73,12 +73,7 @@ class Regions:
 
     def ask(self, colors: Picture, where: npt.NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> Array:
         """The chance in 0..1 that each pixel belongs to the target; 0.5 outside `where`."""
-        if self._stale:
-            if self._used.any():
-                self._soft_near[:, self._used] = _soften(self.near[:, self._used])
-                self._masses[:, self._used] = self.near[:, self._used].sum((2, 3, 4))
-            self._soft_whole = _soften(self.whole)
-            self._stale = False
+        self._soften()
         result = np.full(colors.shape[:2], 0.5, np.float32)
         trust = np.float32(self.trust)
         _slice(
@@ -94,6 +89,26 @@ class Regions:
             result,
         )
         return result
+
+    def _soften(self) -> None:
+        """Brings what is asked up to what was learned."""
+        if not self._stale:
+            return
+        if self._used.any():
+            self._soft_near[:, self._used] = _soften(self.near[:, self._used])
+            self._masses[:, self._used] = self.near[:, self._used].sum((2, 3, 4))
+        self._soft_whole = _soften(self.whole)
+        self._stale = False
+
+    def likeness(self, colors: Picture, mask: npt.NDArray[np.bool_]) -> float:
+        """How much the pixels of a mask look like the target of the key frames: mean chance by the whole alone."""
+        if not mask.any():
+            return 0.0
+        self._soften()
+        inside, outside = (one / max(float(one.sum()), 1e-6) for one in self._soft_whole)
+        chance = (inside + 1e-5) / (inside + outside + 2e-5)
+        bins = colors[mask] >> 4
+        return float(chance[bins[:, 0], bins[:, 1], bins[:, 2]].mean())
 
 
 def odds(chance: Array) -> Array:

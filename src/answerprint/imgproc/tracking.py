@@ -48,6 +48,7 @@ class Settings:
         least: share of that where color told the frame before badly.
         picture: what resembling a layer's picture counts.
         motion: what moving like a layer counts.
+        judge: what color counts between the contours of two keys.
     """
 
     weights: levelset.Weights = field(
@@ -72,6 +73,7 @@ class Settings:
     least: float = 0.4
     picture: float = 0.8
     motion: float = 1.0
+    judge: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ _FAR = 64.0  # background farther from the contour than this says nothing about 
 _MARGIN = 80
 _DOUBT = 0.1  # error of a contour that was not carried at all
 _APART = 4.0  # pixels between two contours up to which their mean is a contour
+_ALIKE = 0.95  # overlap of two contours from which on they are one
 _ROOM = 16  # pixels that a target may move before its window follows
 
 
@@ -268,14 +271,16 @@ def carry(
     for at, anchor in {first: key, **(others or {})}.items():
         colors = features(_thinned(pictures(at), scale))
         held.regions.anchor(colors, *_shares(_scaled_to(anchor.phi, scale)))
-    sure = key.confidence
+    sure, alike = key.confidence, held.likeness()
     for number in numbers:
         seen = held.step(_thinned(pictures(number), scale))
         sure = sure**0.75 * min(1.0, seen / 0.45) ** 0.25
         phi = held.whole()
         full = cv2.resize(phi, shape[::-1], interpolation=cv2.INTER_CUBIC) * np.float32(scale) if scale > 1 else phi
-        # Looking right is not being right: doubt grows with every frame away from the key.
-        yield number, State(full, sure * 0.96 ** abs(number - first))
+        # Looking right is not being right: doubt grows with every frame away from the key. Colors followed frame by
+        # frame go along with a contour that is lost; those of the keys do not.
+        drift = min(1.0, held.likeness() / max(alike, 1e-3)) ** 2
+        yield number, State(full, sure * drift * 0.96 ** abs(number - first))
 
 
 def _scale(phi: Array, how: Settings) -> float:
@@ -307,6 +312,10 @@ class _Held:
         result = np.full(self.size, layers.OUTSIDE, np.float32)
         result[self.window.box] = self.phi
         return result
+
+    def likeness(self) -> float:
+        """How much what is inside the contour looks like the key frames' target."""
+        return self.regions.likeness(self.view.colors, self.phi > 0)
 
     def _window(self, mask: Mask, now: Window) -> Window:
         """The window for a target: the one there is, as long as the target is not near its border."""
@@ -416,18 +425,37 @@ def _scaled_to(phi: Array, scale: float) -> Array:
     return levelset.signed_distance(share > 0.5)
 
 
-def blend(first: State, second: State, nearness: float, arrived: tuple[float, float]) -> State:
+def palette(keys: Sequence[tuple[Picture, State]]) -> Regions:
+    """What target and background look like in key frames, as a whole."""
+    regions = Regions((1, 1))  # it learns no neighborhoods
+    for codes, state in keys:
+        regions.anchor(features(codes), *_shares(state.phi))
+    return regions
+
+
+def blend(
+    first: State,
+    second: State,
+    nearness: float,
+    arrived: tuple[float, float],
+    picture: Picture | None = None,
+    looks: Regions | None = None,
+    how: Settings | None = None,
+) -> State:
     """Two contours of one frame, carried there from the keys on both its sides.
 
     A contour errs the more, the farther it was carried, by as much as it was off when it reached the other key: that is
     known. Distances are averaged where the two are a few pixels apart; farther apart a mean of both shapes is neither,
-    and the surer one decides.
+    and the surer one decides, with what the picture looks like there.
 
     Args:
         first: carried from the key before.
         second: carried from the key after.
         nearness: 1 at the first's key, 0 at the second's.
         arrived: the overlap of each with the other's key when it got there.
+        picture: (H, W, 3) uint8, the frame; None leaves its colors out.
+        looks: what the key frames look like (`palette`).
+        how: the settings.
     """
     agree = overlap(first.phi > 0, second.phi > 0)
     a = first.confidence / (_DOUBT + (1 - nearness) * (1 - arrived[0])) ** 2 + 1e-6
@@ -436,7 +464,33 @@ def blend(first: State, second: State, nearness: float, arrived: tuple[float, fl
     share = a**sharp / (a**sharp + b**sharp)
     phi = share * first.phi.clip(-_APART, _APART) + (1 - share) * second.phi.clip(-_APART, _APART)
     sure = share * first.confidence + (1 - share) * second.confidence
+    if picture is not None and looks is not None and how is not None and agree < _ALIKE:
+        phi = _judged(phi, first.phi, second.phi, share, picture, looks, how)
     return State(levelset.signed_distance(phi > 0), sure * (0.4 + 0.6 * agree))
+
+
+def _judged(
+    mean: Array, first: Array, second: Array, share: float, picture: Picture, looks: Regions, how: Settings
+) -> Array:
+    """Where one contour holds a pixel and the other does not, color speaks along with the trust in either."""
+    either = (first > 0) | (second > 0)
+    box = _box(either, _MARGIN // 2)
+    colors, a, b = features(picture[box]), first[box] > 0, second[box] > 0
+    regions = Regions((a.shape[0], a.shape[1]), how.cell)
+    regions.whole = looks.whole
+    both, neither = np.minimum(first[box], second[box]), np.maximum(first[box], second[box])
+    regions.learn(colors, _shares(both)[0], _shares(neither)[1])
+    doubtful = a != b
+    chance = regions.ask(colors, _near(doubtful, 2))
+    vote = float(np.clip(np.log(share / max(1 - share, 1e-6)), -4, 4))
+    likely = np.where(a, vote, -vote) + how.judge * odds(chance)
+    evidence = np.where(doubtful, np.tanh(likely / 2), np.where(a, 1, -1)).astype(np.float32)
+    evidence = cv2.GaussianBlur(evidence, (0, 0), 0.7)
+    begun = levelset.signed_distance(layers.pieces(evidence > 0, either[box]))
+    result = mean.copy()
+    new = _moved(begun, evidence, mean[box], None, how.weights, how.iterations, 1, colors)
+    result[box] = np.where(_near(doubtful, 1), new, mean[box])
+    return result
 
 
 def overlap(a: Mask, b: Mask) -> float:

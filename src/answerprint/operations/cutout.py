@@ -219,9 +219,14 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
         for number, state in carry(after, range(after - 1, before - 1, -1)):
             back[number] = state
         arrived = forth.overlap(after, keys[after]), back.overlap(before, keys[before])
+        looks = tracking.palette([(strip[at], keys[at]) for at in (before, after)])
         for number in range(before + 1, after):
             nearness = 1 - (number - before) / (after - before)
-            keep(number, _blended(forth[number], back[number], nearness, arrived, params))
+            if params.model == "chan-vese":
+                keep(number, forth[number] if nearness >= 0.5 else back[number])
+                continue
+            ways = forth[number], back[number]
+            keep(number, tracking.blend(*ways, nearness, arrived, strip[number], looks, how))
     return contours, [0.0 if number in strip.blank else value for number, value in enumerate(sure)]
 
 
@@ -239,14 +244,6 @@ class _Way:
 
     def overlap(self, number: int, key: tracking.State) -> float:
         return tracking.overlap(self._contours[number] > 0, key.phi > 0)
-
-
-def _blended(
-    first: tracking.State, second: tracking.State, nearness: float, arrived: tuple[float, float], params: Params
-) -> tracking.State:
-    if params.model == "chan-vese":
-        return first if nearness >= 0.5 else second
-    return tracking.blend(first, second, nearness, arrived)
 
 
 def _basic(
