@@ -47,6 +47,8 @@ class Origin:
         color: the tags by which the planes were converted, no entry unknown.
         pixels: what the planes convert to; a pixel that still equals it was not changed.
         interlaced: whether chroma was taken per field.
+        steps: step of the coder's quantizer in codes, in cells of 8 x 8 pixels, (rows, columns) float32; None where
+            the decoder does not tell.
     """
 
     planes: tuple[Tensor, ...]
@@ -54,6 +56,7 @@ class Origin:
     color: ColorTags
     pixels: Tensor
     interlaced: bool = False
+    steps: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

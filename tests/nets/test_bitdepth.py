@@ -10,10 +10,10 @@ def test_it_stays_inside_its_bounds():
     net = bitdepth.Decoder(bitdepth.Config(width=8, blocks=2))
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=1.0)
-    planes = bitdepth.folded(256 * torch.rand(2, 3, 16, 20), 256 * torch.rand(2, 6, 8, 10))
+    planes = bitdepth.folded(256 * torch.rand(2, 5, 16, 20), 256 * torch.rand(2, 10, 8, 10))
     step = torch.tensor([0.0, 8.0]).view(2, 1, 1, 1).expand(-1, 1, 8, 10)
     with torch.no_grad():
-        out = bitdepth.unfolded(net(planes, step))
+        out = bitdepth.unfolded(net(planes, step, 30 * torch.rand(2, 5, 8, 10)))
     assert out.shape == (2, 3, 16, 20)
     assert float(out[0].abs().max()) <= 0.5 and 0.5 < float(out[1].abs().max()) <= 4.5
 

@@ -1,5 +1,6 @@
 """Bit depth: values between the codes where they are sure, and the codes themselves elsewhere."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -374,10 +375,40 @@ def coded(path, rate):
     for number, planes in enumerate(made.frames):
         kept = tuple(torch.from_numpy(plane.copy()) for plane in planes)
         rgb = pixels.to_rgb(kept, "yuv420p", TAGS)
-        origin = Origin(kept, "yuv420p", TAGS, rgb)
+        steps = made.steps[number]
+        origin = Origin(kept, "yuv420p", TAGS, rgb, steps=None if steps is None else torch.from_numpy(steps))
         frames.append(Frame(rgb, Fraction(number, 25), TAGS, field_order="progressive", origin=origin))
     told = Coding("h264", made.rate, made.step)
     return Shot("001", 7, Fraction(25), lambda a, b: iter(frames[a:b]), coding=lambda: told), small[3]
+
+
+def test_the_network_hears_of_every_block_how_coarsely_it_was_coded(tmp_path):
+    shot, _ = coded_noise()
+    params = bitdepth.Params.of({"model": "network", "weights": trained(tmp_path, "bitdepth")})
+    found = bitdepth.analyze(shot, params, CPU)
+    frames = list(shot.frames())
+    said = replace(frames[3].origin, steps=torch.full((6, 8), found.quantizer))
+    said.steps[:3] = 4 * found.quantizer
+    other = [*frames[:3], replace(frames[3], origin=said), *frames[4:]]
+    before, after = (list(bitdepth.run(iter(each), params, found, CPU))[3].pixels for each in (frames, other))
+    apart = (before - after).abs().amax(dim=(0, 2))
+    # The upper half is told of a coarser quantizer than its frame has; far below that nothing is new.
+    assert float(apart[:16].max()) > 0 and float(apart[-8:].max()) == 0
+
+
+def coded_noise():
+    """Seven frames of 64 x 48, all blocks of all of them with one quantizer, which their decoder does not tell."""
+    rng = np.random.default_rng(5)
+    frames = []
+    for number in range(7):
+        kept = tuple(
+            torch.from_numpy(rng.integers(90, 160, shape, np.uint8)) for shape in ((48, 64), (24, 32), (24, 32))
+        )
+        rgb = pixels.to_rgb(kept, "yuv420p", TAGS)
+        origin = Origin(kept, "yuv420p", TAGS, rgb)
+        frames.append(Frame(rgb, Fraction(number, 25), TAGS, field_order="progressive", origin=origin))
+    told = Coding("h264", 0.2, 8.0)
+    return Shot("001", 7, Fraction(25), lambda a, b: iter(frames[a:b]), coding=lambda: told), frames[3]
 
 
 @pytest.mark.parametrize("rate", [0.06, 0.2])

@@ -7,6 +7,7 @@ before it was coded: what is done here stays inside such bounds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -94,12 +95,12 @@ def _inside(shape: tuple[int, ...], distance: int, axis: int) -> npt.NDArray[np.
 # ---- neighbors
 
 
-def laid(onto: Codes, planes: tuple[Codes, Codes, Codes]) -> tuple[Codes, Codes, Codes]:
+def laid(onto: Codes, planes: Sequence[Codes]) -> tuple[Codes, ...]:
     """A neighbor's planes of 4:2:0 laid onto a frame along their motion.
 
     Args:
         onto: luma of the frame, (H, W), even sizes.
-        planes: Y (H, W), Cb and Cr (H/2, W/2) of the neighbor.
+        planes: of the neighbor, Y (H, W), then those of half the size (H/2, W/2): Cb, Cr, and what is known of them.
     """
     luma = planes[0]
     height, width = onto.shape
@@ -110,7 +111,26 @@ def laid(onto: Codes, planes: tuple[Codes, Codes, Codes]) -> tuple[Codes, Codes,
     else:
         found = flow.flow(onto, luma)
     whole, sparse = flow.resized(found, width, height), flow.resized(found, *half)
-    return _moved(luma, whole), _moved(planes[1], sparse), _moved(planes[2], sparse)
+    return _moved(luma, whole), *(_moved(plane, sparse) for plane in planes[1:])
+
+
+def leveled(steps: npt.NDArray[np.float32] | float, height: int, width: int) -> Codes:
+    """Steps of a quantizer as levels of 8 bits, 32 to a doubling of step + 1, at every pixel of a plane of chroma.
+
+    Args:
+        steps: in codes: one for all, or (rows, columns) of cells of 8 x 8 pixels of luma.
+        height: of the plane.
+        width: of the plane.
+    """
+    levels: Codes = np.rint(32 * np.log2(np.asarray(steps, np.float32) + 1)).clip(0, 255).astype(np.uint8)
+    if levels.ndim == 0:
+        return np.full((height, width), levels)
+    return np.asarray(levels.repeat(4, axis=0).repeat(4, axis=1)[:height, :width])
+
+
+def steps_of(levels: Codes) -> npt.NDArray[np.float32]:
+    """Steps of a quantizer again of what `leveled` gives."""
+    return np.exp2(levels.astype(np.float32) / 32) - np.float32(1)
 
 
 def _moved(plane: Codes, vectors: flow.Array) -> Codes:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import av
+import torch
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -27,7 +28,7 @@ from torch import Tensor
 from answerprint.errors import MediaError
 from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
 from answerprint.media import index as indexing
-from answerprint.media import pixels, probe, sequence, tags, unpack
+from answerprint.media import pixels, probe, quantizer, sequence, tags, unpack
 from answerprint.media.ahead import LARGE, ahead
 from answerprint.media.container import check_readable, opened, picture
 from answerprint.media.index import Index, Times
@@ -178,6 +179,7 @@ class FileSource:
         """Frames [start, stop) in order."""
         with opened(self.path) as container:
             stream = picture(container, self.path, threads)
+            stream.codec_context.options = quantizer.EXPORTED
             for number, decoded in _wanted(self, container, stream, start, stop):
                 yield self._frame(number, decoded)
 
@@ -208,7 +210,9 @@ class FileSource:
         planes = unpack.planes(decoded, self.storage)
         if self.storage.floating:
             planes = sequence.finite(planes, self.where(number), self.nonfinite)
-        made = make_frame(planes, self.storage.layout, self.info, self.times[number], order)
+        made = make_frame(
+            planes, self.storage.layout, self.info, self.times[number], order, _steps(decoded, self.info.bits)
+        )
         return made if self.turn.nothing else _turned(made, self.turn)
 
     def order(self, decoded: VideoFrame) -> FieldOrder:
@@ -224,7 +228,19 @@ class FileSource:
         return f"{self.path}: frame {number} at {clock(self.times[number])}"
 
 
-def make_frame(planes: tuple[Tensor, ...], layout: str, info: ClipInfo, time: Fraction, order: FieldOrder) -> Frame:
+def _steps(decoded: VideoFrame, bits: int) -> Tensor | None:
+    found = quantizer.steps(decoded, bits)
+    return None if found is None else torch.from_numpy(found)
+
+
+def make_frame(
+    planes: tuple[Tensor, ...],
+    layout: str,
+    info: ClipInfo,
+    time: Fraction,
+    order: FieldOrder,
+    steps: Tensor | None = None,
+) -> Frame:
     """A frame from code values, with its origin."""
     color = info.assumed
     interlaced = order in ("tff", "bff") and "420" in layout
@@ -235,7 +251,7 @@ def make_frame(planes: tuple[Tensor, ...], layout: str, info: ClipInfo, time: Fr
         color=color,
         alpha=pixels.alpha_of(planes, layout),
         field_order=order,
-        origin=Origin(planes, layout, color, rgb, interlaced),
+        origin=Origin(planes, layout, color, rgb, interlaced, steps),
     )
 
 

@@ -1,8 +1,11 @@
-"""What a coder and rounding took from 8-bit 4:2:0 footage, estimated by a small network from three frames as stored.
+"""What a coder and rounding took from 8-bit 4:2:0 footage, estimated by a small network from five frames as stored.
 
 Planes go in as they were decoded, not as R'G'B': luma folded 2 x 2 beside chroma, so all is at the size of chroma, and
-with them the step of the coder's quantizer. What comes out is the difference to the master, for luma and for chroma at
-every pixel, and no larger than rounding and that step allow: limit * tanh(x). Residual blocks without bias or
+with them the step of the coder's quantizer at every place of every frame: it differs from block to block tenfold and
+from picture to picture twofold, and says which of them is to be believed. What is around a pixel and what its neighbors
+in time have there is told as differences, in steps of the quantizer. What comes out is the difference to the master,
+for luma and for chroma at every pixel, and no larger than rounding and that step allow: limit * tanh(x).
+Residual blocks without bias or
 normalization, as in nets/denoise.py; the neighbors have been laid onto the frame along their motion.
 """
 
@@ -21,6 +24,7 @@ from answerprint.nets.blocks import ResidualBlock
 from answerprint.settings import Settings
 
 ROUNDING = 0.5  # of a code
+FAR = 4.0  # steps of the quantizer beyond which a difference is that of the picture, or of motion that was missed
 FROM_STEP = 0.5  # largest part of a step that a pixel may be off
 
 
@@ -29,7 +33,7 @@ class Config(Settings):
 
     width: int = Field(32, ge=1, description="Channels, at half the picture's size.")
     blocks: int = Field(6, ge=1, description="Residual blocks.")
-    radius: int = Field(1, ge=0, description="Neighbor frames that are seen on each side.")
+    radius: int = Field(2, ge=0, description="Neighbor frames that are seen on each side.")
 
 
 class Decoder(nn.Module):
@@ -39,27 +43,39 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         frames = 2 * config.radius + 1
-        self.stem = nn.Conv2d(6 * frames + 1, config.width, 3, padding=1, bias=False)
+        self.stem = nn.Conv2d(7 * frames + 7, config.width, 3, padding=1, bias=False)
         # Every other block looks twice as far: blocks of 8 x 8 and 16 x 16 pixels are seen whole.
         self.blocks = nn.Sequential(*(ResidualBlock(config.width, 1 + i % 2) for i in range(config.blocks)))
         self.head = nn.Conv2d(config.width, 12, 3, padding=1, bias=False)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
-    def forward(self, planes: Tensor, step: Tensor) -> Tensor:
+    def forward(self, planes: Tensor, step: Tensor, steps: Tensor) -> Tensor:
         """The difference to the master.
 
         Args:
             planes: (B, 6 T, H/2, W/2) from `folded`.
-            step: (B, 1, H/2, W/2), of the quantizer in codes; 0 where it is not known.
+            step: (B, 1, H/2, W/2), of the quantizer in codes, mean over the shot; 0 where it is not known.
+            steps: (B, T, H/2, W/2), the same of every block of every frame, the frame's own first.
 
         Returns:
             (B, 12, H/2, W/2): for Y', Cb, Cr in codes; chroma beside the decoder's own. `unfolded` spreads it.
         """
-        x = torch.cat((4 * planes - 2, torch.log2(step + 1) / 4), dim=1)
-        x = self.head(self.blocks(self.stem(x)))
-        # In parts of the limit: the same weights serve fine and coarse quantizers, and a step of learning moves both
-        # by what they can bear.
+        frames = len(steps[0])
+        size = planes.shape[-2:]
+        luma = planes[:, : 4 * frames].reshape(-1, frames, 4, *size)
+        chroma = planes[:, 4 * frames :].reshape(-1, frames, 2, *size)
+        each = torch.cat((luma, chroma), dim=2)
+        own, others = each[:, 0], each[:, 1:]
+        # In steps of the quantizer: what is looked for is about as large as these, and small beside the picture.
+        unit = 255 / (step + 1)
+        around = own - F.avg_pool2d(own, 5, 1, 2, count_include_pad=False)
+        beside = (others - own[:, None]).flatten(1, 2)
+        seen = (torch.cat((around, beside), dim=1) * unit).clamp(-FAR, FAR)
+        told = torch.cat((torch.log2((steps + 1) / (step + 1)), torch.log2(step + 1)), dim=1) / 4
+        x = self.head(self.blocks(self.stem(torch.cat((4 * own - 2, seen, told), dim=1))))
+        # In parts of the limit: the same weights serve fine and coarse quantizers.
+        # Not of the block's own step: what is only predicted has that of its neighbor, and errors from elsewhere.
         out: Tensor = (ROUNDING + FROM_STEP * step) * torch.tanh(x.float())
         return out
 

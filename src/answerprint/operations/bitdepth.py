@@ -13,9 +13,9 @@ Everything is done on the planes as they were stored, in the footage's own encod
 What no task touches stays the very code value that it was. Detail that the coder threw away is not invented.
 
 That is `--model bounds`. `network`, the default, puts a small network in front of it that looks at the stored planes of
-three frames and may move a value by half a code and half a quantizer step at most (nets/bitdepth.py); it works on
-progressive 8-bit 4:2:0 with chroma sited left; on all else the filters work alone. `toflow` is the paper's network,
-seven frames aligned by flow (nets/toflow.py).
+five frames and at the quantizer of each of their blocks, and may move a value by half a code and half a quantizer step
+at most (nets/bitdepth.py); it works on progressive 8-bit 4:2:0 with chroma sited left; on all else the filters work
+alone. `toflow` is the paper's network, seven frames aligned by flow (nets/toflow.py).
 """
 
 from __future__ import annotations
@@ -77,7 +77,12 @@ class Findings(Settings):
     layout: str = Field("", description="How pixels are stored; empty where it is not known.")
     bits: int = Field(8, ge=1, le=32, description="Bits a sample of the source.")
     bits_per_pixel: float = Field(0.0, ge=0, description="Of the video stream; 0 where it is not known.")
-    quantizer: float = Field(0.0, ge=0, description="Step of the coder's quantizer in 8-bit codes; 0 is not known.")
+    quantizer: float = Field(
+        0.0,
+        ge=0,
+        description="Mean step of the coder's quantizer in 8-bit codes, 0 is not known; the network goes by that of "
+        "every block beside it where the decoder tells it.",
+    )
     encoding: Encoding = Field("display", description="Display encoding or log, told or guessed.")
     banding: float = Field(0.0, ge=0, le=1, description="Share of pixels at steps that part even areas.")
     blocking: float = Field(0.0, ge=0, description="How much larger steps across borders of blocks are; 0 no blocks.")
@@ -278,7 +283,7 @@ def networks(params: Params) -> tuple[str, ...]:
 
 
 _SMALLEST = 4  # side of a frame that the network works on
-_NEIGHBORS = 1  # that the network of ours sees on each side
+_NEIGHBORS = 2  # that the network of ours sees on each side
 _Learned = Callable[[Window], Plane | None]
 
 
@@ -315,29 +320,35 @@ def _by_network(network: bitdepth_net.Decoder, findings: Findings, device: torch
         middle = len(window.frames) // 2
         if not _suits(window.center, _NETWORK):
             return None
-        own = _planes(window.center)
+        own = _planes(window.center, findings)
         beside = [window.frames[middle + offset] for offset in range(-radius, radius + 1) if offset]
         # A neighbor that is stored otherwise, or that another operation changed, says no more than the frame itself.
-        others = [codes.laid(own[0], _planes(frame)) if _suits(frame, _NETWORK) else own for frame in beside]
-        shown = bitdepth_net.stacked([[torch.from_numpy(plane) for plane in planes] for planes in (own, *others)])
-        planes = bitdepth_net.folded(shown[0][None], shown[1][None])
+        others = [codes.laid(own[0], _planes(frame, findings)) if _suits(frame, _NETWORK) else own for frame in beside]
+        shown = [own, *others]
+        told = bitdepth_net.stacked([[torch.from_numpy(plane) for plane in planes] for planes in shown])
+        planes = bitdepth_net.folded(told[0][None], told[1][None])
+        steps = torch.from_numpy(codes.steps_of(np.stack([each[3] for each in shown])))[None]
         step = torch.full_like(planes[:, :1], findings.quantizer)
-        made = bitdepth_net.unfolded(engine.tiled(run_it, [planes, step], multiple=1, overlap=_OVERLAP))
+        made = bitdepth_net.unfolded(engine.tiled(run_it, [planes, step, steps], multiple=1, overlap=_OVERLAP))
         return np.asarray(made[0, :, : window.center.height, : window.center.width].cpu().numpy())
 
     return look
 
 
 _NETWORK = Params(model="network")
-_OVERLAP = 80  # more than four times what the network sees around a pixel, as tiles fade into each other
+_OVERLAP = 96  # more than four times what the network sees around a pixel, as tiles fade into each other
 
 
-def _planes(frame: Frame) -> tuple[codes.Codes, codes.Codes, codes.Codes]:
-    """Y, Cb, Cr as stored; luma of odd sizes goes on to even ones."""
-    planes = [np.asarray(plane.cpu().numpy(), np.uint8) for plane in frame.origin.planes[:3]] if frame.origin else []
-    y, cb, cr = planes
+def _planes(frame: Frame, findings: Findings) -> tuple[codes.Codes, codes.Codes, codes.Codes, codes.Codes]:
+    """Y, Cb, Cr as stored and levels of the quantizer beside them; luma of odd sizes goes on to even ones."""
+    origin = frame.origin
+    if origin is None:
+        raise ValueError("a frame without its planes")
+    y, cb, cr = (np.asarray(plane.cpu().numpy(), np.uint8) for plane in origin.planes[:3])
     height, width = y.shape
-    return np.pad(y, ((0, height % 2), (0, width % 2)), mode="edge"), cb, cr
+    steps = findings.quantizer if origin.steps is None else origin.steps.numpy()
+    levels = codes.leveled(steps, *cb.shape)
+    return np.pad(y, ((0, height % 2), (0, width % 2)), mode="edge"), cb, cr, levels
 
 
 def _by_toflow(network: toflow.TOFlow, device: torch.device) -> _Learned:

@@ -42,9 +42,10 @@ class Params(Training):
     piece: int = Field(288, ge=32, multiple_of=16, description="Longest side of their pictures, after halving.")
     rates: tuple[float, float] = Field(coded.RATES, description="Range of their rates in bits a pixel.")
     septuplets: Path | None = Field(None, description="A set of septuplets that half of the samples come from.")
+    alike: float = Field(0.15, ge=0, le=1, description="Share of crops told one quantizer for all blocks and frames.")
     width: int = Field(32, ge=1, description="Channels.")
     blocks: int = Field(6, ge=1, description="Residual blocks.")
-    radius: int = Field(1, ge=0, le=2, description="Neighbor frames that are seen on each side.")
+    radius: int = Field(2, ge=0, le=2, description="Neighbor frames that are seen on each side.")
     looked_at: int = Field(24, ge=1, description="Sequences of a validation.")
 
 
@@ -58,13 +59,15 @@ class Sample:
     Attributes:
         luma: (T, H, W) uint8, the frame itself first, then its neighbors laid onto it.
         chroma: (2 T, H/2, W/2) uint8.
+        levels: steps of the quantizer as codes.leveled gives them, (T, H/2, W/2) uint8.
         lost: difference of Y', Cb, Cr to the master in 64ths of a code, (3, H, W) int16.
-        step: of the quantizer in codes.
+        step: mean step of the quantizer in codes.
         error: mean squared error of R'G'B' as decoded.
     """
 
     luma: NDArray[np.uint8]
     chroma: NDArray[np.uint8]
+    levels: NDArray[np.uint8]
     lost: NDArray[np.int16]
     step: float
     error: float
@@ -82,13 +85,13 @@ def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
             sample = _from_set(params.septuplets, params.radius, rng)
         else:
             sample = pool[int(rng.integers(len(pool)))]
-        crops.append(_crop(sample, params.crop, rng))
+        crops.append(_crop(sample, params, rng))
     return {name: torch.stack([crop[name] for crop in crops]) for name in crops[0]}
 
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
     planes = folded(batch["luma"], batch["chroma"])
-    made = nets["decoder"](planes, batch["step"].expand(-1, 1, *planes.shape[-2:]))
+    made = nets["decoder"](planes, batch["step"].expand(-1, 1, *planes.shape[-2:]), batch["steps"])
     left = _as_rgb(batch["lost"].float() / 64 - unfolded(made))
     update("decoder", (left.square().mean(dim=(1, 2, 3)) / batch["error"]).mean())
 
@@ -101,7 +104,8 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     for sample in pool[:: max(len(pool) // params.looked_at, 1)]:
         luma, chroma = (torch.from_numpy(part)[None].to(device) for part in (sample.luma, sample.chroma))
         planes = folded(luma, chroma)
-        found = unfolded(nets["decoder"](planes, torch.full_like(planes[:, :1], sample.step)))
+        steps = torch.from_numpy(codes.steps_of(sample.levels))[None].to(device)
+        found = unfolded(nets["decoder"](planes, torch.full_like(planes[:, :1], sample.step), steps))
         lost = torch.from_numpy(sample.lost)[None].to(device).float() / 64
         plain.append(_decibels(lost))
         made.append(_decibels(lost - found))
@@ -124,8 +128,10 @@ def _pool(
 def _middles(sequence: coded.Sequence, radius: int) -> list[Sample]:
     """The middle frames: at the ends of so short a sequence a coder has less to predict from than in footage."""
     places = range(max(radius, LENGTH // 2 - 1), min(LENGTH - radius, LENGTH // 2 + 2))
-    frames, step = sequence.coded.frames, sequence.coded.step
-    return [sampled(frames, sequence.master[place], place, radius, step) for place in places]
+    through = sequence.coded
+    half = through.frames[0][1].shape
+    levels = [codes.leveled(through.step if each is None else each, *half) for each in through.steps]
+    return [sampled(through.frames, levels, sequence.master[place], place, radius, through.step) for place in places]
 
 
 def _from_set(folder: Path, radius: int, rng: np.random.Generator) -> Sample:
@@ -137,28 +143,39 @@ def _from_set(folder: Path, radius: int, rng: np.random.Generator) -> Sample:
 def _of_file(path: Path, radius: int) -> Sample:
     kept = septuplets.read(path)
     frames = list(zip(*kept.planes, strict=True))
-    return sampled(frames, kept.master(), LENGTH // 2, radius, float(kept.facts.get("quantizer", 0.0)))
+    step = float(kept.facts.get("quantizer", 0.0))
+    level = codes.leveled(step, *frames[0][1].shape)
+    return sampled(frames, [level] * LENGTH, kept.master(), LENGTH // 2, radius, step)
 
 
-def sampled(frames: list[septuplets.Planes], master: Tensor, place: int, radius: int, quantizer: float) -> Sample:
+def sampled(
+    frames: list[septuplets.Planes],
+    levels: list[NDArray[np.uint8]],
+    master: Tensor,
+    place: int,
+    radius: int,
+    quantizer: float,
+) -> Sample:
     """A coded frame, its neighbors laid onto it, and what it lost of its master."""
-    own = frames[place]
-    beside = [frames[place + offset] for offset in range(-radius, radius + 1) if offset]
+    told = [(*planes, level) for planes, level in zip(frames, levels, strict=True)]
+    own = told[place]
+    beside = [told[place + offset] for offset in range(-radius, radius + 1) if offset]
     shown = [own, *(codes.laid(own[0], planes) for planes in beside)]
-    y, cb, cr = (torch.from_numpy(plane) for plane in own)
+    y, cb, cr = (torch.from_numpy(plane) for plane in frames[place])
     lost = _planes_of(master) - _planes_of(pixels.to_rgb((y, cb, cr), "yuv420p", TAGS))
     return Sample(
         luma=np.stack([planes[0] for planes in shown]),
-        chroma=np.stack([plane for planes in shown for plane in planes[1:]]),
-        lost=(64 * lost).round().clamp(-32767, 32767).to(torch.int16).numpy(),
+        chroma=np.stack([plane for planes in shown for plane in planes[1:3]]),
+        levels=np.stack([planes[3] for planes in shown]),
         step=quantizer,
+        lost=(64 * lost).round().clamp(-32767, 32767).to(torch.int16).numpy(),
         error=max(float(_as_rgb(lost[None]).square().mean()), LEAST),
     )
 
 
-def _crop(sample: Sample, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
+def _crop(sample: Sample, params: Params, rng: np.random.Generator) -> dict[str, Tensor]:
     """A piece of a sample, turned over at random."""
-    size = min(size, *sample.luma.shape[1:])
+    size = min(params.crop, *sample.luma.shape[1:])
     top, left = (2 * int(rng.integers((length - size) // 2 + 1)) for length in sample.luma.shape[1:])
     half = (slice(None), slice(top // 2, (top + size) // 2), slice(left // 2, (left + size) // 2))
     whole = (slice(None), slice(top, top + size), slice(left, left + size))
@@ -168,11 +185,16 @@ def _crop(sample: Sample, size: int, rng: np.random.Generator) -> dict[str, Tens
         name: torch.from_numpy(plane[where][:, ::down].copy())
         for name, plane, where in (
             ("luma", sample.luma, whole), ("chroma", sample.chroma, half), ("lost", sample.lost, whole),
+            ("levels", sample.levels, half),
         )
     }  # fmt: skip
     # A quantizer that is estimated, or a mean over a shot, is not that of this frame.
-    told = sample.step * float(np.exp(rng.normal(0, 0.15)))
-    return made | {"step": torch.full((1, 1, 1), told), "error": torch.tensor(sample.error)}
+    step = sample.step * float(np.exp(rng.normal(0, 0.15)))
+    steps = torch.from_numpy(codes.steps_of(made.pop("levels").numpy()))
+    if rng.random() < params.alike:
+        # Where nothing tells what blocks and frames have, it stands for all of them.
+        steps = torch.full_like(steps, step)
+    return made | {"step": torch.full((1, 1, 1), step), "steps": steps, "error": torch.tensor(sample.error)}
 
 
 def _as_rgb(planes: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -26,6 +27,8 @@ from torch import Tensor
 from answerprint.errors import AnswerprintError, TrainingError
 from answerprint.frame import ColorTags
 from answerprint.media import coding, pixels, reader
+from answerprint.media.quantizer import EXPORTED
+from answerprint.media.quantizer import steps as steps_of
 from answerprint.settings import Settings
 from answerprint.shots import boundary
 from answerprint.train import data, footage
@@ -336,11 +339,13 @@ class Coded(NamedTuple):
         frames: as the decoder gives them.
         rate: bits a pixel that they took.
         step: of the quantizer in codes, mean over the frames.
+        steps: in the cells of each frame (media/coding.py); None where its decoder does not tell.
     """
 
     frames: list[Planes]
     rate: float
     step: float
+    steps: list[NDArray[np.float32] | None]
 
 
 def at_rate(frames: Sequence[Planes], codec: Codec, bits_a_pixel: float) -> Coded:
@@ -397,8 +402,12 @@ def _round_trip(frames: Sequence[Planes], codec: Codec, quantizer: float) -> Cod
         step = coding.step(container, container.streams.video[0], len(frames))
     packed.seek(0)
     with av.open(packed) as container:
-        back = [_planes(frame.to_ndarray(format="yuv420p"), height, width) for frame in container.decode(video=0)]
-    return Coded(back[: len(frames)], 8 * size / (len(frames) * height * width), step)
+        container.streams.video[0].codec_context.options = EXPORTED
+        back, steps = [], []
+        for frame in islice(container.decode(video=0), len(frames)):
+            back.append(_planes(frame.to_ndarray(format="yuv420p"), height, width))
+            steps.append(steps_of(frame))
+    return Coded(back, 8 * size / (len(frames) * height * width), step, steps)
 
 
 def _options(codec: Codec, quantizer: float) -> dict[str, str]:
