@@ -211,7 +211,7 @@ _BRIGHTEST = 1.2  # what is brighter would be cut off
 
 def _top(frame: Frame) -> float:
     """Where the brightest hundredth of a frame begins."""
-    thin = max(1, int((frame.height * frame.width / 50_000) ** 0.5))
+    thin = max(1, int((frame.height * frame.width / 8_000) ** 0.5))
     bright = frame.pixels[:, ::thin, ::thin].amax(0).flatten()
     bright = bright[torch.isfinite(bright)]
     return float(torch.quantile(bright, 0.99)) if len(bright) else 1.0
