@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,8 @@ def _ours(coded: Coded, model: bitdepth.Model) -> Tensor:
     params = bitdepth.Params(model=model)
     shot = shot_after(coded.clip, ShotRange("001", 0, len(coded.clip)), [], CPU)
     findings = bitdepth.analyze(shot, params, CPU)
-    return list(bitdepth.run(iter(coded.frames), params, findings, CPU))[LENGTH // 2].pixels
+    made = bitdepth.run(iter(coded.frames), params, findings, CPU)
+    return next(islice(made, LENGTH // 2, None)).pixels
 
 
 def _filtered(coded: Coded, name: str) -> Tensor:
