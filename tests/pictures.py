@@ -21,6 +21,12 @@ def shaded(height: int = 160, width: int = 208) -> Tensor:
     return picture
 
 
+def spots(rng: np.random.Generator, rows: int, columns: int, height: int, width: int) -> np.ndarray:
+    """Soft spots of color, so many in a column and a row, (height, width, 3) uint8."""
+    coarse = rng.integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
 def photographs(count: int = 3, height: int = 224, width: int = 288) -> Iterator[Tensor]:
     """Pieces of photographs that no network was trained on, (3, H, W)."""
     if not PHOTOS.exists():

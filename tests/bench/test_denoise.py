@@ -9,14 +9,13 @@ from answerprint.bench import denoise as bench
 from answerprint.errors import SettingsError
 from answerprint.nets import gan, single, weights
 from answerprint.train import data
+from pictures import spots
 
 
 @pytest.fixture
 def photos(tmp_path):
     for seed in range(2):
-        coarse = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), dtype=np.uint8)
-        picture = cv2.resize(coarse, (120, 96), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(tmp_path / f"p{seed * 3}.png"), picture)
+        cv2.imwrite(str(tmp_path / f"p{seed * 3}.png"), spots(np.random.default_rng(seed), 8, 10, 96, 120))
     return data.find([tmp_path])
 
 

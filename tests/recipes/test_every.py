@@ -14,6 +14,7 @@ from answerprint.nets import weights
 from answerprint.settings import values
 from answerprint.train import data as training
 from answerprint.train import loop
+from pictures import spots
 
 MINE = [
     name
@@ -38,8 +39,7 @@ def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(3)
     for index in range(8):
-        coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"p_{index * 3}.png"), cv2.resize(coarse, (240, 200), interpolation=cv2.INTER_CUBIC))
+        cv2.imwrite(str(folder / f"p_{index * 3}.png"), spots(rng, 12, 16, 200, 240))
     return folder
 
 

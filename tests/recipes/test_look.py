@@ -14,6 +14,7 @@ from answerprint import recipes
 from answerprint.nets import look, weights
 from answerprint.settings import Settings
 from answerprint.train import loop
+from pictures import spots
 
 TINY = {"batch": 2, "crop": 32, "scales": (1.0,), "warm_up": 0, "validate_every": 1000, "log_every": 1, "average": 0.0}
 
@@ -23,8 +24,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(3)
     for index in range(6):
-        coarse = rng.integers(0, 256, (8, 10, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"p_{index}.png"), cv2.resize(coarse, (160, 128), interpolation=cv2.INTER_CUBIC))
+        cv2.imwrite(str(folder / f"p_{index}.png"), spots(rng, 8, 10, 128, 160))
     return folder
 
 

@@ -8,6 +8,7 @@ import torch
 from answerprint.metrics.quality import psnr
 from answerprint.train import coded
 from answerprint.train import data as training
+from pictures import spots
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +16,7 @@ def library(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(3)
     for index in range(4):
-        coarse = rng.integers(0, 256, (20, 26, 3), dtype=np.uint8)
-        picture = cv2.resize(coarse, (330, 260), interpolation=cv2.INTER_CUBIC) + rng.normal(0, 3, (260, 330, 3))
+        picture = spots(rng, 20, 26, 260, 330) + rng.normal(0, 3, (260, 330, 3))
         cv2.imwrite(str(folder / f"p_{index * 3}.png"), picture.clip(0, 255))
     return training.load([folder]).training
 

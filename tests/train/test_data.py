@@ -9,14 +9,14 @@ import pytest
 
 from answerprint.errors import TrainingError
 from answerprint.train import data
+from pictures import spots
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 
 
 def picture(path, seed=0, size=(120, 160)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    cv2.imwrite(str(path), cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC))
+    cv2.imwrite(str(path), spots(np.random.default_rng(seed), 6, 8, *size))
     return path
 
 

@@ -19,6 +19,7 @@ from answerprint.imgproc import flow
 
 Plane = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
+CELL = 8  # pixels of luma along a side of the cells in which a coder's quantizer is told
 
 
 # ---- measures
@@ -118,14 +119,14 @@ def leveled(steps: npt.NDArray[np.float32] | float, height: int, width: int) -> 
     """Steps of a quantizer as levels of 8 bits, 32 to a doubling of step + 1, at every pixel of a plane of chroma.
 
     Args:
-        steps: in codes: one for all, or (rows, columns) of cells of 8 x 8 pixels of luma.
+        steps: in codes: one for all, or (rows, columns) of cells of CELL x CELL pixels of luma.
         height: of the plane.
         width: of the plane.
     """
     levels: Codes = np.rint(32 * np.log2(np.asarray(steps, np.float32) + 1)).clip(0, 255).astype(np.uint8)
     if levels.ndim == 0:
         return np.full((height, width), levels)
-    return np.asarray(levels.repeat(4, axis=0).repeat(4, axis=1)[:height, :width])
+    return np.asarray(levels.repeat(CELL // 2, axis=0).repeat(CELL // 2, axis=1)[:height, :width])
 
 
 def steps_of(levels: Codes) -> npt.NDArray[np.float32]:

@@ -12,7 +12,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-CELL = 8  # pixels along a side of the cells in which steps are told
+from answerprint.imgproc.codes import CELL
+
 EXPORTED = {"export_side_data": "venc_params"}  # what a decoder must be asked for
 
 # AVVideoEncParams: count, offset and size of the blocks, kind of coder, quantizer of the picture; libavutil.

@@ -4,9 +4,9 @@ Planes go in as they were decoded, not as R'G'B': luma folded 2 x 2 beside chrom
 with them the step of the coder's quantizer at every place of every frame: it differs from block to block tenfold and
 from picture to picture twofold, and says which of them is to be believed. What is around a pixel and what its neighbors
 in time have there is told as differences, in steps of the quantizer. What comes out is the difference to the master,
-for luma and for chroma at every pixel, and no larger than rounding and that step allow: limit * tanh(x).
-Residual blocks without bias or
-normalization, as in nets/denoise.py; the neighbors have been laid onto the frame along their motion.
+for luma and for chroma at every pixel, and no larger than rounding and that step allow: limit * tanh(x). Residual
+blocks without bias or normalization, as in nets/denoise.py; the neighbors have been laid onto the frame along their
+motion.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from answerprint.nets import weights
-from answerprint.nets.blocks import ResidualBlock
+from answerprint.nets.blocks import ResidualBlock, faint
 from answerprint.settings import Settings
 
 ROUNDING = 0.5  # of a code
@@ -47,8 +47,7 @@ class Decoder(nn.Module):
         # Every other block looks twice as far: blocks of 8 x 8 and 16 x 16 pixels are seen whole.
         self.blocks = nn.Sequential(*(ResidualBlock(config.width, 1 + i % 2) for i in range(config.blocks)))
         self.head = nn.Conv2d(config.width, 12, 3, padding=1, bias=False)
-        with torch.no_grad():
-            self.head.weight.mul_(0.1)
+        faint(self.head, 0.1)
 
     def forward(self, planes: Tensor, step: Tensor, steps: Tensor) -> Tensor:
         """The difference to the master.

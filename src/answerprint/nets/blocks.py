@@ -1,10 +1,21 @@
-"""The residual block that several networks are built of."""
+"""What several networks are built of: the residual block, and how a last layer begins."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+def faint(layer: nn.Module, share: float) -> None:
+    """Makes a layer answer with little before it learned: its weights are made smaller, its bias is 0.
+
+    Not with nothing at all: no gradient would come through to the layers in front, and L2 regularization, which Adam
+    takes for a gradient of any size, would wear them down.
+    """
+    with torch.no_grad():
+        for name, values in layer.named_parameters():
+            values.mul_(share if name == "weight" else 0)
 
 
 class ResidualBlock(nn.Module):
@@ -18,8 +29,7 @@ class ResidualBlock(nn.Module):
         self.first = nn.Conv2d(width, width, 3, padding=reach, dilation=reach, bias=False)
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
         # Begin near the identity: without normalization a stack of full-size branches would not train at 1e-3.
-        with torch.no_grad():
-            self.second.weight.mul_(0.2)
+        faint(self.second, 0.2)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.second(F.relu(self.first(x)))

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from answerprint.nets.blocks import faint
 from answerprint.nets.gan import Discriminator, growing, layer
 from answerprint.settings import Settings
 
@@ -60,9 +61,7 @@ class Generator(nn.Module):
         )
         self.after = nn.Conv2d(width, 3, 7, padding=3)
         # Begin near the identity: while pictures are far off, judges learn to tell them by that alone.
-        with torch.no_grad():
-            self.after.weight.mul_(0.1)
-            self.after.get_parameter("bias").zero_()
+        faint(self.after, 0.1)
 
     def forward(self, picture: Tensor) -> Tensor:
         return picture.float() + self.change(picture)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from answerprint.nets import engine, streaming, weights
-from answerprint.nets.blocks import ResidualBlock
+from answerprint.nets.blocks import ResidualBlock, faint
 from answerprint.settings import Settings
 
 
@@ -75,8 +75,7 @@ class Denoiser(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=False) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1, bias=False) for a, b in reversed([*itertools.pairwise(widths)]))
         self.head = nn.Conv2d(widths[0], 12, 3, padding=1, bias=False)
-        with torch.no_grad():
-            self.head.weight.mul_(0.1)
+        faint(self.head, 0.1)
 
     @property
     def radius(self) -> int:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from answerprint.nets import weights
+from answerprint.nets.blocks import faint
 from answerprint.settings import Settings
 
 
@@ -41,7 +42,7 @@ class Level(nn.Module):
             # The usual beginning makes what is seen smaller from layer to layer, until biases alone decide.
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        _begins_at_nothing(convolutions[-1])
+        faint(convolutions[-1], 0.05)  # next to no flow
         self.layers = nn.ModuleList(convolutions)
 
     def forward(self, middle: Tensor, warped: Tensor, flow: Tensor) -> Tensor:
@@ -70,7 +71,7 @@ class TOFlow(nn.Module):
             nn.ReLU(),
             nn.Conv2d(width, 3, 1),
         )
-        _begins_at_nothing(self.processing[-1])
+        faint(self.processing[-1], 0.05)  # the middle frame as it is
 
     def forward(self, frames: Tensor, whole: bool = False) -> Tensor:
         """The middle frame restored; with `whole`, in its place among its neighbors as flow laid them onto it."""
@@ -98,17 +99,6 @@ class TOFlow(nn.Module):
                 found = 2 * F.interpolate(found, scale_factor=2, mode="bilinear", align_corners=False)
             found = found + level(a, warp(b, found), found)
         return found
-
-
-def _begins_at_nothing(layer: nn.Module) -> None:
-    """Makes a last layer answer with next to nothing before it learned: no flow, and the middle frame as it is.
-
-    Not with nothing at all: no gradient would come through to the layers in front, and the L2 regularization that the
-    paper trains with, which Adam takes for a gradient of any size, would wear them down.
-    """
-    for name, values in layer.named_parameters():
-        with torch.no_grad():
-            values.mul_(0.05 if name == "weight" else 0)
 
 
 def warp(pictures: Tensor, flow: Tensor) -> Tensor:

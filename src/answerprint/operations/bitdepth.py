@@ -283,7 +283,7 @@ def networks(params: Params) -> tuple[str, ...]:
 
 
 _SMALLEST = 4  # side of a frame that the network works on
-_NEIGHBORS = 2  # that the network of ours sees on each side
+_NEIGHBORS = bitdepth_net.Config().radius
 _Learned = Callable[[Window], Plane | None]
 
 
