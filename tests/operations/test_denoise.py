@@ -119,6 +119,18 @@ def test_photographs_get_much_better_than_they_came_and_than_classical_filters(s
     assert np.mean(ahead) > 1.5
 
 
+def test_refining_brings_photographs_nearer_and_keeps_what_is_silent_mended():
+    gains = []
+    for photo in photographs():
+        frames = noisy(photo, 25 / 255, count=1)
+        plain, refined = (work(frames, refine=refine)[0] for refine in (False, True))
+        gains.append(psnr(refined.clamp(0, 1), photo) - psnr(plain.clamp(0, 1), photo))
+    assert min(gains) > 0.1
+    hit = degrade.salt_and_pepper(frames[0].pixels, 0.05, np.random.default_rng(0))[0]
+    mended = work(frames_of([hit]), refine=True)[0]
+    assert psnr(mended.clamp(0, 1), photo) > psnr(plain.clamp(0, 1), photo) - 1.0
+
+
 def test_clean_footage_stays_as_it_is():
     pictures = [scene().roll(2 * t, dims=-1) for t in range(3)]
     for before, after in zip(pictures, work(frames_of(pictures)), strict=True):

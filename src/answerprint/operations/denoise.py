@@ -4,7 +4,8 @@ Analysis measures the noise of a shot: its level per channel and luma band, how 
 impulses (salt and pepper, dropouts); how, imgproc/noise.py says.
 
 Rendering mends impulses, lays the neighbors of a frame onto it along their motion (imgproc/fusion.py), lays out the
-noise that is left in every pixel, and runs the network of nets/denoise.py, where its sources are named. `--model` puts
+noise that is left in every pixel, and runs the network of nets/denoise.py, where its sources are named; `--refine`
+filters blocks alike together after it (imgproc/collaborative.py). `--model` puts
 in its place one of the paper's three networks (nets/gan.py, densenet.py, cyclegan.py) or another single-picture
 network, which are told nothing and see one frame at a time.
 """
@@ -26,7 +27,7 @@ from torch.nn import functional as F
 from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import fusion, impulse, noise
+from answerprint.imgproc import collaborative, fusion, impulse, noise
 from answerprint.nets import denoise as nets
 from answerprint.nets import single, weights
 from answerprint.operation import windows
@@ -49,6 +50,9 @@ class Params(Settings):
         2, ge=0, le=4, description="Frames on each side that are laid onto a frame along its motion; 0 for none."
     )
     keep_grain: float = Field(0.0, ge=0, le=1, description="Share of grain put back, of the measured level and reach.")
+    refine: bool = Field(
+        False, description="Goes over blocks that look alike together once more: finer textures, many times slower."
+    )
     model: Literal["ours", "gan", "densenet", "cyclegan"] | Path = Field(
         "ours", description="Ours, one of the paper's three, or a file of weights: ours, or a model spandrel reads."
     )
@@ -118,7 +122,10 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings | None, devi
         return
     clean = single.cleaner(network, device)
     for frame in frames:
-        yield frame.with_pixels(_finished(frame, clean(frame.pixels), params, findings))
+        made = clean(frame.pixels)
+        if params.refine:
+            made = _refined(_noisy(frame, params, findings), made, findings)
+        yield frame.with_pixels(_finished(frame, made, params, findings))
 
 
 def _told_noise(
@@ -127,6 +134,7 @@ def _told_noise(
     """Our network: it sees the neighbors and is told the noise of every pixel."""
     streamed = nets.Streamed(network, device)
     held: list[Frame] = []
+    joined: list[fusion.Noisy] = []
 
     def noted() -> Iterator[tuple[Tensor, ...]]:
         seen: dict[Fraction, fusion.Noisy] = {}
@@ -136,16 +144,31 @@ def _told_noise(
             seen = {frame.time: seen.get(frame.time) or _noisy(frame, params, findings) for frame in shown}
             own = window.center.time
             pixels, sigma = fusion.fused(seen[own], [seen[t] for t in seen if t != own], findings.reach)
+            if params.refine:
+                joined.append(fusion.Noisy(pixels, sigma))
             yield pixels[None], sigma[None], _reach_plane(pixels, findings)
 
     for clean in streamed.frames(noted()):
         frame = held.pop(0)
         # Worked out again rather than kept: planes of frames on their way are most of what a large picture takes.
         mended, sigma = _told(frame.pixels, params, findings)
+        if params.refine:
+            clean = _refined(joined.pop(0), clean[0], findings)[None]
         found = torch.clamp(clean[0].cpu() - mended, -FARTHEST * sigma, FARTHEST * sigma)
         # Near nothing the network's own error is the larger one: each counts by how sure it is.
         found = found * (sigma**2 / (sigma**2 + OWN_ERROR**2))
         yield frame.with_pixels(_finished(frame, mended + found, params, findings))
+
+
+def _refined(noisy: fusion.Noisy, clean: Tensor, findings: Findings) -> Tensor:
+    """What the network made, gone over once more beside what it was made of; small pictures as they are."""
+    if min(clean.shape[-2:]) < collaborative.SMALLEST:
+        return clean
+    sigma = noisy.sigma.to(clean)
+    known = (sigma < 1) & noisy.pixels.isfinite().to(sigma.device)
+    level = torch.where(known, sigma, sigma[known].mean() if known.any() else 0)
+    pixels = torch.where(known, noisy.pixels.to(clean), clean)
+    return collaborative.filtered(pixels, clean, level, findings.reach)
 
 
 def _pair(shot: Shot, position: int) -> tuple[Tensor, Tensor | None]:
