@@ -120,15 +120,13 @@ def test_photographs_get_much_better_than_they_came_and_than_classical_filters(s
 
 
 def test_refining_brings_photographs_nearer_and_keeps_what_is_silent_mended():
-    gains = []
     for photo in photographs():
-        frames = noisy(photo, 25 / 255, count=1)
-        plain, refined = (work(frames, refine=refine)[0] for refine in (False, True))
-        gains.append(psnr(refined.clamp(0, 1), photo) - psnr(plain.clamp(0, 1), photo))
-    assert min(gains) > 0.1
-    hit = degrade.salt_and_pepper(frames[0].pixels, 0.05, np.random.default_rng(0))[0]
-    mended = work(frames_of([hit]), refine=True)[0]
-    assert psnr(mended.clamp(0, 1), photo) > psnr(plain.clamp(0, 1), photo) - 1.0
+        piece = photo[:, 40:200, 60:220]
+        white = noisy(piece, 25 / 255, count=1)
+        hit = frames_of([degrade.salt_and_pepper(white[0].pixels, 0.05, np.random.default_rng(0))[0]])
+        for frames, gain in ((white, 0.1), (hit, 0.0)):
+            plain, refined = (work(frames, refine=refine)[0].clamp(0, 1) for refine in (False, True))
+            assert psnr(refined, piece) > psnr(plain, piece) + gain
 
 
 def test_clean_footage_stays_as_it_is():
