@@ -69,7 +69,8 @@ class Frame:
         color: the tags of `pixels`: what the display encoding is.
         alpha: the footage's own alpha, float32 (1, H, W) in 0..1, straight; travels to outputs that carry alpha.
         matte: where masked operations act, float32 (1, H, W) in 0..1; made by `cutout`, never delivered as alpha.
-        associated: whether `pixels` are already multiplied by `alpha` (an operation was asked to).
+        associated: whether an operation was asked for `pixels` multiplied by `alpha`, and they are, or for them as they
+            are; None: as the output's format has it.
         depth: distance from the camera, float32 (1, H, W), from a Z channel.
         field_order: how the lines of this picture were taken.
         origin: the stored code values, while shape and color are still those of the source.
@@ -83,7 +84,7 @@ class Frame:
     depth: Tensor | None = None
     field_order: FieldOrder = "progressive"
     origin: Origin | None = None
-    associated: bool = False
+    associated: bool | None = None
 
     def __post_init__(self) -> None:
         # A wrong frame is a programmer's error: caught at birth, once, not by every reader of it.

@@ -250,7 +250,7 @@ def test_what_is_delivered(tmp_path: Path) -> None:
     assert cut.alpha is not None and cut.matte is not None and torch.equal(cut.alpha, cut.matte)
     whole = (cut.matte == 1).expand(3, -1, -1)
     assert torch.equal(cut.pixels[whole], made[0].pixels[whole])
-    assert float(first(deliver="alpha", premultiply=True).pixels[:, 0, 0].abs().max()) == 0
+    assert float(first(deliver="alpha", alpha="premultiplied").pixels[:, 0, 0].abs().max()) == 0
     size = float(matte.matte.sum())
     grown, shrunk = first(grow=3.0).matte, first(grow=-3.0).matte
     assert grown is not None and shrunk is not None
@@ -314,11 +314,9 @@ def test_a_matte_is_one_channel_and_labelled(tmp_path: Path, out: str, channel: 
     assert picture.max() > 0.99 and picture.min() < 0.01 and 0.02 < picture.mean() < 0.6
 
 
-@pytest.mark.parametrize("premultiply", [False, True])
-def test_exr_multiplies_color_by_alpha_once_and_says_so(tmp_path: Path, premultiply: bool) -> None:
-    folder = _rendered(
-        tmp_path, "c.0001.exr", deliver="alpha", premultiply=premultiply, feather=8.0, decontaminate=False
-    )
+@pytest.mark.parametrize("alpha", ["auto", "premultiplied"])
+def test_exr_multiplies_color_by_alpha_once_and_says_so(tmp_path: Path, alpha: str) -> None:
+    folder = _rendered(tmp_path, "c.0001.exr", deliver="alpha", alpha=alpha, feather=8.0, decontaminate=False)
     file = OpenImageIO.ImageBuf(str(folder / "c.0001.exr"))
     assert "premultiplied" in file.spec()["ImageDescription"]
     stored = np.asarray(file.get_pixels(OpenImageIO.FLOAT))
@@ -327,11 +325,23 @@ def test_exr_multiplies_color_by_alpha_once_and_says_so(tmp_path: Path, premulti
     assert soft.any() and np.abs(stored[..., :3] - once)[soft].max() < 0.02
 
 
-@pytest.mark.parametrize(("premultiply", "says"), [(False, "straight"), (True, "premultiplied")])
-def test_the_kind_of_alpha_stands_in_the_file(tmp_path: Path, premultiply: bool, says: str) -> None:
-    folder = _rendered(tmp_path, "c.mov", "prores-4444", deliver="alpha", premultiply=premultiply)
+def test_exr_keeps_straight_color_where_asked_and_reads_it_as_such(tmp_path: Path) -> None:
+    folder = _rendered(tmp_path, "c.0001.exr", deliver="alpha", alpha="straight", feather=8.0, decontaminate=False)
+    file = OpenImageIO.ImageBuf(str(folder / "c.0001.exr"))
+    assert "straight" in file.spec()["ImageDescription"]
+    shot = next(iter(reader.open(folder / "in.mkv").frames())).pixels
+    stored = torch.from_numpy(np.asarray(file.get_pixels(OpenImageIO.FLOAT))).permute(2, 0, 1)
+    assert float((stored[:3] - shot).abs().max()) < 0.002
+    again = next(iter(reader.open(folder / "c.0001.exr").frames()))
+    assert again.alpha is not None and 0 < float(again.alpha.mean()) < 1
+    assert float((again.pixels - shot).abs().max()) < 0.002
+
+
+@pytest.mark.parametrize(("alpha", "says"), [("straight", "straight"), ("premultiplied", "premultiplied")])
+def test_the_kind_of_alpha_stands_in_the_file(tmp_path: Path, alpha: str, says: str) -> None:
+    folder = _rendered(tmp_path, "c.mov", "prores-4444", deliver="alpha", alpha=alpha)
     assert says in reader.open(folder / "c.mov").info.metadata["comment"]
-    folder = _rendered(tmp_path, "c.0001.png", deliver="alpha", premultiply=premultiply)
+    folder = _rendered(tmp_path, "c.0001.png", deliver="alpha", alpha=alpha)
     assert says in OpenImageIO.ImageBuf(str(folder / "c.0001.png")).spec()["ImageDescription"]
 
 

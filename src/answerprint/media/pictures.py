@@ -46,13 +46,6 @@ def holds_many(out: Path) -> bool:
     return bool(_PATTERN.search(out.name) or _NUMBER.search(out.name))
 
 
-ALPHA_LABELS = {
-    "straight": "alpha: straight (unassociated); color is not multiplied by it",
-    "premultiplied": "alpha: premultiplied (associated); color is multiplied by it",
-    "matte": "alpha: the picture itself is the matte, 0 outside and 1 inside",
-}
-
-
 def write_picture(
     path: Path,
     planes: tuple[Tensor, ...],
@@ -60,7 +53,7 @@ def write_picture(
     *,
     timecode: str | None = None,
     depth: Tensor | None = None,
-    associated: bool = False,
+    associated: bool | None = None,
 ) -> None:
     """Writes one picture; the caller moves it into place.
 
@@ -70,7 +63,7 @@ def write_picture(
         delivery: preset, layout, rate and sample aspect ratio.
         timecode: of this picture; kept where the format has a place for it (OpenEXR, DPX).
         depth: float32 (1, H, W); kept as channel Z by OpenEXR.
-        associated: whether color is multiplied by alpha already.
+        associated: whether color is multiplied by alpha already, or stays as it is; None: as the format has it.
 
     Raises:
         DeliveryError: it cannot be written.
@@ -84,7 +77,7 @@ def write_picture(
     _describe(spec, delivery)
     sequence.stamp(spec, delivery.ending, delivery.rate, timecode)
     if preset.codec == "openexr":
-        samples = samples if associated else _premultiplied(samples)
+        samples = _premultiplied(samples) if associated is None else samples
         if depth is not None:
             samples = np.concatenate([samples, depth.numpy().transpose(1, 2, 0)], axis=-1)
             spec.nchannels, spec.z_channel = channels + 1, channels
@@ -105,7 +98,7 @@ def _describe(spec: OpenImageIO.ImageSpec, delivery: Delivery) -> None:
         if delivery.how.codec != "openexr":
             spec["oiio:UnassociatedAlpha"] = 1
     if delivery.alpha:
-        spec["ImageDescription"] = ALPHA_LABELS[delivery.alpha]
+        spec["ImageDescription"] = sequence.ALPHA_LABELS[delivery.alpha]
     if delivery.alpha == "matte" and delivery.how.codec == "openexr":
         spec.channelnames = ("A",)  # what compositing tools read as a matte
         spec.alpha_channel = 0

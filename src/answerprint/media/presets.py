@@ -246,8 +246,8 @@ def _alpha(delivery: Delivery, probe: Frame) -> dict[str, object]:
         return {"alpha": "matte"} if one is None else {"alpha": "matte", "layout": one}
     if probe.alpha is None or delivery.how.alpha is None:
         return {}
-    # OpenEXR's alpha is premultiplied by definition.
-    multiplied = probe.associated or delivery.how.codec == "openexr"
+    # OpenEXR's alpha is premultiplied by definition; who asks for another gets it, labelled.
+    multiplied = delivery.how.codec == "openexr" if probe.associated is None else probe.associated
     return {"alpha": "premultiplied" if multiplied else "straight"}
 
 

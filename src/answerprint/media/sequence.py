@@ -10,7 +10,7 @@ import builtins
 import re
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -196,6 +196,14 @@ def _runs(numbers: list[int]) -> str:
 # -------------------------------------------------------------------------------------------------------------- reading
 
 
+# What an alpha is, as it stands in the description of a picture.
+ALPHA_LABELS = {
+    "straight": "alpha: straight (unassociated); color is not multiplied by it",
+    "premultiplied": "alpha: premultiplied (associated); color is multiplied by it",
+    "matte": "alpha: the picture itself is the matte, 0 outside and 1 inside",
+}
+
+
 @dataclass(frozen=True)
 class Picture:
     """One picture as stored.
@@ -205,12 +213,14 @@ class Picture:
         layout: "gbrp10", "gray16", "gbrapf32", ...
         bits: bits per sample as stored (16 for half).
         depth: float32 (h, w) of a Z channel, or None.
+        associated: whether color is stored multiplied by alpha: OpenEXR does that, unless it is labelled otherwise.
     """
 
     planes: tuple[Tensor, ...]
     layout: str
     bits: int
     depth: Tensor | None
+    associated: bool = False
 
 
 @dataclass(frozen=True)
@@ -237,7 +247,7 @@ class SequenceSource:
         planes, depth = picture.planes, picture.depth
         if "f32" in picture.layout:
             planes = finite(planes, path, self.nonfinite)
-        if associated(path) and pixels.layout(picture.layout).alpha:
+        if picture.associated and pixels.layout(picture.layout).alpha:
             planes = straight(planes)
         rgb = pixels.to_rgb(planes, picture.layout, info.assumed)
         return Frame(
@@ -249,11 +259,6 @@ class SequenceSource:
             field_order=info.field_order,
             origin=Origin(planes, picture.layout, info.assumed, rgb),
         )
-
-
-def associated(path: str | Path) -> bool:
-    """Whether a kind of picture stores color multiplied by alpha: OpenEXR does."""
-    return Path(path).suffix.lower() == ".exr"
 
 
 def straight(planes: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -372,7 +377,9 @@ def read_picture(path: str | Path, threads: int | None = None) -> Picture:
     source.close()
     if data is None or failed:
         raise MediaError(f"{path}: cannot be decoded: {_reason(failed)}; the file is cut off or damaged")
-    return _picture(np.asarray(data), list(spec.channelnames), kind, bits)
+    labelled = str(_attribute(spec, "ImageDescription", "")) == ALPHA_LABELS["straight"]
+    picture = _picture(np.asarray(data), list(spec.channelnames), kind, bits)
+    return replace(picture, associated=Path(path).suffix.lower() == ".exr" and not labelled)
 
 
 def _kind(spec: Any, path: Path) -> tuple[str, int]:

@@ -26,7 +26,7 @@ from av.filter import Graph
 
 from answerprint.errors import AnswerprintError, DeliveryError
 from answerprint.frame import Frame
-from answerprint.media import matroska, pictures, pixels, tags, timecode, tracks
+from answerprint.media import matroska, pictures, pixels, sequence, tags, timecode, tracks
 from answerprint.media.presets import VIDEO_FORMATS, Delivery
 
 if TYPE_CHECKING:
@@ -446,7 +446,7 @@ def _mux(
         notes += carried.notes
         if delivery.alpha:
             said = out.metadata.get("comment")
-            told = pictures.ALPHA_LABELS[delivery.alpha]
+            told = sequence.ALPHA_LABELS[delivery.alpha]
             out.metadata["comment"] = f"{said}; {told}" if said and told not in said else told
         label = tracks.timecode_at(delivery, start)
         if label is not None and ending == ".avi":

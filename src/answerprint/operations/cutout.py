@@ -59,8 +59,9 @@ class Params(Settings):
         description="matte: the picture becomes the matte; alpha: the target with the matte as its alpha; "
         "keep: the picture stays, the matte is for the operations after.",
     )
-    premultiply: bool = Field(
-        False, description="Multiply the color by alpha (deliver alpha; EXR always stores it so)."
+    alpha: Literal["auto", "straight", "premultiplied"] = Field(
+        "auto",
+        description="deliver alpha: color as it is or multiplied by alpha; auto: premultiplied in EXR, else straight.",
     )
     numbered_from: int = Field(0, ge=0, description="Number of the clip's first frame in the prior's numbers.")
     slack: float = Field(
@@ -557,6 +558,7 @@ def delivered(frame: Frame, matte: torch.Tensor, params: Params) -> Frame:
         own_pixels = torch.from_numpy(np.ascontiguousarray(own.transpose(2, 0, 1))).to(pixels.device)
         pixels = torch.where((matte > 0) & (matte < 1), own_pixels, pixels)
     share = matte if frame.alpha is None else matte * frame.alpha
-    if params.premultiply:
+    if params.alpha == "premultiplied":
         pixels = torch.where(share < 1, pixels * share, pixels)
-    return replace(frame.with_pixels(pixels), matte=matte, alpha=share, associated=params.premultiply)
+    associated = None if params.alpha == "auto" else params.alpha == "premultiplied"
+    return replace(frame.with_pixels(pixels), matte=matte, alpha=share, associated=associated)
