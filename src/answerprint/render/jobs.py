@@ -89,7 +89,8 @@ class Outcome:
         rate = self.frames / self.seconds if self.seconds > 0 else 0.0
         reused = sum(self.reused.values())
         kept = f", {reused} of {reused + sum(self.rendered.values())} chunks were done before" if reused else ""
-        return f"{self.output}: {self.frames} frames, {self.delivery.preset}, {rate:.1f} fps{kept}"
+        length = f"{self.frames} frame{'s' * (self.frames != 1)}"
+        return f"{self.output}: {length}, {self.delivery.preset}, {rate:.1f} fps{kept}"
 
 
 # Where things lie
