@@ -27,7 +27,9 @@ STACK = 32  # blocks; a power of 2
 FAR, COARSE = 18, 2  # how far away blocks are looked for, and in which steps
 TILE = 120  # pixels of a side that are worked on at a time: memory does not grow with the picture
 AT_ONCE = 400  # stacks
-DOUBT = 0.75  # of the noise is held against a number: the pilot has lost some of what is there
+# How much of the noise is held against a number, of brightness and of the two colors: of brightness the pilot has lost
+# some of what is there, of color it has kept some noise.
+HELD_AGAINST = (0.65, 1.2, 1.2)
 CELL = BLOCK * BLOCK
 
 # Three colors to brightness and two differences, orthonormal: white noise stays white and as strong as it was.
@@ -89,7 +91,8 @@ def _stacked(
     across = noisy.shape[-1] - BLOCK + 1
     level = F.avg_pool2d(variance[None], BLOCK, 1)[0].flatten(1)
     centers = (own[0][:, None] * across + own[1]).flatten()
-    noise = (DOUBT * level[:, centers].T[:, None, :, None] * spectrum).clamp_min(1e-10)  # (stacks, 1, 3, CELL)
+    held = level * torch.tensor(HELD_AGAINST, device=level.device)[:, None]
+    noise = (held[:, centers].T[:, None, :, None] * spectrum).clamp_min(1e-10)  # (stacks, 1, 3, CELL)
     basis, stack = _block_basis().to(noisy.device), _haar(STACK).to(noisy.device)
     seen, expected = (_numbers(picture, basis) for picture in (noisy, pilot))
     made, counts = torch.zeros_like(seen), torch.zeros(len(seen), 3, device=noisy.device)
