@@ -69,8 +69,8 @@ class Frame:
         color: the tags of `pixels`: what the display encoding is.
         alpha: the footage's own alpha, float32 (1, H, W) in 0..1, straight; travels to outputs that carry alpha.
         matte: where masked operations act, float32 (1, H, W) in 0..1; made by `cutout`, never delivered as alpha.
-        associated: whether an operation was asked for `pixels` multiplied by `alpha`, and they are, or for them as they
-            are; None: as the output's format has it.
+        associated: whether `pixels` are multiplied by `alpha` already, where an operation was told which to give; None:
+            they are not, and the output multiplies them if that is its format's way.
         depth: distance from the camera, float32 (1, H, W), from a Z channel.
         field_order: how the lines of this picture were taken.
         origin: the stored code values, while shape and color are still those of the source.

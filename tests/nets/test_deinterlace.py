@@ -13,7 +13,7 @@ SMALL = {"widths": (8, 8, 8)}
 
 def network(**dimensions):
     torch.manual_seed(1)
-    return Deinterlacer(Config(**dimensions)).eval()
+    return Deinterlacer(Config(told="differences", **dimensions)).eval()
 
 
 def pictures(count=5, height=64, width=64):

@@ -149,19 +149,6 @@ def test_toflow_learns_flow_from_any_footage(tmp_path):
     assert all(torch.equal(none[key], some[key]) for key in none if key.startswith("net/toflow/processing"))
 
 
-def test_a_cyclegan_without_judges_learns_from_pairs_or_is_refused(photos):
-    recipe = recipes.load("cyclegan")
-    with pytest.raises(TrainingError, match="--pairs"):
-        recipe.networks(recipe.Params.of({"judged": False}))
-    params = recipe.Params.of({"judged": False, "pairs": 2, "width": 8, "blocks": 1, "batch": 4, "crop": 32})
-    nets, told = recipe.networks(params), []
-    batch = recipe.batch(params, np.random.default_rng(1), training.load([photos], scales=(1.0,)).training)
-    recipe.step(nets, batch, lambda name, loss: (told.append(name), loss.backward()))
-    assert told == ["generators"]
-    assert nets["generators"].cleaner.after.weight.grad.abs().sum() > 0
-    assert nets["generators"].spoiler.after.weight.grad is None
-
-
 def test_an_unknown_recipe_is_named():
     with pytest.raises(TrainingError, match="unknown recipe 'paint'; there are:"):
         recipes.load("paint")

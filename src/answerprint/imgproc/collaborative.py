@@ -17,6 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy import fft
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,12 +31,10 @@ AT_ONCE = 400  # stacks
 # How much of the noise is held against a number, of brightness and of the two colors: of brightness the pilot has lost
 # some of what is there, of color it has kept some noise.
 HELD_AGAINST = (0.65, 1.2, 1.2)
-CELL = BLOCK * BLOCK
+NUMBERS = BLOCK * BLOCK  # that say what a block is
 
 # Three colors to brightness and two differences, orthonormal: white noise stays white and as strong as it was.
-_OPPONENT = (
-    torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]]) / torch.tensor([[3.0], [2.0], [6.0]]).sqrt()
-)
+_OPPONENT = torch.from_numpy(fft.dct(np.eye(3), axis=0, norm="ortho")).float()
 
 
 def filtered(noisy: Tensor, pilot: Tensor, sigma: Tensor, reach: float = 0.0) -> Tensor:
@@ -57,7 +56,7 @@ def filtered(noisy: Tensor, pilot: Tensor, sigma: Tensor, reach: float = 0.0) ->
     variance = torch.tensordot(opponent.square(), sigma.float().square(), 1)
     spectrum = _spectrum(reach).to(device)
     window = (
-        torch.from_numpy(np.outer(np.kaiser(BLOCK, 2.0), np.kaiser(BLOCK, 2.0)).reshape(CELL, 1)).float().to(device)
+        torch.from_numpy(np.outer(np.kaiser(BLOCK, 2.0), np.kaiser(BLOCK, 2.0)).reshape(NUMBERS, 1)).float().to(device)
     )
     above, below = torch.zeros_like(planes[0]), torch.zeros_like(planes[0])
     for rows in _tiles(height):
@@ -69,8 +68,8 @@ def filtered(noisy: Tensor, pilot: Tensor, sigma: Tensor, reach: float = 0.0) ->
             own = (torch.tensor(rows, device=device) - top, torch.tensor(columns, device=device) - left)
             blocks, counts = _stacked(planes[0][part], planes[1][part], variance[part], own, spectrum)
             size = (bottom - top, right - left)
-            above[part] += F.fold((blocks * window).reshape(1, 3 * CELL, -1), size, BLOCK)[0]
-            below[part] += F.fold((counts[:, None] * window).reshape(1, 3 * CELL, -1), size, BLOCK)[0]
+            above[part] += F.fold((blocks * window).reshape(1, 3 * NUMBERS, -1), size, BLOCK)[0]
+            below[part] += F.fold((counts[:, None] * window).reshape(1, 3 * NUMBERS, -1), size, BLOCK)[0]
     made: Tensor = torch.tensordot(opponent.T.contiguous(), above / below, 1)
     return made
 
@@ -78,36 +77,36 @@ def filtered(noisy: Tensor, pilot: Tensor, sigma: Tensor, reach: float = 0.0) ->
 def _stacked(
     noisy: Tensor, pilot: Tensor, variance: Tensor, own: tuple[Tensor, Tensor], spectrum: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What the stacks of a tile make of every block of it, added up, (3, CELL, blocks), and weights, (3, blocks).
+    """What the stacks of a tile make of every block of it, added up, (3, NUMBERS, blocks), and weights, (3, blocks).
 
     Args:
         noisy: (3, h, w) opponent colors.
         pilot: the same.
         variance: of the noise, the same.
         own: rows and columns of the blocks that stacks are built around.
-        spectrum: variance of each of a block's CELL numbers beside that of white noise.
+        spectrum: variance of each of a block's NUMBERS numbers beside that of white noise.
     """
     places = _alike(pilot, own)
     across = noisy.shape[-1] - BLOCK + 1
     level = F.avg_pool2d(variance[None], BLOCK, 1)[0].flatten(1)
     centers = (own[0][:, None] * across + own[1]).flatten()
     held = level * torch.tensor(HELD_AGAINST, device=level.device)[:, None]
-    noise = (held[:, centers].T[:, None, :, None] * spectrum).clamp_min(1e-10)  # (stacks, 1, 3, CELL)
+    noise = (held[:, centers].T[:, None, :, None] * spectrum).clamp_min(1e-10)  # (stacks, 1, 3, NUMBERS)
     basis, stack = _block_basis().to(noisy.device), _haar(STACK).to(noisy.device)
     seen, expected = (_numbers(picture, basis) for picture in (noisy, pilot))
     made, counts = torch.zeros_like(seen), torch.zeros(len(seen), 3, device=noisy.device)
     for begin in range(0, len(places), AT_ONCE):
         chosen = places[begin : begin + AT_ONCE]
         flat, count = chosen.flatten(), len(chosen)
-        powers = torch.matmul(stack, expected[flat].reshape(count, STACK, -1)).square_().view(count, STACK, 3, CELL)
+        powers = torch.matmul(stack, expected[flat].reshape(count, STACK, -1)).square_().view(count, STACK, 3, NUMBERS)
         share = powers.div_(powers + noise[begin : begin + AT_ONCE])
         weight = share.square().sum(dim=(1, 3)).mul_(level[:, centers[begin : begin + AT_ONCE]].T)
         weight = weight.clamp_min_(1e-12).reciprocal_()  # of each stack and color: 1 / variance of what noise is left
         kept = torch.matmul(stack, seen[flat].reshape(count, STACK, -1)).mul_(share.view(count, STACK, -1))
-        back = torch.matmul(stack.T, kept).view(count, STACK, 3, CELL) * weight[:, None, :, None]
-        made.index_add_(0, flat, back.view(-1, 3 * CELL))
+        back = torch.matmul(stack.T, kept).view(count, STACK, 3, NUMBERS) * weight[:, None, :, None]
+        made.index_add_(0, flat, back.view(-1, 3 * NUMBERS))
         counts.index_add_(0, flat, weight[:, None].expand(-1, STACK, -1).reshape(-1, 3))
-    return torch.matmul(basis.T, made.view(-1, 3, CELL).permute(1, 2, 0)), counts.T
+    return torch.matmul(basis.T, made.view(-1, 3, NUMBERS).permute(1, 2, 0)), counts.T
 
 
 def _alike(picture: Tensor, own: tuple[Tensor, Tensor]) -> Tensor:
@@ -135,9 +134,9 @@ def _alike(picture: Tensor, own: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _numbers(picture: Tensor, basis: Tensor) -> Tensor:
-    """(3, h, w) to (blocks, 3 * CELL): every block in the cosine basis."""
-    blocks = F.unfold(picture[None], BLOCK)[0].view(3, CELL, -1)
-    return torch.matmul(basis, blocks).permute(2, 0, 1).reshape(-1, 3 * CELL)
+    """(3, h, w) to (blocks, 3 * NUMBERS): every block in the cosine basis."""
+    blocks = F.unfold(picture[None], BLOCK)[0].view(3, NUMBERS, -1)
+    return torch.matmul(basis, blocks).permute(2, 0, 1).reshape(-1, 3 * NUMBERS)
 
 
 def _tiles(length: int) -> list[list[int]]:
@@ -149,10 +148,8 @@ def _tiles(length: int) -> list[list[int]]:
 
 @lru_cache(maxsize=1)
 def _block_basis() -> Tensor:
-    """Orthonormal cosine basis of a block, (CELL, CELL)."""
-    order = torch.arange(BLOCK, dtype=torch.float64)
-    line = torch.cos(math.pi * (order + 0.5) * order[:, None] / BLOCK) * math.sqrt(2 / BLOCK)
-    line[0] /= math.sqrt(2)
+    """Orthonormal cosine basis of a block, (NUMBERS, NUMBERS)."""
+    line = torch.from_numpy(fft.dct(np.eye(BLOCK), axis=0, norm="ortho"))
     return torch.kron(line, line).float()
 
 
@@ -168,7 +165,7 @@ def _haar(count: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _spectrum(reach: float) -> Tensor:
-    """Variance of each number of a block under noise of this reach, beside that under white noise, (CELL,)."""
+    """Variance of each number of a block under noise of this reach, beside that under white noise, (NUMBERS,)."""
     apart = torch.arange(BLOCK)[:, None] - torch.arange(BLOCK)
     # White noise blurred by a Gaussian of this width is alike over twice its square.
     alike = torch.exp(-(apart.double() ** 2) / (4 * reach * reach)) if reach > 0 else torch.eye(BLOCK).double()

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from numba import njit
+from scipy import fft
 from torch import Tensor
 
 Array = npt.NDArray[np.float32]
@@ -108,8 +109,7 @@ def _cores() -> int:
 
 def _cosine_basis() -> npt.NDArray[np.float64]:
     """Orthonormal 3x3 cosine basis, (9, 9): row 0 is the mean, neighborhoods flattened row by row."""
-    lines = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])
-    lines /= np.linalg.norm(lines, axis=1, keepdims=True)
+    lines = fft.dct(np.eye(3), axis=0, norm="ortho")
     pairs = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (2, 2)]
     return np.stack([np.outer(lines[i], lines[j]).ravel() for i, j in pairs])
 

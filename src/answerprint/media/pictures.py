@@ -63,7 +63,8 @@ def write_picture(
         delivery: preset, layout, rate and sample aspect ratio.
         timecode: of this picture; kept where the format has a place for it (OpenEXR, DPX).
         depth: float32 (1, H, W); kept as channel Z by OpenEXR.
-        associated: whether color is multiplied by alpha already, or stays as it is; None: as the format has it.
+        associated: whether color is multiplied by alpha already; False: it is not, and stays so; None: it is not, and
+            is here where that is the format's way.
 
     Raises:
         DeliveryError: it cannot be written.

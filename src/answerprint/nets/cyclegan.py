@@ -88,15 +88,11 @@ class Generators(nn.Module):
     def forward(self, noisy: Tensor, clean: Tensor, *chance: Tensor) -> tuple[Tensor, ...]:
         """Cleaned, spoiled; noisy and clean after the round trip; clean that should have been kept.
 
-        Without chance, cleaned and kept alone.
-
         Args:
             noisy: (B, 3, H, W).
             clean: (B, 3, H, W), of other things.
             chance: two of (B, CHANCE, H, W), from `drawn`.
         """
-        if not chance:
-            return self.cleaner(torch.cat((noisy, clean))).chunk(2)  # type: ignore[no-any-return]
         spoiled = self.spoil(clean, chance[0])
         # In one batch: normalized each on its own, noisy and clean pictures would lose what tells them apart.
         cleaned, clean_again, kept = self.cleaner(torch.cat((noisy, spoiled, clean))).chunk(3)

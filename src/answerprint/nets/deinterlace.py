@@ -16,6 +16,7 @@ import itertools
 from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -36,6 +37,8 @@ STILL = 0.5 / 255  # a pixel that changes less than this in two fields either wa
 class Config(Settings):
     """Everything needed to build the network again."""
 
+    # Without a default: weights of when it was brightness have the same shapes, and would make nonsense of differences.
+    told: Literal["differences"] = Field(description="What the network is told of brightness.")
     widths: tuple[int, ...] = Field((32, 48, 64), description="Channels at 1, 1/2, 1/4 of the folded field's size.")
     down: tuple[int, ...] = Field((1, 1, 1), description="Convolutions of each stage going down.")
     up: tuple[int, ...] = Field((1, 1), description="Convolutions of each stage going up, from the largest size.")

@@ -4,10 +4,10 @@ Analysis measures the noise of a shot: its level per channel and luma band, how 
 impulses (salt and pepper, dropouts); how, imgproc/noise.py says.
 
 Rendering mends impulses, lays the neighbors of a frame onto it along their motion (imgproc/fusion.py), lays out the
-noise that is left in every pixel, and runs the network of nets/denoise.py, where its sources are named; `--refine`
-filters blocks alike together after it (imgproc/collaborative.py). `--model` puts
+noise that is left in every pixel, and runs the network of nets/denoise.py, where its sources are named. `--model` puts
 in its place one of the paper's three networks (nets/gan.py, densenet.py, cyclegan.py) or another single-picture
-network, which are told nothing and see one frame at a time.
+network, which are told nothing and see one frame at a time. `--refine` filters what came out once more, blocks that
+look alike together (imgproc/collaborative.py).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Params(Settings):
     )
     keep_grain: float = Field(0.0, ge=0, le=1, description="Share of grain put back, of the measured level and reach.")
     refine: bool = Field(
-        False, description="Goes over blocks that look alike together once more: finer textures, many times slower."
+        False, description="Goes over blocks that look alike together once more: finer textures, several times slower."
     )
     model: Literal["ours", "gan", "densenet", "cyclegan"] | Path = Field(
         "ours", description="Ours, one of the paper's three, or a file of weights: ours, or a model spandrel reads."

@@ -16,6 +16,7 @@ from answerprint.nets.deinterlace import Config, Deinterlacer, told
 from answerprint.train import degrade
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.losses import decibels
 
 MOMENTS = 5
 FINE = 3e-6  # mean squared error, at 55 dB, from which on less matters little
@@ -47,7 +48,8 @@ SHIPS = "deinterlacer"
 
 
 def networks(params: Params) -> Networks:
-    return {"deinterlacer": Deinterlacer(Config(widths=params.widths, down=params.down, up=params.up))}
+    config = Config(told="differences", widths=params.widths, down=params.down, up=params.up)
+    return {"deinterlacer": Deinterlacer(config)}
 
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
@@ -59,9 +61,7 @@ def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
     made = nets["deinterlacer"](*(batch[name] for name in TOLD))
-    # The logarithm of each piece's error: the mean of decibels, in which an easy piece counts as much as a hard one.
-    error = (made - batch["missing"]).square().mean(dim=(1, 2, 3))
-    update("deinterlacer", (error + FINE).log().mean())
+    update("deinterlacer", decibels(made, batch["missing"], FINE))
 
 
 def validate(nets: Networks, params: Params, data: Library) -> Validation:

@@ -16,6 +16,7 @@ from answerprint.nets.denoise import Config, Denoiser
 from answerprint.train import degrade
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.losses import decibels
 
 
 class Params(Training):
@@ -36,7 +37,6 @@ class Params(Training):
 
 
 SHIPS = "denoiser"
-FINE = 1e-6  # mean squared error, at 60 dB, from which on less matters little
 
 
 def networks(params: Params) -> Networks:
@@ -57,9 +57,7 @@ def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
     restored = nets["denoiser"](batch["noisy"], batch["sigma"], batch["correlation"])
-    # The mean of decibels: under a loss that adds up errors, a crop with weak noise would hardly count.
-    error = (restored - batch["clean"]).square().flatten(1).mean(dim=1)
-    update("denoiser", (error + FINE).log().mean())
+    update("denoiser", decibels(restored, batch["clean"]))
 
 
 def validate(nets: Networks, params: Params, data: Library) -> Validation:
