@@ -51,7 +51,7 @@ class Params(Settings):
     )
     keep_grain: float = Field(0.0, ge=0, le=1, description="Share of grain put back, of the measured level and reach.")
     refine: bool = Field(
-        False, description="Goes over blocks that look alike together once more: finer textures, several times slower."
+        False, description="Goes over blocks that look alike together once more: somewhat nearer, several times slower."
     )
     model: Literal["ours", "gan", "densenet", "cyclegan"] | Path = Field(
         "ours", description="Ours, one of the paper's three, or a file of weights: ours, or a model spandrel reads."
