@@ -484,3 +484,84 @@ def test_clips_that_the_bench_does_not_report(name: str, least: float, tmp_path:
     found, _ = mattes(made, Params(prior=paint(tmp_path / "mask.png", np.roll(wide, (4, -4), (0, 1)))))
     assert overlap(found[0], first) > overlap(torch.from_numpy(wide)[None], first) + 0.05
     assert overlap(found[20], last) > least
+
+
+# ---- thin parts
+
+TALL, WIDE = 240, 320
+
+
+def ball_on_a_rope(number: int, ball: bool = True) -> tuple[Frame, np.ndarray, np.ndarray]:
+    """A ball that swings on a rope in front of a mottled ground: the frame, the ball's mask, the rope's."""
+    rng = np.random.default_rng(5)
+    picture = cv2.GaussianBlur(rng.normal(0, 1, (TALL, WIDE)), (0, 0), 3)[..., None] * 0.4 + (0.25, 0.45, 0.45)
+    end = (90 + 4 * number, 170 - number)
+    round_part, rope = np.zeros((TALL, WIDE), np.uint8), np.zeros((TALL, WIDE), np.uint8)
+    cv2.line(rope, end, (260 + number, 0), 1, 3)
+    if ball:
+        cv2.circle(round_part, end, 40, 1, -1)
+    for part, color in ((rope, (0.85, 0.8, 0.7)), (round_part, (0.8, 0.4, 0.2))):
+        picture[part > 0] = color
+    noise = np.random.default_rng(number).normal(0, 0.01, picture.shape)
+    frame = Frame(torch.from_numpy((picture + noise).astype(np.float32)).permute(2, 0, 1), Fraction(number, 25))
+    return frame, round_part > 0, (rope > 0) & (round_part == 0)
+
+
+def painted(mask: np.ndarray) -> np.ndarray:
+    return cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))) > 0
+
+
+def covered(matte: torch.Tensor, rope: np.ndarray) -> tuple[float, float]:
+    """How much of a rope is in the matte, and how much of the matte around it is rope, a pixel aside."""
+    found, near = matte[0].numpy() > 0.5, cv2.dilate(rope.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    around = cv2.dilate(rope.astype(np.uint8), np.ones((21, 21), np.uint8)) > 0
+    return float(found[rope].mean()), float((found & near).sum() / max((found & around).sum(), 1))
+
+
+def test_a_rope_is_cut_out_with_the_ball_that_hangs_on_it(tmp_path: Path) -> None:
+    made = [ball_on_a_rope(number) for number in range(8)]
+    prior = paint(tmp_path / "mask.png", painted(made[0][1] | made[0][2]))
+    pictures = [frame for frame, _, _ in made]
+    found, findings = mattes(pictures, Params(prior=prior))
+    for matte, (_, ball, rope) in zip(found, made, strict=True):
+        away = rope & ~painted(ball)
+        held, right = covered(matte, away)
+        assert held > 0.85 and right > 0.8
+        assert float((matte[0].numpy() > 0.5)[ball].mean()) > 0.95
+    assert "1 thin part is followed as a line" in findings.note
+
+
+def test_the_lines_of_a_kite_are_cut_out_of_real_footage(tmp_path: Path) -> None:
+    folder = DAVIS / "kite-surf"
+    if not folder.is_dir():
+        pytest.skip(f"no footage at {folder}")
+    masks = [cv2.imread(str(folder / f"masks/{i:05d}.png"), 0) > 127 for i in range(3)]
+    made = []
+    for i in range(3):
+        picture = cv2.imread(str(folder / f"frames/{i:05d}.jpg"))[..., ::-1].astype(np.float32) / 255
+        made.append(Frame(torch.from_numpy(picture).permute(2, 0, 1).contiguous(), Fraction(i, 25)))
+    prior = paint(tmp_path / "mask.png", np.roll(painted(masks[0]), (3, 3), (0, 1)))
+    with_lines, without = (mattes(made, Params(prior=prior, thin=thin))[0] for thin in (True, False))
+    for one, other, right in zip(with_lines, without, masks, strict=True):
+        assert overlap(one, right) > overlap(other, right) + 0.03
+
+
+def test_a_rope_alone_is_a_target_too(tmp_path: Path) -> None:
+    made = [ball_on_a_rope(number, ball=False) for number in range(6)]
+    found, findings = mattes(
+        [frame for frame, _, _ in made], Params(prior=paint(tmp_path / "mask.png", painted(made[0][2])))
+    )
+    for matte, (_, _, rope) in zip(found, made, strict=True):
+        held, right = covered(matte, rope)
+        assert held > 0.85 and right > 0.85
+    assert min(findings.confidence) > 0.5
+
+
+def test_a_rope_between_two_keys_is_followed_from_the_nearer_one(tmp_path: Path) -> None:
+    made = [ball_on_a_rope(number) for number in range(9)]
+    for number in (0, 8):
+        paint(tmp_path / f"mask.{number:04}.png", painted(made[number][1] | made[number][2]))
+    found, _ = mattes([frame for frame, _, _ in made], Params(prior=tmp_path / "mask.%04d.png"))
+    assert (
+        min(covered(matte, rope & ~painted(ball))[0] for matte, (_, ball, rope) in zip(found, made, strict=True)) > 0.85
+    )

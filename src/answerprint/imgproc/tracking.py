@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from answerprint.imgproc import flow, layers, levelset
 from answerprint.imgproc.layers import View, Window, recut
+from answerprint.imgproc.lines import Line, drawn, follow
 from answerprint.imgproc.regions import Regions, features, odds
 
 Array = npt.NDArray[np.float32]
@@ -78,10 +79,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class State:
-    """A solved frame: its contour, and how sure it is (0..1)."""
+    """A solved frame: the contour of its areas, how sure it is (0..1), and what is too thin for a contour."""
 
     phi: Array
     confidence: float
+    lines: tuple[Line, ...] = ()
+
+    def whole(self) -> Array:
+        """(H, W) signed distance with the thin parts."""
+        if not self.lines:
+            return self.phi
+        return np.maximum(self.phi, drawn(self.lines, self.phi.shape[0], self.phi.shape[1]))
 
 
 _FAR = 64.0  # background farther from the contour than this says nothing about it
@@ -261,9 +269,11 @@ def carry(
         others: other key frames, for what target and background look like as a whole.
     """
     shape = (key.phi.shape[0], key.phi.shape[1])
+    lines, most = key.lines, sum(len(line.points) for line in key.lines)
     if not (key.phi > 0).any():
         for number in numbers:
-            yield number, State(key.phi, 0.0)
+            lines = follow(pictures(number), lines)
+            yield number, State(key.phi, _still_seen(lines, most) if most else 0.0, lines)
         return
     scale = _scale(key.phi, how)
 
@@ -280,7 +290,13 @@ def carry(
         # Looking right is not being right: doubt grows with every frame away from the key. Colors followed frame by
         # frame go along with a contour that is lost; those of the keys do not.
         drift = min(1.0, held.likeness() / max(alike, 1e-3)) ** 2
-        yield number, State(full, sure * drift * 0.96 ** abs(number - first))
+        lines = follow(pictures(number), lines)
+        yield number, State(full, sure * drift * _still_seen(lines, most) * 0.96 ** abs(number - first), lines)
+
+
+def _still_seen(lines: Sequence[Line], most: int) -> float:
+    """Doubt (1 none) by what of the key's thin parts, `most` pixels long, is lost."""
+    return 0.5 + 0.5 * min(1.0, sum(len(line.points) for line in lines) / most) if most else 1.0
 
 
 def _scale(phi: Array, how: Settings) -> float:
@@ -466,7 +482,8 @@ def blend(
     sure = share * first.confidence + (1 - share) * second.confidence
     if picture is not None and looks is not None and how is not None and agree < _ALIKE:
         phi = _judged(phi, first.phi, second.phi, share, picture, looks, how)
-    return State(levelset.signed_distance(phi > 0), sure * (0.4 + 0.6 * agree))
+    lines = first.lines if nearness >= 0.5 else second.lines
+    return State(levelset.signed_distance(phi > 0), sure * (0.4 + 0.6 * agree), lines)
 
 
 def _judged(

@@ -12,6 +12,8 @@ Contour. At a key frame the rough shape is placed to fit, and a level set moves 
 color histograms per neighborhood and of the whole (weight `beta`), means of color and texture (weight `mu`, equation
 2), the prior shape, the length of the contour, distance regularization (Li et al. 2010). Between keys it is carried
 along optical flow, forward and backward, and blended by nearness and confidence. Other shots' key frames do not count.
+Ropes, wires and rods, which a contour cannot hold, are found as lines in the narrow parts of the prior and followed as
+such (`thin`).
 
 Edge. Alpha in a band by the guided filter (He et al. 2010) or in closed form (Levin et al. 2008); foreground colors are
 freed from the background.
@@ -37,7 +39,8 @@ from pydantic import Field
 
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import levelset, matting, motion, tracking
+from answerprint.imgproc import levelset, lines, matting, motion, tracking
+from answerprint.imgproc.lines import Line
 from answerprint.operations import _prior
 from answerprint.operations._contours import Contours, Kept, Strip
 from answerprint.settings import Settings
@@ -86,6 +89,7 @@ class Params(Settings):
         0.5, ge=0, le=1, description="How much a moving region must change its depth to count; 0 ignores depth."
     )
     detail: int = Field(960, ge=64, le=8192, description="Long side in pixels at which the contour is found.")
+    thin: bool = Field(True, description="Look for ropes, wires and rods in the narrow parts of a prior.")
     edge: Literal["guided", "closed-form", "hard"] = Field(
         "guided", description="How the edge gets soft; closed-form is slow and for hair."
     )
@@ -114,6 +118,8 @@ class Findings(Settings):
 
 _DOUBT = 0.35  # confidence under which another key is asked for
 _BESIDE = (-4, -2, -1, 1, 2, 4)  # frames off a key frame by which it is told what moves with the target
+_THICK = 0.6  # of how far off a rough shape may be, to either side: what is no thicker may hold a line
+_THIN = 4.0  # half of the pixels across of what is thin in any case
 _LOST = 0.12  # of a key: its shape fits nothing
 
 
@@ -197,7 +203,7 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
     contours, sure = Contours(), [0.0] * len(strip)
     how, numbers = _how(params), sorted(keys)
     for number, state in keys.items():
-        contours[number], sure[number] = state.phi, state.confidence
+        contours[number], sure[number] = state.whole(), state.confidence
 
     def carry(first: int, reached: range) -> Iterator[tuple[int, tracking.State]]:
         if params.model == "chan-vese":
@@ -207,7 +213,7 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
         return tracking.carry(strip.__getitem__, first, reached, keys[first], how, others)
 
     def keep(number: int, state: tracking.State) -> None:
-        contours[number], sure[number] = state.phi, state.confidence
+        contours[number], sure[number] = state.whole(), state.confidence
 
     for number, state in carry(numbers[0], range(numbers[0] - 1, -1, -1)):
         keep(number, state)
@@ -235,13 +241,13 @@ class _Way:
     """The contours of one way from a key to the next, packed."""
 
     def __init__(self) -> None:
-        self._contours, self._sure = Contours(), dict[int, float]()
+        self._contours, self._others = Contours(), dict[int, tuple[float, tuple[Line, ...]]]()
 
     def __setitem__(self, number: int, state: tracking.State) -> None:
-        self._contours[number], self._sure[number] = state.phi, state.confidence
+        self._contours[number], self._others[number] = state.phi, (state.confidence, state.lines)
 
     def __getitem__(self, number: int) -> tracking.State:
-        return tracking.State(self._contours[number], self._sure[number])
+        return tracking.State(self._contours[number], *self._others[number])
 
     def overlap(self, number: int, key: tracking.State) -> float:
         return tracking.overlap(self._contours[number] > 0, key.phi > 0)
@@ -298,8 +304,12 @@ def _from_prior(strip: Strip, keys: dict[int, tuple[_prior.Source, Path]], param
         prior = _prior.read(source, file, strip.size, strip.work)
         state = _key(strip, number, prior, params)
         found.keys[number] = state
+        name = f"frame {number + params.numbered_from}" if len(keys) > 1 else "the key frame"
+        if state.lines:
+            count = len(state.lines)
+            many = "1 thin part is followed as a line" if count == 1 else f"{count} thin parts are followed as lines"
+            found.notes += (f"{many} from {name}",)
         if state.confidence < _LOST:
-            name = f"frame {number + params.numbered_from}" if len(keys) > 1 else "the key frame"
             found.notes += (f"the prior of {name} fits no region: is it on the target?",)
     return found
 
@@ -317,9 +327,17 @@ def _key(strip: Strip, number: int, prior: _prior.Prior, params: Params) -> trac
     if prior.boxed:
         # The box holds all of the target, but its corners do not.
         slack = max(slack, 0.2 * float(np.sqrt(shape.sum())))
+    # What is thin is looked for on its own: areas would fill the margin that was painted around it.
+    thin: tuple[Line, ...] = ()
+    if params.thin:
+        thin, settled = lines.find(picture, shape, max(_THICK * slack, _THIN))
+        shape = shape & ~settled
+        rough = levelset.signed_distance(shape) if thin else rough
+        if not shape.any():
+            return tracking.State(rough, 1.0, thin)
     beside = [strip[number + off] for off in _BESIDE if 0 <= number + off < len(strip)]
     state, _ = tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background, beside)
-    return state
+    return replace(state, lines=thin)
 
 
 def _slack(shape: Mask, params: Params) -> float:
