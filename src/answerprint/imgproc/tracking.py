@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,6 +36,7 @@ class Settings:
         near: what a frame's neighborhood histograms still count in the next.
         rounds: of learning and moving at a key frame.
         wide: side of a histogram's cell in pixels at a key frame, where the shape is rough.
+        small: root of a target's pixels below which its key frame is solved at twice its size.
         soft: how much the doubtful pixels of a key frame teach as what they look like, not as where they are.
         still: what going along with the target counts at a key frame.
         hue: what color counts there.
@@ -59,7 +61,8 @@ class Settings:
     search: float = 24.0
     near: float = 0.75
     rounds: int = 4
-    wide: int = 64
+    wide: int = 48
+    small: float = 100.0
     soft: float = 0.5
     still: float = 1.0
     hue: float = 1.0
@@ -141,6 +144,8 @@ def solve_key(
         background: (H, W) what is known not to be.
         beside: frames some way off, by which it is told what moves with the target.
     """
+    if 0 < (prior > 0).sum() < how.small**2:
+        return _solved_larger(picture, prior, slack, how, foreground, background, beside)
     box = _box(prior > -slack, _MARGIN)
     colors, rough = features(picture[box]), np.ascontiguousarray(prior[box])
     # The rough shape is right deep inside and far outside; in between it is a guess.
@@ -177,6 +182,37 @@ def solve_key(
     told = np.full(prior.shape, -1, np.float32)
     told[box] = evidence
     return State(_placed(phi, box, prior.shape), _certainty(phi, chance)), told
+
+
+def _solved_larger(
+    picture: Picture,
+    prior: Array,
+    slack: float,
+    how: Settings,
+    foreground: Mask | None,
+    background: Mask | None,
+    beside: Sequence[Picture],
+) -> tuple[State, Array]:
+    """`solve_key` at twice the size: of a small target a neighborhood of colors would hold all of it."""
+    height, width = prior.shape
+
+    def doubled(plane: npt.NDArray[Any], how: int = cv2.INTER_CUBIC) -> npt.NDArray[Any]:
+        return np.asarray(cv2.resize(plane, (2 * width, 2 * height), interpolation=how))
+
+    def marked(mask: Mask | None) -> Mask | None:
+        return None if mask is None else doubled(mask.astype(np.uint8), cv2.INTER_NEAREST) > 0
+
+    state, told = solve_key(
+        doubled(picture),
+        levelset.signed_distance(doubled(prior, cv2.INTER_LINEAR) > 0),
+        2 * slack,
+        replace(how, small=0.0),
+        marked(foreground),
+        marked(background),
+        [doubled(other) for other in beside],
+    )
+    phi, evidence = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA) for plane in (state.phi, told))
+    return replace(state, phi=levelset.signed_distance(phi > 0)), np.asarray(evidence, np.float32)
 
 
 def _given(rough: Array, slack: float, how: Settings) -> Array:
