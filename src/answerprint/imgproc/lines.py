@@ -71,9 +71,11 @@ def find(picture: Picture, shape: Mask, thick: float) -> tuple[tuple[Line, ...],
     # The border of the picture is a rim too, or a band that leaves through it would look thicker there.
     inside = cv2.distanceTransform(np.pad(shape, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     solid = cv2.distanceTransform((inside <= thick).astype(np.uint8), cv2.DIST_L2, 5) <= thick + 1
-    count, labels = cv2.connectedComponents((shape & ~solid).astype(np.uint8))
+    count, labels, facts, _ = cv2.connectedComponentsWithStats((shape & ~solid).astype(np.uint8))
     found, settled = list[Line](), np.zeros(shape.shape, bool)
     for label in range(1, count):
+        if facts[label, cv2.CC_STAT_AREA] < _SHORTEST:
+            continue
         band = labels == label
         half = float(inside[band].max())
         least = max(_SHORTEST, 2 * _LONG * half)
