@@ -25,6 +25,7 @@ Mask = npt.NDArray[np.bool_]
 Picture = npt.NDArray[np.uint8]
 
 WIDTHS = (1, 3, 5, 9)  # pixels across, of the ridges that are looked for
+_FLANK = 3  # pixels beside a ridge that are its side
 _LONG = 5  # times as long as thick is a band, not a limb
 _SHORTEST = 48  # pixels of a path worth having
 _SEEN = 5.0  # codes by which a path differs from both its sides at the least
@@ -226,9 +227,6 @@ def _normals(points: Array) -> Array:
     ahead = np.gradient(points, axis=0)
     ahead /= np.maximum(np.hypot(ahead[:, 0], ahead[:, 1]), 1e-6)[:, None]
     return np.stack((-ahead[:, 1], ahead[:, 0]), axis=1).astype(np.float32)
-
-
-_FLANK = 3  # pixels beside a ridge that are its side
 
 
 def _laid_out(picture: Picture, course: Array, reach: int) -> Array:

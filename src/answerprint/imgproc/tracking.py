@@ -196,8 +196,8 @@ def _solved_larger(
     """`solve_key` at twice the size: of a small target a neighborhood of colors would hold all of it."""
     height, width = prior.shape
 
-    def doubled(plane: npt.NDArray[Any], how: int = cv2.INTER_CUBIC) -> npt.NDArray[Any]:
-        return np.asarray(cv2.resize(plane, (2 * width, 2 * height), interpolation=how))
+    def doubled(plane: npt.NDArray[Any], between: int = cv2.INTER_CUBIC) -> npt.NDArray[Any]:
+        return np.asarray(cv2.resize(plane, (2 * width, 2 * height), interpolation=between))
 
     def marked(mask: Mask | None) -> Mask | None:
         return None if mask is None else doubled(mask.astype(np.uint8), cv2.INTER_NEAREST) > 0
@@ -308,7 +308,7 @@ def carry(
     lines, most = key.lines, sum(len(line.points) for line in key.lines)
     if not (key.phi > 0).any():
         for number in numbers:
-            lines = follow(pictures(number), lines)
+            lines = follow(pictures(number), lines) if lines else ()
             yield number, State(key.phi, _still_seen(lines, most) if most else 0.0, lines)
         return
     scale = _scale(key.phi, how)
@@ -319,14 +319,15 @@ def carry(
         held.regions.anchor(colors, *_shares(_scaled_to(anchor.phi, scale)))
     sure, alike = key.confidence, held.likeness()
     for number in numbers:
-        seen = held.step(_thinned(pictures(number), scale))
+        picture = pictures(number)
+        seen = held.step(_thinned(picture, scale))
         sure = sure**0.75 * min(1.0, seen / 0.45) ** 0.25
         phi = held.whole()
         full = cv2.resize(phi, shape[::-1], interpolation=cv2.INTER_CUBIC) * np.float32(scale) if scale > 1 else phi
         # Looking right is not being right: doubt grows with every frame away from the key. Colors followed frame by
         # frame go along with a contour that is lost; those of the keys do not.
         drift = min(1.0, held.likeness() / max(alike, 1e-3)) ** 2
-        lines = follow(pictures(number), lines)
+        lines = follow(picture, lines)
         yield number, State(full, sure * drift * _still_seen(lines, most) * 0.96 ** abs(number - first), lines)
 
 
