@@ -73,7 +73,7 @@ class Regions:
 
     def ask(self, colors: Picture, where: npt.NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> Array:
         """The chance in 0..1 that each pixel belongs to the target; 0.5 outside `where`."""
-        self._soften()
+        self.settle()
         result = np.full(colors.shape[:2], 0.5, np.float32)
         trust = np.float32(self.trust)
         _slice(
@@ -90,8 +90,8 @@ class Regions:
         )
         return result
 
-    def _soften(self) -> None:
-        """Brings what is asked up to what was learned."""
+    def settle(self) -> None:
+        """Brings what is asked up to what was learned; asking does it too, but then it has to be waited for."""
         if not self._stale:
             return
         if self._used.any():
@@ -104,7 +104,7 @@ class Regions:
         """How much the pixels of a mask look like the target of the key frames: mean chance by the whole alone."""
         if not mask.any():
             return 0.0
-        self._soften()
+        self.settle()
         inside, outside = (one / max(float(one.sum()), 1e-6) for one in self._soft_whole)
         chance = (inside + 1e-5) / (inside + outside + 2e-5)
         bins = colors[mask] >> 4

@@ -8,7 +8,9 @@ two key frames the contour comes from both; each counts by how near its key is a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import cv2
@@ -101,6 +103,7 @@ _DOUBT = 0.1  # error of a contour that was not carried at all
 _APART = 4.0  # pixels between two contours up to which their mean is a contour
 _ALIKE = 0.95  # overlap of two contours from which on they are one
 _ROOM = 16  # pixels that a target may move before its window follows
+_BESIDES = 2  # threads for what a frame's parts do not wait for each other
 
 
 def grown(picture: Picture, foreground: Mask, background: Mask, how: Settings) -> Mask:
@@ -312,23 +315,28 @@ def carry(
             yield number, State(key.phi, _still_seen(lines, most) if most else 0.0, lines)
         return
     scale = _scale(key.phi, how)
-
-    held = _Held(View.of(_thinned(pictures(first), scale)), _scaled_to(key.phi, scale), how, scale)
-    for at, anchor in {first: key, **(others or {})}.items():
-        colors = features(_thinned(pictures(at), scale))
-        held.regions.anchor(colors, *_shares(_scaled_to(anchor.phi, scale)))
-    sure, alike = key.confidence, held.likeness()
-    for number in numbers:
-        picture = pictures(number)
-        seen = held.step(_thinned(picture, scale))
-        sure = sure**0.75 * min(1.0, seen / 0.45) ** 0.25
-        phi = held.whole()
-        full = cv2.resize(phi, shape[::-1], interpolation=cv2.INTER_CUBIC) * np.float32(scale) if scale > 1 else phi
-        # Looking right is not being right: doubt grows with every frame away from the key. Colors followed frame by
-        # frame go along with a contour that is lost; those of the keys do not.
-        drift = min(1.0, held.likeness() / max(alike, 1e-3)) ** 2
-        lines = follow(picture, lines)
-        yield number, State(full, sure * drift * _still_seen(lines, most) * 0.96 ** abs(number - first), lines)
+    with ThreadPoolExecutor(_BESIDES) as beside:
+        view = View.of(_thinned(pictures(first), scale))
+        held = _Held(view, _scaled_to(key.phi, scale), how, scale, beside)
+        for at, anchor in {first: key, **(others or {})}.items():
+            colors = features(_thinned(pictures(at), scale))
+            held.regions.anchor(colors, *_shares(_scaled_to(anchor.phi, scale)))
+        sure, alike = key.confidence, held.likeness()
+        picture = pictures(numbers[0]) if numbers else pictures(first)
+        for number, after in zip_longest(numbers, numbers[1:]):
+            followed = beside.submit(follow, picture, lines)
+            following = None if after is None else pictures(after)
+            seen = held.step(_thinned(picture, scale), None if following is None else _thinned(following, scale))
+            sure = sure**0.75 * min(1.0, seen / 0.45) ** 0.25
+            phi = held.whole()
+            full = cv2.resize(phi, shape[::-1], interpolation=cv2.INTER_CUBIC) * np.float32(scale) if scale > 1 else phi
+            # Looking right is not being right: doubt grows with every frame away from the key. Colors followed frame
+            # by frame go along with a contour that is lost; those of the keys do not.
+            drift = min(1.0, held.likeness() / max(alike, 1e-3)) ** 2
+            lines = followed.result()
+            yield number, State(full, sure * drift * _still_seen(lines, most) * 0.96 ** abs(number - first), lines)
+            if following is not None:
+                picture = following
 
 
 def _still_seen(lines: Sequence[Line], most: int) -> float:
@@ -346,11 +354,12 @@ def _scale(phi: Array, how: Settings) -> float:
 class _Held:
     """What is held from frame to frame: the last frame's contour, colors, background, and the key.
 
-    All but the key is held in a window around the target, which follows it.
+    All but the key is held in a window around the target, which follows it. What does not wait for the rest of a frame
+    is worked out beside it.
     """
 
-    def __init__(self, view: View, phi: Array, how: Settings, scale: float) -> None:
-        self.how, self.scale, self.codes = how, scale, view.codes
+    def __init__(self, view: View, phi: Array, how: Settings, scale: float, beside: ThreadPoolExecutor) -> None:
+        self.how, self.scale, self.codes, self._beside = how, scale, view.codes, beside
         self.size = (phi.shape[0], phi.shape[1])
         self.window = self._window(phi > 0, Window(0, 0, 0, 0))
         box = self.window.box
@@ -359,6 +368,7 @@ class _Held:
         self.memory = layers.Memory(view, phi, self.window)
         self.behind = layers.Behind.of(self.view, self.phi)
         self.telling: Array | None = None
+        self._ahead: tuple[Window, Future[tuple[View, Array]]] | None = None
 
     def whole(self) -> Array:
         """The contour in the whole picture."""
@@ -398,33 +408,40 @@ class _Held:
         if self.telling is not None:
             self.telling = recut(self.telling, old, new)
 
-    def step(self, codes: Picture) -> float:
-        """Goes on to the next frame; says how surely the target was seen."""
+    def step(self, codes: Picture, following: Picture | None) -> float:
+        """Goes on to the next frame; says how surely the target was seen.
+
+        Args:
+            codes: the frame.
+            following: the one after it, if there is one.
+        """
         how = self.how
         self._follow()
-        box, before, phi = self.window.box, self.view, self.phi
-        corner = (self.window.top, self.window.left)
-        present, self.codes = View.of(codes[box]), codes
-        if self.telling is None:
-            near = _near(phi > 0, how.search / self.scale)
-            self.telling = _telling(phi, self.regions.ask(before.colors, near, corner))
-        self.regions.fade(how.near)
-        self.regions.learn(before.colors, *_shares(phi), corner)
-        back = flow.flow(present.gray, before.gray, "medium")
+        window, before, phi = self.window, self.view, self.phi
+        corner = (window.top, window.left)
+        learned = self._beside.submit(self._learn, before, phi, corner)
+        ahead = self._ahead[1] if self._ahead is not None and self._ahead[0] == window else None
+        present, back = _looked(codes[window.box], before) if ahead is None else ahead.result()
+        self.codes, self._ahead = codes, None
         moved = layers.motions(before, present, phi, back)
-        behind = self.behind.moved(moved.background)
         carried = flow.warp(phi, moved.target, layers.OUTSIDE)
+        behind = self.behind.moved(moved.background)
         if not (carried > 0).any():
-            self.view, self.phi, self.behind = present, np.full_like(phi, layers.OUTSIDE), behind
+            self.view, self.phi, self.telling = present, np.full_like(phi, layers.OUTSIDE), learned.result()
+            self.behind = behind
             return 0.0
-        alike = layers.by_picture(present, before, carried, moved, behind)
-        kept, trust = self.memory.laid_on(present, moved.target)
+        laid = self._beside.submit(self.memory.laid_on, present, moved.target)
+        telling = flow.warp(learned.result(), moved.target)
+        told = how.picture * layers.by_picture(present, before, carried, moved, behind)
+        told += how.motion * layers.by_motion(present, before, back, moved)
+        kept, trust = laid.result()
+        if following is not None:
+            self._ahead = window, self._beside.submit(_looked, following[window.box], present)
         shape = ((1 - trust) * carried.clip(-8, 8) + trust * kept.clip(-8, 8)).astype(np.float32)
         near = _near(shape > 0, how.search / self.scale)
         chance = self.regions.ask(present.colors, near, corner)
-        telling = flow.warp(self.telling, moved.target)
         likely = how.carried * (1 - trust) * carried.clip(-8, 8) + how.memory * trust * 3 * np.tanh(kept / 3)
-        likely += how.picture * alike + how.motion * layers.by_motion(present, before, back, moved)
+        likely += told
         likely += how.color * (how.least + (1 - how.least) * telling) * odds(chance)
         new = self._solved(likely, shape, near, present)
         self.behind = behind.seen(present, new)
@@ -432,6 +449,17 @@ class _Held:
         edge = np.abs(new) < 3
         flowing = float(trust[edge].mean()) if edge.any() else 0.0
         return _certainty(new, chance) * (0.5 + 0.5 * flowing)
+
+    def _learn(self, before: View, phi: Array, corner: tuple[int, int]) -> Array:
+        """Learns the colors of the frame before; gives how far those known till then told its two sides."""
+        telling = self.telling
+        if telling is None:
+            near = _near(phi > 0, self.how.search / self.scale)
+            telling = _telling(phi, self.regions.ask(before.colors, near, corner))
+        self.regions.fade(self.how.near)
+        self.regions.learn(before.colors, *_shares(phi), corner)
+        self.regions.settle()
+        return telling
 
     def _solved(self, likely: Array, shape: Array, near: Mask, present: View) -> Array:
         box = _box(near, 4)
@@ -442,6 +470,12 @@ class _Held:
         kept = np.zeros(shape.shape, bool)
         kept[box] = layers.pieces(new > 0, prior > 0)
         return levelset.signed_distance(kept)
+
+
+def _looked(codes: Picture, before: View) -> tuple[View, Array]:
+    """A frame made ready, and the flow from it to the one before."""
+    present = View.of(codes)
+    return present, flow.flow(present.gray, before.gray, "medium")
 
 
 def _telling(phi: Array, chance: Array) -> Array:
