@@ -95,5 +95,5 @@ def confidence(forward: Array, backward: Array) -> Array:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = x + forward[..., 0], y + forward[..., 1]
     inside = (x > -1) & (y > -1) & (x < width) & (y < height)
-    trusted: Array = (np.exp(-(away**2).sum(2) / (2 * spread**2)) * inside).astype(np.float32)
+    trusted: Array = (np.exp(-(away[..., 0] ** 2 + away[..., 1] ** 2) / (2 * spread**2)) * inside).astype(np.float32)
     return trusted

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -25,6 +24,7 @@ from answerprint.imgproc.regions import Regions, features, odds
 Array = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -322,11 +322,10 @@ def carry(
             colors = features(_thinned(pictures(at), scale))
             held.regions.anchor(colors, *_shares(_scaled_to(anchor.phi, scale)))
         sure, alike = key.confidence, held.likeness()
-        picture = pictures(numbers[0]) if numbers else pictures(first)
-        for number, after in zip_longest(numbers, numbers[1:]):
+        ready = ((picture, beside.submit(_thinned, picture, scale)) for picture in map(pictures, numbers))
+        for number, ((picture, thinned), after) in zip(numbers, _paired(ready), strict=True):
             followed = beside.submit(follow, picture, lines)
-            following = None if after is None else pictures(after)
-            seen = held.step(_thinned(picture, scale), None if following is None else _thinned(following, scale))
+            seen = held.step(thinned.result(), None if after is None else after[1])
             sure = sure**0.75 * min(1.0, seen / 0.45) ** 0.25
             phi = held.whole()
             full = cv2.resize(phi, shape[::-1], interpolation=cv2.INTER_CUBIC) * np.float32(scale) if scale > 1 else phi
@@ -335,8 +334,15 @@ def carry(
             drift = min(1.0, held.likeness() / max(alike, 1e-3)) ** 2
             lines = followed.result()
             yield number, State(full, sure * drift * _still_seen(lines, most) * 0.96 ** abs(number - first), lines)
-            if following is not None:
-                picture = following
+
+
+def _paired(items: Iterator[T]) -> Iterator[tuple[T, T | None]]:
+    """Each with the one after it."""
+    here = next(items, None)
+    while here is not None:
+        after = next(items, None)
+        yield here, after
+        here = after
 
 
 def _still_seen(lines: Sequence[Line], most: int) -> float:
@@ -408,7 +414,7 @@ class _Held:
         if self.telling is not None:
             self.telling = recut(self.telling, old, new)
 
-    def step(self, codes: Picture, following: Picture | None) -> float:
+    def step(self, codes: Picture, following: Future[Picture] | None) -> float:
         """Goes on to the next frame; says how surely the target was seen.
 
         Args:
@@ -436,7 +442,7 @@ class _Held:
         told += how.motion * layers.by_motion(present, before, back, moved)
         kept, trust = laid.result()
         if following is not None:
-            self._ahead = window, self._beside.submit(_looked, following[window.box], present)
+            self._ahead = window, self._beside.submit(_looked, following.result()[window.box], present)
         shape = ((1 - trust) * carried.clip(-8, 8) + trust * kept.clip(-8, 8)).astype(np.float32)
         near = _near(shape > 0, how.search / self.scale)
         chance = self.regions.ask(present.colors, near, corner)
