@@ -101,10 +101,25 @@ def test_a_limb_is_no_line():
     assert not found and not settled.any()
 
 
+def test_a_rope_that_is_hidden_for_a_while_is_found_again():
+    picture, rope = with_rope(sea(), STRAIGHT)
+    found, _ = lines.find(picture, margin(rope), 12)
+    for hidden in (np.zeros_like(picture), sea(seed=2), sea(seed=3)):
+        found = lines.follow(hidden, found)
+        assert not (lines.drawn(found, *rope.shape) > 0).any()
+    picture, rope = with_rope(sea(seed=4), [(x + 4, y - 3) for x, y in STRAIGHT])
+    found = lines.follow(picture, found)
+    covered, right = near(rope, lines.drawn(found, *rope.shape) > 0, 2)
+    assert covered > 0.9 and right > 0.9
+
+
 def test_a_rope_that_is_gone_is_dropped():
     picture, rope = with_rope(sea(), STRAIGHT)
     found, _ = lines.find(picture, margin(rope), 12)
-    assert found and not lines.follow(sea(seed=2), found)
+    for seed in range(2, 22):
+        found = lines.follow(sea(seed=seed), found)
+        assert not (lines.drawn(found, *rope.shape) > 0).any()
+    assert not found
 
 
 def test_nothing_drawn_is_outside_everywhere():

@@ -12,7 +12,7 @@ Points are x, y in pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -43,6 +43,7 @@ _ONWARD = 24  # pixels by which the ends of a path are looked for beyond it
 _AHEAD = 64  # pixels from its end over which its direction is taken
 _STAIRS = 0.2  # pixels by which a path that is drawn in whole pixels is wider than a path
 _REACH = 14  # pixels that a path may have moved sideways since the last frame
+_PATIENCE = 12  # frames in a row that a path is looked for where it was last seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +53,12 @@ class Line:
     Attributes:
         points: (N, 2) along its middle, a pixel apart.
         widths: (N,) in pixels.
+        missed: frames in a row, the present one the last, in which it was not seen: it is where it was, or hidden.
     """
 
     points: Array
     widths: Array
+    missed: int = 0
 
 
 def find(picture: Picture, shape: Mask, thick: float) -> tuple[tuple[Line, ...], Mask]:
@@ -89,16 +92,21 @@ def find(picture: Picture, shape: Mask, thick: float) -> tuple[tuple[Line, ...],
 
 
 def follow(picture: Picture, lines: Sequence[Line]) -> tuple[Line, ...]:
-    """The same lines in the next frame; those that are not seen there any more are gone."""
-    traced = (_traced(picture, line.points, _REACH, loose=_LOOSE) for line in lines)
-    return tuple(line for line in traced if line is not None)
+    """The same lines in the next frame.
+
+    One that is not seen there (something passes in front, the picture is black) waits where it was; it is gone when it
+    was not seen for long.
+    """
+    found = ((line, _traced(picture, line.points, _REACH, loose=_LOOSE)) for line in lines)
+    traced = (replace(line, missed=line.missed + 1) if seen is None else seen for line, seen in found)
+    return tuple(line for line in traced if line.missed <= _PATIENCE)
 
 
 def drawn(lines: Sequence[Line], height: int, width: int) -> Array:
-    """(H, W) signed distance from the lines' rims, above 0 on a line."""
+    """(H, W) signed distance from the rims of the lines that are seen, above 0 on a line."""
     nearest = np.full((height, width), 255, np.uint8)
     half = np.zeros((height, width), np.float32)
-    for line in lines:
+    for line in (one for one in lines if not one.missed):
         columns, rows = np.rint(line.points).astype(int).T
         there = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         nearest[rows[there], columns[there]] = 0

@@ -347,7 +347,8 @@ def _paired(items: Iterator[T]) -> Iterator[tuple[T, T | None]]:
 
 def _still_seen(lines: Sequence[Line], most: int) -> float:
     """Doubt (1 none) by what of the key's thin parts, `most` pixels long, is lost."""
-    return 0.5 + 0.5 * min(1.0, sum(len(line.points) for line in lines) / most) if most else 1.0
+    seen = sum(len(line.points) for line in lines if not line.missed)
+    return 0.5 + 0.5 * min(1.0, seen / most) if most else 1.0
 
 
 def _scale(phi: Array, how: Settings) -> float:
