@@ -42,6 +42,7 @@ _GAP = 40  # pixels that a path may go unseen between two parts that are seen
 _ONWARD = 24  # pixels by which the ends of a path are looked for beyond it
 _AHEAD = 64  # pixels from its end over which its direction is taken
 _STAIRS = 0.2  # pixels by which a path that is drawn in whole pixels is wider than a path
+_WEAK = 0.8  # of a path's median contrast: where it has less, its width is not to be seen
 _REACH = 14  # pixels that a path may have moved sideways since the last frame
 _PATIENCE = 12  # frames in a row that a path is looked for where it was last seen
 
@@ -340,6 +341,7 @@ def _widths(strip: Array) -> Array:
     wide = np.ones(share.shape[1], np.float32)
     for half in (share[most + 1 :], share[most - 1 :: -1]):
         wide += (2 * np.minimum.accumulate(half, axis=0) - 0.5).clip(0, 1).sum(axis=0)
-    # Where a path crosses something as light as itself it would seem to swell.
-    most_likely = 2 * float(np.median(wide))
-    return ndimage.gaussian_filter1d(ndimage.median_filter(wide, 41), 8).clip(1, most_likely).astype(np.float32)
+    # Where a path crosses something as light as itself it would seem to swell: there it is as wide as it mostly is.
+    usual, contrast = np.median(wide), np.sqrt((own * own).sum(axis=1))
+    wide = np.where(contrast > _WEAK * np.median(contrast), wide, usual)
+    return ndimage.gaussian_filter1d(ndimage.median_filter(wide, 41).clip(1, 2 * usual), 8).astype(np.float32)

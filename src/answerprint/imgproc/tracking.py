@@ -90,11 +90,11 @@ class State:
     confidence: float
     lines: tuple[Line, ...] = ()
 
-    def whole(self) -> Array:
-        """(H, W) signed distance with the thin parts."""
+    def planes(self) -> Array:
+        """(1 or 2, H, W) signed distances: of the areas and, where there are any, of the thin parts."""
         if not self.lines:
-            return self.phi
-        return np.maximum(self.phi, drawn(self.lines, self.phi.shape[0], self.phi.shape[1]))
+            return self.phi[None]
+        return np.stack((self.phi, drawn(self.lines, self.phi.shape[0], self.phi.shape[1])))
 
 
 _FAR = 64.0  # background farther from the contour than this says nothing about it

@@ -37,15 +37,15 @@ def folder() -> Path:
 
 
 class Contours:
-    """Signed distances of a shot's frames, packed: some ten kilobytes a frame."""
+    """Signed distances of a shot's frames, (N, h, w) each, packed: some ten kilobytes a frame."""
 
     def __init__(self) -> None:
         self._packed: dict[int, bytes] = {}
         self.shape = (0, 0)
 
-    def __setitem__(self, number: int, phi: Array) -> None:
-        self.shape = (phi.shape[0], phi.shape[1])
-        codes = np.rint(phi.clip(-_RANGE, _RANGE) * _STEPS).astype(np.int8)
+    def __setitem__(self, number: int, planes: Array) -> None:
+        self.shape = (planes.shape[-2], planes.shape[-1])
+        codes = np.rint(planes.clip(-_RANGE, _RANGE) * _STEPS).astype(np.int8)
         self._packed[number] = zlib.compress(codes.tobytes(), 6)
 
     def __getitem__(self, number: int) -> Array:
@@ -109,7 +109,7 @@ class Kept:
         self._numbers = {Fraction(time): number for number, time in enumerate(times)}
 
     def at(self, time: Fraction) -> Array:
-        """The signed distance of the frame at a time, (h, w) at the working size.
+        """The signed distances of the frame at a time, (N, h, w) at the working size: of areas, of thin parts.
 
         Raises:
             SettingsError: the shot that was analyzed has no frame at that time.
@@ -124,7 +124,7 @@ class Kept:
 
 
 def _unpacked(packed: bytes, shape: tuple[int, int]) -> Array:
-    codes = np.frombuffer(zlib.decompress(packed), np.int8).reshape(shape)
+    codes = np.frombuffer(zlib.decompress(packed), np.int8).reshape(-1, *shape)
     return codes.astype(np.float32) / np.float32(_STEPS)
 
 

@@ -203,7 +203,7 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
     contours, sure = Contours(), [0.0] * len(strip)
     how, numbers = _how(params), sorted(keys)
     for number, state in keys.items():
-        contours[number], sure[number] = state.whole(), state.confidence
+        contours[number], sure[number] = state.planes(), state.confidence
 
     def carry(first: int, reached: range) -> Iterator[tuple[int, tracking.State]]:
         if params.model == "chan-vese":
@@ -213,7 +213,7 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
         return tracking.carry(strip.__getitem__, first, reached, keys[first], how, others)
 
     def keep(number: int, state: tracking.State) -> None:
-        contours[number], sure[number] = state.whole(), state.confidence
+        contours[number], sure[number] = state.planes(), state.confidence
 
     for number, state in carry(numbers[0], range(numbers[0] - 1, -1, -1)):
         keep(number, state)
@@ -244,13 +244,13 @@ class _Way:
         self._contours, self._others = Contours(), dict[int, tuple[float, tuple[Line, ...]]]()
 
     def __setitem__(self, number: int, state: tracking.State) -> None:
-        self._contours[number], self._others[number] = state.phi, (state.confidence, state.lines)
+        self._contours[number], self._others[number] = state.phi[None], (state.confidence, state.lines)
 
     def __getitem__(self, number: int) -> tracking.State:
-        return tracking.State(self._contours[number], *self._others[number])
+        return tracking.State(self._contours[number][0], *self._others[number])
 
     def overlap(self, number: int, key: tracking.State) -> float:
-        return tracking.overlap(self._contours[number] > 0, key.phi > 0)
+        return tracking.overlap(self._contours[number][0] > 0, key.phi > 0)
 
 
 def _basic(
@@ -534,26 +534,40 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings, device: tor
         yield delivered(frame, matte.to(frame.pixels.device), params)
 
 
-def alpha(frame: Frame, phi: Array, params: Params) -> Array:
-    """The finished matte (H, W) of a frame from its contour (h, w) at the working size."""
-    size = (frame.width, frame.height)
-    if (phi.shape[1], phi.shape[0]) != size:
-        scale = size[0] / phi.shape[1]
-        phi = cv2.resize(phi, size, interpolation=cv2.INTER_CUBIC) * np.float32(scale)
-    if params.grow:
-        phi = levelset.signed_distance(phi > 0) + np.float32(params.grow)
-    matte = _soft(_picture(frame), phi, params)
+def alpha(frame: Frame, planes: Array, params: Params) -> Array:
+    """The finished matte (H, W) of a frame.
+
+    Args:
+        frame: the frame.
+        planes: (1 or 2, h, w) signed distances at the working size: of the areas, of the thin parts.
+        params: of the edge.
+    """
+    size, scale = (frame.width, frame.height), frame.width / planes.shape[-1]
+    picture = _picture(frame)
+    mattes = []
+    # What is thin has a narrow band: the filter would find its color in all that lies about it.
+    for phi, band in zip(planes, (params.band, min(params.band, _THIN_BAND * scale)), strict=False):
+        full = phi
+        if (phi.shape[1], phi.shape[0]) != size:
+            full = cv2.resize(phi, size, interpolation=cv2.INTER_CUBIC) * np.float32(scale)
+        if params.grow:
+            full = levelset.signed_distance(full > 0) + np.float32(params.grow)
+        mattes.append(_soft(picture, full, params.edge, band))
+    matte = np.maximum.reduce(mattes)
     if params.feather:
         matte = cv2.GaussianBlur(matte, (0, 0), params.feather / 2)
     return np.ascontiguousarray(matte.clip(0, 1))
 
 
-def _soft(picture: Array, phi: Array, params: Params) -> Array:
-    if params.edge == "hard" or params.band < 1:
+_THIN_BAND = 2.0  # pixels of the working size
+
+
+def _soft(picture: Array, phi: Array, edge: str, band: float) -> Array:
+    if edge == "hard" or band < 1:
         return matting.hard(phi)
-    if params.edge == "closed-form":
-        return matting.closed_form(picture, levelset.signed_distance(phi > 0), params.band)
-    return matting.guided(picture, phi, params.band)
+    if edge == "closed-form":
+        return matting.closed_form(picture, levelset.signed_distance(phi > 0), band)
+    return matting.guided(picture, phi, band)
 
 
 def _picture(frame: Frame) -> Array:
