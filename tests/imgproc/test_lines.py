@@ -59,6 +59,19 @@ def test_its_width_is_measured(width):
     assert abs((lines.drawn(found, *rope.shape) > 0).sum() - rope.sum()) < 0.7 * length
 
 
+def test_it_is_no_wider_where_it_is_hardly_seen():
+    """To the right the ground is nearly as light as the rope, and clouded."""
+    rng, ground = np.random.default_rng(1), sea()
+    clouds = cv2.GaussianBlur(rng.normal(0, 1, (240, 120)), (0, 0), 8)
+    pale = 165 + 12 * clouds / clouds.std()
+    ground[:, 200:] = (pale[..., None] + rng.normal(0, 3, (240, 120, 3))).clip(0, 255)
+    picture, rope = with_rope(ground, STRAIGHT)
+    found, _ = lines.find(picture, margin(rope), 12)
+    pale_part = found[0].points[:, 0] > 200
+    assert pale_part.sum() > 60
+    assert float(found[0].widths[pale_part].max()) < 1.2 * float(np.median(found[0].widths[~pale_part]))
+
+
 def test_it_reaches_the_border_of_the_picture():
     picture, rope = with_rope(sea(), [(-20, 150), (340, 60)])
     found, _ = lines.find(picture, margin(rope), 12)

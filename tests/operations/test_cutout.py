@@ -531,6 +531,20 @@ def test_a_rope_is_cut_out_with_the_ball_that_hangs_on_it(tmp_path: Path) -> Non
     assert "1 thin part is followed as a line" in findings.note
 
 
+def test_what_has_the_color_of_a_rope_beside_it_stays_out() -> None:
+    frame, _, rope = ball_on_a_rope(0, ball=False)
+    off = cv2.distanceTransform((~rope).astype(np.uint8), cv2.DIST_L2, 5)
+    beside = torch.from_numpy((off > 0) & (off < 7) & (np.mgrid[0:TALL, 0:WIDE][1] < 140))
+    frame.pixels[:, beside] = torch.tensor([0.84, 0.79, 0.7])[:, None]
+    signed = np.where(rope, 1.0, 0.5 - off).astype(np.float32)
+    nothing = np.full_like(signed, -30)
+
+    def spilled(planes: np.ndarray) -> float:
+        return float(cutout.alpha(frame, planes, Params())[off > 2.5].sum())
+
+    assert spilled(np.stack((nothing, signed))) < 0.1 * spilled(signed[None])
+
+
 def test_the_lines_of_a_kite_are_cut_out_of_real_footage(tmp_path: Path) -> None:
     folder = DAVIS / "kite-surf"
     if not folder.is_dir():
