@@ -53,6 +53,8 @@ class Settings:
         least: share of that where color told the frame before badly.
         picture: what resembling a layer's picture counts.
         motion: what moving like a layer counts.
+        lean: log odds by which doubt goes in the target's favor beside a key: what is lost there is hardly found again.
+        leaning: frames after which that is a third.
         judge: what color counts between the contours of two keys.
     """
 
@@ -79,6 +81,8 @@ class Settings:
     least: float = 0.4
     picture: float = 0.8
     motion: float = 1.0
+    lean: float = 0.7
+    leaning: float = 6.0
     judge: float = 1.0
 
 
@@ -375,6 +379,7 @@ class _Held:
         self.memory = layers.Memory(view, phi, self.window)
         self.behind = layers.Behind.of(self.view, self.phi)
         self.telling: Array | None = None
+        self._gone = 0  # frames from the key
         self._ahead: tuple[Window, Future[tuple[View, Array]]] | None = None
 
     def whole(self) -> Array:
@@ -422,7 +427,7 @@ class _Held:
             codes: the frame.
             following: the one after it, if there is one.
         """
-        how = self.how
+        how, self._gone = self.how, self._gone + 1
         self._follow()
         window, before, phi = self.window, self.view, self.phi
         corner = (window.top, window.left)
@@ -448,7 +453,7 @@ class _Held:
         near = _near(shape > 0, how.search / self.scale)
         chance = self.regions.ask(present.colors, near, corner)
         likely = how.carried * (1 - trust) * carried.clip(-8, 8) + how.memory * trust * 3 * np.tanh(kept / 3)
-        likely += told
+        likely += told + np.float32(how.lean * np.exp(-self._gone / how.leaning))
         likely += how.color * (how.least + (1 - how.least) * telling) * odds(chance)
         new = self._solved(likely, shape, near, present)
         self.behind = behind.seen(present, new)
