@@ -114,6 +114,22 @@ def test_a_limb_is_no_line():
     assert not found and not settled.any()
 
 
+def test_a_rope_ends_at_the_area_it_hangs_on():
+    """From the second frame on something behind the ball goes on as the rope does."""
+    middle = (165, 120)
+    ball = np.zeros((240, 320), np.uint8)
+    cv2.circle(ball, middle, 8, 1, -1)
+    (first, rope), (other, _) = with_rope(sea(), [STRAIGHT[0], middle]), with_rope(sea(), STRAIGHT)
+    for picture in (first, other):
+        picture[ball > 0] = (200, 120, 80)
+    found, _ = lines.find(first, margin(rope), 12)
+    held, astray = found, found
+    for _ in range(8):
+        held, astray = lines.follow(other, held, ball > 0), lines.follow(other, astray)
+    assert float(astray[0].points[:, 0].max()) > 220
+    assert float(held[0].points[:, 0].max()) < 180
+
+
 def test_a_rope_that_is_hidden_for_a_while_is_found_again():
     picture, rope = with_rope(sea(), STRAIGHT)
     found, _ = lines.find(picture, margin(rope), 12)

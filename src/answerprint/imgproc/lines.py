@@ -40,6 +40,7 @@ _TURN = 20  # pixels over which a course is asked for turns
 _SHARP = 0.6  # cosine of the turn that parts it
 _GAP = 40  # pixels that a path may go unseen between two parts that are seen
 _ONWARD = 24  # pixels by which the ends of a path are looked for beyond it
+_RIM = 17  # pixels across: an end of a path that is as near to an area hangs on it
 _AHEAD = 64  # pixels from its end over which its direction is taken
 _STAIRS = 0.2  # pixels by which a path that is drawn in whole pixels is wider than a path
 _WEAK = 0.8  # of a path's median contrast: where it has less, its width is not to be seen
@@ -92,13 +93,18 @@ def find(picture: Picture, shape: Mask, thick: float) -> tuple[tuple[Line, ...],
     return tuple(found), settled
 
 
-def follow(picture: Picture, lines: Sequence[Line]) -> tuple[Line, ...]:
+def follow(picture: Picture, lines: Sequence[Line], areas: Mask | None = None) -> tuple[Line, ...]:
     """The same lines in the next frame.
 
     One that is not seen there (something passes in front, the picture is black) waits where it was; it is gone when it
     was not seen for long.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        lines: in the frame before.
+        areas: (H, W) the rest of the target there: a line that gets longer ends at it.
     """
-    found = ((line, _traced(picture, line.points, _REACH, loose=_LOOSE)) for line in lines)
+    found = ((line, _traced(picture, line.points, _REACH, loose=_LOOSE, areas=areas)) for line in lines)
     traced = (replace(line, missed=line.missed + 1) if seen is None else seen for line, seen in found)
     return tuple(line for line in traced if line.missed <= _PATIENCE)
 
@@ -124,10 +130,10 @@ def drawn(lines: Sequence[Line], height: int, width: int) -> Array:
 # ---- one path
 
 
-def _traced(picture: Picture, course: Array, reach: int, loose: int) -> Line | None:
+def _traced(picture: Picture, course: Array, reach: int, loose: int, areas: Mask | None = None) -> Line | None:
     """The path along a course, at most `reach` beside it, and straight on beyond its ends; None where none is seen.
 
-    `loose`: how far a course may be wrong in its shape, in pixels.
+    `loose`: how far a course may be wrong in its shape, in pixels. It does not go on through `areas`.
     """
     course = _even(course, 8.0)
     for side, free in ((reach, loose), (6, loose // 2), (6, _LOOSE)):
@@ -135,7 +141,7 @@ def _traced(picture: Picture, course: Array, reach: int, loose: int) -> Line | N
             continue
         offsets = _path(_ridge(_laid_out(picture, course, side)), free)
         course = _even(course + offsets[:, None] * _normals(course), 4.0)
-    course = _inside(_longer(course, _ONWARD), picture.shape)
+    course = _inside(_longer(course, _onward(course, areas)), picture.shape)
     if len(course) < _SHORTEST:
         return None
     laid = _laid_out(picture, course, reach)
@@ -221,14 +227,23 @@ def _even(points: Array, smooth: float) -> Array:
     return each.astype(np.float32)
 
 
-def _longer(points: Array, onward: int) -> Array:
+def _onward(points: Array, areas: Mask | None) -> tuple[int, int]:
+    """How far both ends of a path are looked for beyond it: not at all where they lie in an area, or at its rim."""
+    if areas is None:
+        return _ONWARD, _ONWARD
+    near = cv2.dilate(areas.astype(np.uint8), np.ones((_RIM, _RIM), np.uint8))
+    ends = np.rint(points[[0, -1]]).astype(int).clip(0, (areas.shape[1] - 1, areas.shape[0] - 1))
+    first, last = (0 if near[y, x] else _ONWARD for x, y in ends)
+    return first, last
+
+
+def _longer(points: Array, onward: tuple[int, int]) -> Array:
     """A path that goes on straight at both ends."""
     back = min(len(points) - 1, _AHEAD)
-    steps = np.arange(1, onward + 1)[:, None]
     ends = []
-    for end, inner in ((points[0], points[back]), (points[-1], points[-1 - back])):
+    for end, inner, far in zip((points[0], points[-1]), (points[back], points[-1 - back]), onward, strict=True):
         ahead = (end - inner) / max(float(np.hypot(*(end - inner))), 1e-6)
-        ends.append(end + steps * ahead)
+        ends.append(end + np.arange(1, far + 1)[:, None] * ahead)
     return np.concatenate((ends[0][::-1], points, ends[1])).astype(np.float32)
 
 

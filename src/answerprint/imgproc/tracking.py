@@ -326,9 +326,10 @@ def carry(
             colors = features(_thinned(pictures(at), scale))
             held.regions.anchor(colors, *_shares(_scaled_to(anchor.phi, scale)))
         sure, alike = key.confidence, held.likeness()
+        full = key.phi
         ready = ((picture, beside.submit(_thinned, picture, scale)) for picture in map(pictures, numbers))
         for number, ((picture, thinned), after) in zip(numbers, _paired(ready), strict=True):
-            followed = beside.submit(follow, picture, lines)
+            followed = beside.submit(follow, picture, lines, full > 0)
             seen = held.step(thinned.result(), None if after is None else after[1])
             sure = sure**0.75 * min(1.0, seen / 0.45) ** 0.25
             phi = held.whole()
