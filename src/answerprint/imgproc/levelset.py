@@ -19,7 +19,7 @@ inside.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -254,24 +254,29 @@ class _Means:
 
     def force(self, phi: Array, band: npt.NDArray[np.int64]) -> Array:
         """-((I - c_a)^2 - (I - c_b)^2) in the band, averaged over the channels."""
-        step = 1 if self._weights.local else max(1, int((phi.size / _ENOUGH) ** 0.5))
-        inside = heaviside(phi[::step, ::step], self._weights.epsilon)
-        share = cv2.blur(inside, self._size).ravel()[band] if self._weights.local else np.zeros(0)
         total = np.zeros(len(band), np.float32)
-        for number, plane in enumerate(self._planes):
-            a: Any
-            b: Any
-            if self._weights.local:
-                filled = cv2.blur(inside * plane, self._size).ravel()[band]
-                a = filled / np.maximum(share, 1e-3)
-                b = (self._whole[number].ravel()[band] - filled) / np.maximum(1 - share, 1e-3)
-            else:
-                thin = plane[::step, ::step]
-                a, b = _mean(thin, inside), _mean(thin, 1 - inside)
+        sides = self._near(phi, band) if self._weights.local else self._overall(phi)
+        for plane, (a, b) in zip(self._planes, sides, strict=True):
             values = plane.ravel()[band]
             total += (values - b) ** 2 - (values - a) ** 2
         result: Array = (total / np.float32(len(self._planes))).clip(-4, 4)
         return result
+
+    def _near(self, phi: Array, band: npt.NDArray[np.int64]) -> Iterator[tuple[Array, Array]]:
+        """Means (N,) inside and outside around each pixel of the band, channel by channel."""
+        inside = heaviside(phi, self._weights.epsilon)
+        share = cv2.blur(inside, self._size).ravel()[band]
+        for plane, whole in zip(self._planes, self._whole, strict=True):
+            filled = cv2.blur(inside * plane, self._size).ravel()[band]
+            yield filled / np.maximum(share, 1e-3), (whole.ravel()[band] - filled) / np.maximum(1 - share, 1e-3)
+
+    def _overall(self, phi: Array) -> Iterator[tuple[Any, Any]]:
+        """Means of all that is inside and outside, channel by channel."""
+        step = max(1, int((phi.size / _ENOUGH) ** 0.5))
+        inside = heaviside(phi[::step, ::step], self._weights.epsilon)
+        for plane in self._planes:
+            thin = plane[::step, ::step]
+            yield _mean(thin, inside), _mean(thin, 1 - inside)
 
 
 def _unit(planes: Array) -> Array:

@@ -107,7 +107,7 @@ _DOUBT = 0.1  # error of a contour that was not carried at all
 _APART = 4.0  # pixels between two contours up to which their mean is a contour
 _ALIKE = 0.95  # overlap of two contours from which on they are one
 _ROOM = 16  # pixels that a target may move before its window follows
-_BESIDES = 2  # threads for what a frame's parts do not wait for each other
+_THREADS = 2  # for what does not wait for the rest of a frame
 
 
 def grown(picture: Picture, foreground: Mask, background: Mask, how: Settings) -> Mask:
@@ -319,7 +319,7 @@ def carry(
             yield number, State(key.phi, _still_seen(lines, most) if most else 0.0, lines)
         return
     scale = _scale(key.phi, how)
-    with ThreadPoolExecutor(_BESIDES) as beside:
+    with ThreadPoolExecutor(_THREADS) as beside:
         view = View.of(_thinned(pictures(first), scale))
         held = _Held(view, _scaled_to(key.phi, scale), how, scale, beside)
         for at, anchor in {first: key, **(others or {})}.items():

@@ -534,6 +534,9 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings, device: tor
         yield delivered(frame, matte.to(frame.pixels.device), params)
 
 
+_THIN_BAND = 2.0  # half-width of the soft band of what is thin, in pixels of the working size
+
+
 def alpha(frame: Frame, planes: Array, params: Params) -> Array:
     """The finished matte (H, W) of a frame.
 
@@ -557,9 +560,6 @@ def alpha(frame: Frame, planes: Array, params: Params) -> Array:
     if params.feather:
         matte = cv2.GaussianBlur(matte, (0, 0), params.feather / 2)
     return np.ascontiguousarray(matte.clip(0, 1))
-
-
-_THIN_BAND = 2.0  # pixels of the working size
 
 
 def _soft(picture: Array, phi: Array, edge: str, band: float) -> Array:
