@@ -97,6 +97,15 @@ def test_a_temporal_denoiser_trains_on_sequences_and_on_stills(tmp_path, photos)
     assert float(tensors["net/denoiser/stages.0.neighbors.weight"].abs().sum()) > 0
 
 
+def test_a_denoiser_is_told_what_noise_is_left_where_neighbors_are_laid_onto_a_frame(photos):
+    recipe = recipes.load("denoise")
+    params = recipe.Params.of({"frames": 5, "stills": 0.0, "batch": 20, "joined": 1.0, "gaussian": 1.0, "crop": 48})
+    batch = recipe.batch(params, np.random.default_rng(3), training.load([photos]).training)
+    error, told = batch["noisy"] - batch["clean"], batch["sigma"]
+    assert float(told.std(dim=(-1, -2)).max()) > 0  # no longer the same in every pixel
+    assert float((error / told).std()) == pytest.approx(1.0, abs=0.25)
+
+
 def test_toflow_is_trained_on_noise_first_then_on_coded_footage(tmp_path, photos):
     run("toflow", tmp_path / "noise", photos, task="denoise", steps=2)
     begun = {"begin_with": tmp_path / "noise" / loop.BEST, "steps": 1, "rate": 1e-9}

@@ -203,6 +203,29 @@ def test_begins_with_the_averaged_weights_of_another_run(tmp_path, photos):
     assert (taken[f"net/{name}"] - given[f"average/{name}"]).abs().max() < 1e-3
 
 
+def test_begins_with_finished_weights(tmp_path, photos):
+    """Shipped weights are trained on with footage of one's own; here of a recipe that ships a part of a network."""
+    shipping = recipe(SHIPS="generator.0")
+    go(tmp_path / "first", photos, recipe=shipping)
+    config = Params()
+    whole = _networks(config)["generator"]
+    averaged = loop._under(weights.read(tmp_path / "first" / loop.BEST)[0], "average/generator/")
+    whole.load_state_dict(averaged)
+    finished = tmp_path / "toy.safetensors"
+    weights.save(finished, whole[0], config, weights.Card(name="toy"), torch.float32)
+    go(tmp_path / "second", photos, Params(begin_with=finished), recipe=shipping, stop_after=1)
+    taken, _ = weights.read(tmp_path / "second" / loop.CHECKPOINT)
+    assert (taken["net/generator/0.0.weight"] - averaged["0.0.weight"]).abs().max() < 1e-3
+
+
+def test_nothing_that_fits_to_begin_with_is_told(tmp_path, photos):
+    go(tmp_path / "first", photos)
+    other = tmp_path / "other.safetensors"
+    weights.write(other, {"average/somewhere/else": torch.zeros(3)}, {"recipe": "other"})
+    with pytest.raises(WeightsError, match="nothing in it fits recipe 'toy'"):
+        go(tmp_path / "second", photos, Params(begin_with=other))
+
+
 def test_a_signal_saves_and_ends_the_run(tmp_path, photos):
     # In a process of its own, as a run is: a signal to the process of all tests has been seen to crash it.
     script, run = tmp_path / "slow.py", tmp_path / "run"

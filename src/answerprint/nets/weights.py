@@ -140,6 +140,11 @@ def save(path: Path, network: nn.Module, config: Settings, card: Card, kept_as: 
     write(path, tensors, {"network": card.name, "config": config.model_dump(mode="json"), "card": card.model_dump()})
 
 
+def finished(facts: Mapping[str, Any]) -> bool:
+    """Whether a file's facts (`read`) are those of finished weights, not of a training run's checkpoint."""
+    return "config" in facts and "network" in facts
+
+
 def load(name: str, path: Path | None = None) -> Weights:
     """The weights of a network: from `path`, else a user's own, else those that ship.
 
@@ -148,7 +153,7 @@ def load(name: str, path: Path | None = None) -> Weights:
     """
     path = path or _found(name)
     tensors, facts = read(path)
-    if "config" not in facts or "network" not in facts:
+    if not finished(facts):
         raise WeightsError(f"{path}: a checkpoint of a training run, not finished weights; {ADD_HELP}")
     if facts["network"] != name:
         raise WeightsError(f"{path}: weights of '{facts['network']}', not of '{name}'")

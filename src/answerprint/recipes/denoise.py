@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from answerprint.imgproc import impulse
+from answerprint.imgproc import fusion, impulse
 from answerprint.nets.denoise import Config, Denoiser
 from answerprint.train import degrade
 from answerprint.train.data import Library
@@ -29,6 +29,9 @@ class Params(Training):
     frames: int = Field(1, ge=1, le=32, description="Frames of a crop; above 1 the network is temporal.")
     highest: float = Field(75 / 255, gt=0, le=1, description="Highest noise level.")
     stills: float = Field(0.5, ge=0, le=1, description="Share of steps on single frames when the network is temporal.")
+    joined: float = Field(
+        0.7, ge=0, le=1, description="Share of sequences whose frames have their neighbors laid onto them first."
+    )
     gaussian: float = Field(0.7, ge=0, le=1, description="Share of crops with white Gaussian noise of one level.")
     widths: tuple[int, ...] = Field((64, 96, 192), description="Channels at 1/2, 1/4, 1/8 of the size.")
     blocks: tuple[int, ...] = Field((1, 2, 4), description="Residual blocks of each stage.")
@@ -50,7 +53,9 @@ def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
     samples = []
     for _ in range(-(-params.batch // frames)):
         clean = _picture(data.crop(rng, params.crop, frames))
-        samples.append((clean, *spoil(clean, params, rng)))
+        spoiled = spoil(clean, params, rng)
+        joins = frames > 1 and rng.random() < params.joined
+        samples.append((clean, *(join(*spoiled, int(rng.integers(1, 3))) if joins else spoiled)))
     clean, noisy, sigma, correlation = (torch.stack(planes) for planes in zip(*samples, strict=True))
     return {"clean": clean, "noisy": noisy, "sigma": sigma, "correlation": correlation}
 
@@ -108,6 +113,21 @@ def spoil(clean: Tensor, params: Params, rng: np.random.Generator) -> tuple[Tens
         channels = level * torch.from_numpy(rng.uniform(0.3, 1.0, size=(3, 1, 1)).astype(np.float32))
         return degrade.gaussian(clean, channels, rng), channels.expand_as(clean), correlation
     return _coded(clean, level * 0.3, rng, correlation)
+
+
+def join(noisy: Tensor, sigma: Tensor, correlation: Tensor, neighbors: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A sequence (T, 3, H, W) as the network is shown it when footage is denoised: neighbors laid onto each frame.
+
+    What is left of the noise then differs from pixel to pixel, and hangs together from frame to frame.
+    """
+    seen = [fusion.Noisy(*planes) for planes in zip(noisy, sigma, strict=True)]
+    reach = 4 * float(correlation.flatten()[0])
+    made = [
+        fusion.fused(frame, [*seen[max(t - neighbors, 0) : t], *seen[t + 1 : t + 1 + neighbors]], reach)
+        for t, frame in enumerate(seen)
+    ]
+    pictures, left = (torch.stack(planes) for planes in zip(*made, strict=True))
+    return pictures, left, correlation
 
 
 def _impulses(

@@ -73,7 +73,9 @@ class Training(Settings):
     checkpoint_minutes: float = Field(3.0, gt=0, description="Minutes between checkpoints.")
     log_every: int = Field(50, ge=1, description="Steps between lines of the log.")
     validate_every: int = Field(1000, ge=1, description="Steps between validations.")
-    begin_with: Path | None = Field(None, description="Checkpoint of another run to begin with, where its shapes fit.")
+    begin_with: Path | None = Field(
+        None, description="Checkpoint of another run, or finished weights, to begin with where shapes fit."
+    )
     patience: int = Field(0, ge=0, description="Validations without progress before stopping early; 0 = never.")
 
 
@@ -207,7 +209,7 @@ def _begin(recipe: Recipe, params: Training, run: Path, place: Place, say: Calla
         _restore(state, run / CHECKPOINT, recipe)
         say(f"going on at step {state.step}")
     elif params.begin_with is not None:
-        say(_adopt(state, params.begin_with))
+        say(_adopt(state, params.begin_with, recipe))
     return state
 
 
@@ -335,8 +337,6 @@ class _Run:
 def export(recipe: Recipe, run: Path, path: Path, card: weights.Card) -> None:
     """Writes the averaged weights of a run as finished weights with their card; `recipe.SHIPS` names the network.
 
-    "generator" is one of `recipe.networks`, "generators.cleaner" a part of one.
-
     Raises:
         WeightsError: the run's best weights are missing, damaged or of another recipe.
     """
@@ -345,9 +345,9 @@ def export(recipe: Recipe, run: Path, path: Path, card: weights.Card) -> None:
         raise WeightsError(f"{run}: a run of recipe '{facts.get('recipe')}', not of '{_name(recipe)}'")
     source = run / BEST if (run / BEST).exists() else run / CHECKPOINT
     tensors, kept = weights.read(source)
-    ships: str = getattr(recipe, "SHIPS", next(iter(recipe.networks(recipe.Params.of(facts["params"])))))
-    name, _, part = ships.partition(".")
-    whole = recipe.networks(recipe.Params.of(facts["params"]))[name]
+    networks = recipe.networks(recipe.Params.of(facts["params"]))
+    name, _, part = _ships(recipe, networks).partition(".")
+    whole = networks[name]
     whole.load_state_dict(_under(tensors, f"average/{name}/"))
     network: Any = whole.get_submodule(part)
     trained = f"answerprint train {_name(recipe)}, {kept['step']} steps"
@@ -416,9 +416,17 @@ def _restore(state: State, path: Path, recipe: Recipe) -> None:
     state.without_progress = facts["without_progress"]
 
 
-def _adopt(state: State, path: Path) -> str:
-    """Begins with the averaged weights of another run where names and shapes fit; says how many did."""
-    tensors, _ = weights.read(path)
+def _adopt(state: State, path: Path, recipe: Recipe) -> str:
+    """Begins with the averaged weights of another run, or with finished ones; says how many tensors fit.
+
+    Raises:
+        WeightsError: the file cannot be trusted, or nothing in it fits.
+    """
+    tensors, facts = weights.read(path)
+    if weights.finished(facts):
+        name, _, part = _ships(recipe, state.nets).partition(".")
+        prefix = f"average/{name}/{part}." if part else f"average/{name}/"
+        tensors = {prefix + key: value for key, value in tensors.items()}
     taken = 0
     for nets in (state.nets, state.averaged):
         for name, net in nets.items():
@@ -426,7 +434,14 @@ def _adopt(state: State, path: Path) -> str:
             fitting = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
             net.load_state_dict(fitting, strict=False)
             taken += len(fitting)
+    if not taken:
+        raise WeightsError(f"{path}: nothing in it fits recipe '{_name(recipe)}' at these dimensions")
     return f"begins with {taken // 2} tensors of {path}"
+
+
+def _ships(recipe: Recipe, networks: Networks) -> str:
+    """The network of a recipe that is its finished weights: "generator", or "generators.cleaner", a part of one."""
+    return getattr(recipe, "SHIPS", next(iter(networks)))
 
 
 def _name(recipe: Recipe) -> str:
