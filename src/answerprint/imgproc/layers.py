@@ -69,6 +69,11 @@ class Window:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     @classmethod
+    def of(cls, box: tuple[slice, slice]) -> Window:
+        """The window of a box within the picture."""
+        return cls(box[0].start, box[1].start, box[0].stop, box[1].stop)
+
+    @classmethod
     def around(cls, box: tuple[slice, slice], margin: int, shape: tuple[int, int]) -> Window:
         """The window that holds a box and a margin, where the picture goes that far; its sides lie on a grid of 16."""
         low = [max(0, (int(side.start) - margin) // 16 * 16) for side in box]

@@ -3,6 +3,7 @@
 Every frame is a level set (`levelset.py`) whose evidence is what inside and outside looked like in the frames before it
 (`regions.py`), whose prior shape is the last contour carried along the flow and trusted as far as the flow is. Between
 two key frames the contour comes from both; each counts by how near its key is and by how well it reached the other key.
+What the background behind a target looks like is told by frames farther off (`plate.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from answerprint.imgproc import flow, layers, levelset
 from answerprint.imgproc.layers import View, Window, recut
 from answerprint.imgproc.lines import Line, drawn, follow
+from answerprint.imgproc.plate import Behind, Plate
 from answerprint.imgproc.regions import Regions, features, odds
 
 Array = npt.NDArray[np.float32]
@@ -56,6 +58,9 @@ class Settings:
         lean: log odds by which doubt goes in the target's favor beside a key: what is lost there is hardly found again.
         leaning: frames after which that is a third.
         judge: what color counts between the contours of two keys.
+        plate: what differing from the clean plate counts.
+        key_plate: share of that at a key frame.
+        judge_plate: times that between the contours of two keys, where they have nothing in common.
     """
 
     weights: levelset.Weights = field(
@@ -84,6 +89,9 @@ class Settings:
     lean: float = 0.7
     leaning: float = 6.0
     judge: float = 1.0
+    plate: float = 1.0
+    key_plate: float = 0.7
+    judge_plate: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -139,6 +147,7 @@ def solve_key(
     foreground: Mask | None = None,
     background: Mask | None = None,
     beside: Sequence[Picture] = (),
+    behind: Behind | None = None,
 ) -> tuple[State, Array]:
     """The contour of a key frame from its rough shape, and the evidence (H, W) in -1..1 that it followed last.
 
@@ -150,9 +159,10 @@ def solve_key(
         foreground: (H, W) what is known to be the target.
         background: (H, W) what is known not to be.
         beside: frames some way off, by which it is told what moves with the target.
+        behind: the frame's clean plate; None does without.
     """
     if 0 < (prior > 0).sum() < how.small**2:
-        return _solved_larger(picture, prior, slack, how, foreground, background, beside)
+        return _solved_larger(picture, prior, slack, how, foreground, background, beside, behind)
     box = _box(prior > -slack, _MARGIN)
     colors, rough = features(picture[box]), np.ascontiguousarray(prior[box])
     # The rough shape is right deep inside and far outside; in between it is a guess.
@@ -162,25 +172,30 @@ def solve_key(
     chance, still = np.full(rough.shape, 0.5, np.float32), np.zeros(rough.shape, np.float32)
     evidence = still
     apart = _Apart(picture, beside, how)
-    for number in range(how.rounds):
-        regions = Regions(rough.shape, how.wide * (2 if number == 0 else 1), trust=6.0)
+    view, window = View.of(np.ascontiguousarray(picture[box])), Window.of(box)
+    inset = np.float32(min(slack, 0.5 * float(prior.max())))
+    plated = still
+    for turn in range(how.rounds):
+        regions = Regions(rough.shape, how.wide * (2 if turn == 0 else 1), trust=6.0)
         regions.learn(colors, inside.astype(np.float32), outside)
         regions.anchor(colors, inside.astype(np.float32), outside)
         chance = regions.ask(colors, rough > -slack - 2)
-        if beside and how.still and number < 2:
-            known = prior if number == 0 else _placed(phi, box, prior.shape)
-            inset = min(slack, 0.5 * float(known.max())) if number == 0 else 0.0
-            still = how.still * apart.told(known - np.float32(inset))[box]
-        if number == 0 and slack >= 1:
-            rough = phi = placed(rough, (1 / (1 + np.exp(-odds(chance) - still))).astype(np.float32), slack)
-        likely = how.hue * odds(chance) + still + _given(rough, slack, how)
+        if beside and how.still and turn < 2:
+            known = prior - inset if turn == 0 else _placed(phi, box, prior.shape)
+            still = how.still * apart.told(known)[box]
+        if behind is not None and how.plate and turn < 2:
+            away = behind.away((rough - inset if turn == 0 else phi) > 0, window)
+            plated = how.plate * how.key_plate * behind.odds(view, window, rough, away)
+        if turn == 0 and slack >= 1:
+            rough = phi = placed(rough, (1 / (1 + np.exp(-odds(chance) - still - plated))).astype(np.float32), slack)
+        likely = how.hue * odds(chance) + still + plated + _given(rough, slack, how)
         evidence = cv2.GaussianBlur(np.tanh(likely / 2).astype(np.float32), (0, 0), 0.8)
         evidence[~allowed] = -1
         if foreground is not None and background is not None:
             evidence[foreground[box]], evidence[background[box]] = 1, -1
         weights = replace(how.weights, prior=0.75 * how.weights.prior)
         phi = _moved(phi, evidence, rough, None, weights, how.iterations * 2, 2, colors)
-        if number:
+        if turn:
             phi = levelset.signed_distance(layers.pieces(phi > 0, phi > 0))
         inside, outside = _shares(phi)
         # What doubtful pixels teach is shared: a key frame must not talk itself into its own errors.
@@ -199,6 +214,7 @@ def _solved_larger(
     foreground: Mask | None,
     background: Mask | None,
     beside: Sequence[Picture],
+    behind: Behind | None,
 ) -> tuple[State, Array]:
     """`solve_key` at twice the size: of a small target a neighborhood of colors would hold all of it."""
     height, width = prior.shape
@@ -217,6 +233,7 @@ def _solved_larger(
         marked(foreground),
         marked(background),
         [doubled(other) for other in beside],
+        None if behind is None else replace(behind, scale=behind.scale / 2),
     )
     phi, evidence = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA) for plane in (state.phi, told))
     return replace(state, phi=levelset.signed_distance(phi > 0)), np.asarray(evidence, np.float32)
@@ -300,6 +317,7 @@ def carry(
     key: State,
     how: Settings,
     others: dict[int, State] | None = None,
+    plate: Plate | None = None,
 ) -> Iterator[tuple[int, State]]:
     """The contour of a key frame carried to the frames `numbers`, one after the other.
 
@@ -310,6 +328,7 @@ def carry(
         key: the key frame, solved.
         how: the settings.
         others: other key frames, for what target and background look like as a whole.
+        plate: the clean plates of the shot; None does without.
     """
     shape = (key.phi.shape[0], key.phi.shape[1])
     lines, most = key.lines, sum(len(line.points) for line in key.lines)
@@ -321,7 +340,7 @@ def carry(
     scale = _scale(key.phi, how)
     with ThreadPoolExecutor(_THREADS) as beside:
         view = View.of(_thinned(pictures(first), scale))
-        held = _Held(view, _scaled_to(key.phi, scale), how, scale, beside)
+        held = _Held(view, _scaled_to(key.phi, scale), how, scale, beside, plate)
         for at, anchor in {first: key, **(others or {})}.items():
             colors = features(_thinned(pictures(at), scale))
             held.regions.anchor(colors, *_shares(_scaled_to(anchor.phi, scale)))
@@ -330,7 +349,7 @@ def carry(
         ready = ((picture, beside.submit(_thinned, picture, scale)) for picture in map(pictures, numbers))
         for number, ((picture, thinned), after) in zip(numbers, _paired(ready), strict=True):
             followed = beside.submit(follow, picture, lines, full > 0)
-            seen = held.step(thinned.result(), None if after is None else after[1])
+            seen = held.step(number, thinned.result(), None if after is None else after[1], number > first)
             sure = sure**0.75 * min(1.0, seen / 0.45) ** 0.25
             phi = held.whole()
             full = cv2.resize(phi, shape[::-1], interpolation=cv2.INTER_CUBIC) * np.float32(scale) if scale > 1 else phi
@@ -370,8 +389,10 @@ class _Held:
     is worked out beside it.
     """
 
-    def __init__(self, view: View, phi: Array, how: Settings, scale: float, beside: ThreadPoolExecutor) -> None:
-        self.how, self.scale, self.codes, self._beside = how, scale, view.codes, beside
+    def __init__(
+        self, view: View, phi: Array, how: Settings, scale: float, beside: ThreadPoolExecutor, plate: Plate | None
+    ) -> None:
+        self.how, self.scale, self.codes, self._beside, self.plate = how, scale, view.codes, beside, plate
         self.size = (phi.shape[0], phi.shape[1])
         self.window = self._window(phi > 0, Window(0, 0, 0, 0))
         box = self.window.box
@@ -421,12 +442,14 @@ class _Held:
         if self.telling is not None:
             self.telling = recut(self.telling, old, new)
 
-    def step(self, codes: Picture, following: Future[Picture] | None) -> float:
+    def step(self, number: int, codes: Picture, following: Future[Picture] | None, forward: bool) -> float:
         """Goes on to the next frame; says how surely the target was seen.
 
         Args:
+            number: of the frame.
             codes: the frame.
-            following: the one after it, if there is one.
+            following: the one that is reached after it, if there is one.
+            forward: whether the frame lies after the one before.
         """
         how, self._gone = self.how, self._gone + 1
         self._follow()
@@ -444,6 +467,7 @@ class _Held:
             self.behind = behind
             return 0.0
         laid = self._beside.submit(self.memory.laid_on, present, moved.target)
+        plated = self._beside.submit(self._plated, number, present, carried, moved, forward)
         telling = flow.warp(learned.result(), moved.target)
         told = how.picture * layers.by_picture(present, before, carried, moved, behind)
         told += how.motion * layers.by_motion(present, before, back, moved)
@@ -456,12 +480,21 @@ class _Held:
         likely = how.carried * (1 - trust) * carried.clip(-8, 8) + how.memory * trust * 3 * np.tanh(kept / 3)
         likely += told + np.float32(how.lean * np.exp(-self._gone / how.leaning))
         likely += how.color * (how.least + (1 - how.least) * telling) * odds(chance)
+        likely += how.plate * plated.result()
         new = self._solved(likely, shape, near, present)
         self.behind = behind.seen(present, new)
         self.view, self.phi, self.telling = present, new, _telling(new, chance)
         edge = np.abs(new) < 3
         flowing = float(trust[edge].mean()) if edge.any() else 0.0
         return _certainty(new, chance) * (0.5 + 0.5 * flowing)
+
+    def _plated(self, number: int, present: View, carried: Array, moved: layers.Motion, forward: bool) -> Array:
+        """Log odds by the clean plate."""
+        if self.plate is None or not self.how.plate:
+            return np.zeros_like(carried)
+        back = (moved.whole - moved.background)[carried > 0].mean(0)
+        behind = Behind(self.plate, number, self.scale)
+        return behind.odds(present, self.window, carried, -back if forward else back)
 
     def _learn(self, before: View, phi: Array, corner: tuple[int, int]) -> Array:
         """Learns the colors of the frame before; gives how far those known till then told its two sides."""
@@ -541,6 +574,7 @@ def blend(
     picture: Picture | None = None,
     looks: Regions | None = None,
     how: Settings | None = None,
+    behind: Behind | None = None,
 ) -> State:
     """Two contours of one frame, carried there from the keys on both its sides.
 
@@ -556,24 +590,40 @@ def blend(
         picture: (H, W, 3) uint8, the frame; None leaves its colors out.
         looks: what the key frames look like (`palette`).
         how: the settings.
+        behind: the frame's clean plate; None does without.
     """
     agree = overlap(first.phi > 0, second.phi > 0)
-    a = first.confidence / (_DOUBT + (1 - nearness) * (1 - arrived[0])) ** 2 + 1e-6
-    b = second.confidence / (_DOUBT + nearness * (1 - arrived[1])) ** 2 + 1e-6
-    sharp = 1 + 3 * (1 - agree)
+    a, b = _worth(first, 1 - nearness, arrived[0]), _worth(second, nearness, arrived[1])
+    sharp = 1 + 4 * (1 - agree)
     share = a**sharp / (a**sharp + b**sharp)
     phi = share * first.phi.clip(-_APART, _APART) + (1 - share) * second.phi.clip(-_APART, _APART)
     sure = share * first.confidence + (1 - share) * second.confidence
     if picture is not None and looks is not None and how is not None and agree < _ALIKE:
-        phi = _judged(phi, first.phi, second.phi, share, picture, looks, how)
+        phi = _judged(phi, first.phi, second.phi, share, picture, looks, how, behind)
     lines = first.lines if nearness >= 0.5 else second.lines
     return State(levelset.signed_distance(phi > 0), sure * (0.4 + 0.6 * agree), lines)
 
 
+def _worth(state: State, distance: float, arrived: float) -> float:
+    """What a contour counts that was carried so far (0..1) of the way to the other key, by what arrived there."""
+    return (state.confidence**3 + 1e-9) * (_DOUBT + arrived) / (_DOUBT + distance * (1 - arrived))
+
+
 def _judged(
-    mean: Array, first: Array, second: Array, share: float, picture: Picture, looks: Regions, how: Settings
+    mean: Array,
+    first: Array,
+    second: Array,
+    share: float,
+    picture: Picture,
+    looks: Regions,
+    how: Settings,
+    behind: Behind | None,
 ) -> Array:
-    """Where one contour holds a pixel and the other does not, color speaks along with the trust in either."""
+    """Where one contour holds a pixel and the other does not, color speaks along with the trust in either.
+
+    So does the clean plate, the more the less the two have in common: where a target passed behind something, each may
+    hold a part of it.
+    """
     either = (first > 0) | (second > 0)
     box = _box(either, _MARGIN // 2)
     colors, a, b = features(picture[box]), first[box] > 0, second[box] > 0
@@ -585,6 +635,11 @@ def _judged(
     chance = regions.ask(colors, _near(doubtful, 2))
     vote = float(np.clip(np.log(share / max(1 - share, 1e-6)), -4, 4))
     likely = np.where(a, vote, -vote) + how.judge * odds(chance)
+    if behind is not None and how.plate:
+        view = View.of(np.ascontiguousarray(picture[box]))
+        lead = (first if share > 0.5 else second)[box]
+        told = behind.odds(view, Window.of(box), np.maximum(first, second)[box], behind.away(lead > 0, Window.of(box)))
+        likely += how.plate * how.judge_plate * (1 - overlap(a, b)) ** 2 * told
     evidence = np.where(doubtful, np.tanh(likely / 2), np.where(a, 1, -1)).astype(np.float32)
     evidence = cv2.GaussianBlur(evidence, (0, 0), 0.7)
     begun = levelset.signed_distance(layers.pieces(evidence > 0, either[box]))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ import torch
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import Frame
 from answerprint.imgproc import flow
+from answerprint.imgproc.plate import Plate
 
 Array = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -141,6 +143,7 @@ class Strip:
         self.size = self.work = (0, 0)
         self.depths: dict[int, Array] = {}
         self.holds_depth = False
+        self._reading = Lock()
         self._file = tempfile.TemporaryFile(prefix="answerprint-cutout-")  # noqa: SIM115
         gain, spreads = 0.0, list[float]()
         for number, frame in enumerate(frames):
@@ -161,14 +164,16 @@ class Strip:
         self.blank = [number for number, spread in enumerate(spreads) if spread < 1.5]
         self._file.flush()
         self.flows = lru_cache(maxsize=24)(self._flows)
+        self.plate = Plate(self.__getitem__, len(self))
 
     def __len__(self) -> int:
         return len(self.times)
 
     def __getitem__(self, number: int) -> Picture:
         count = self.work[0] * self.work[1] * 3
-        self._file.seek(number * count)
-        codes = np.frombuffer(self._file.read(count), np.uint8)
+        with self._reading:  # several threads do
+            self._file.seek(number * count)
+            codes = np.frombuffer(self._file.read(count), np.uint8)
         return codes.reshape(self.work[1], self.work[0], 3)
 
     def _dim(self, share: float) -> None:

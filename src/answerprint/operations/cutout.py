@@ -12,6 +12,8 @@ Contour. At a key frame the rough shape is placed to fit, and a level set moves 
 color histograms per neighborhood and of the whole (weight `beta`), means of color and texture (weight `mu`, equation
 2), the prior shape, the length of the contour, distance regularization (Li et al. 2010). Between keys it is carried
 along optical flow, forward and backward, and blended by nearness and confidence. Other shots' key frames do not count.
+Frames up to 12 before and after show the background behind the target, a clean plate: what differs from it is the
+target's, whatever it looks like.
 Ropes, wires and rods, which a contour cannot hold, are found as lines in the narrow parts of the prior and followed as
 such (`thin`).
 
@@ -41,6 +43,7 @@ from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.imgproc import levelset, lines, matting, motion, tracking
 from answerprint.imgproc.lines import Line
+from answerprint.imgproc.plate import Behind
 from answerprint.operations import _prior
 from answerprint.operations._contours import Contours, Kept, Strip
 from answerprint.settings import Settings
@@ -77,6 +80,9 @@ class Params(Settings):
     mu: float = Field(0.05, ge=0, le=10, description="Weight of the means of color and texture (equation 2).")
     shape: float = Field(0.2, ge=0, le=10, description="Weight of the prior shape.")
     smooth: float = Field(0.15, ge=0, le=10, description="Weight of the contour's length.")
+    plate: float = Field(
+        1.0, ge=0, le=10, description="Weight of what differs from the background that other frames show; 0: none."
+    )
     local: int = Field(24, ge=0, le=500, description="Radius in pixels of the means; 0 takes the whole region.")
     iterations: int = Field(20, ge=1, le=1000, description="Steps of the contour per frame.")
     search: float = Field(24.0, ge=1, le=200, description="Pixels that the contour may be off what the flow says.")
@@ -210,7 +216,7 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
             return _basic(strip, first, reached, keys[first], params)
         # What the keys at both ends look like, and no others: light and background change along a shot.
         others = {number: keys[number] for number in reached[-1:] if number in keys}
-        return tracking.carry(strip.__getitem__, first, reached, keys[first], how, others)
+        return tracking.carry(strip.__getitem__, first, reached, keys[first], how, others, strip.plate)
 
     def keep(number: int, state: tracking.State) -> None:
         contours[number], sure[number] = state.planes(), state.confidence
@@ -232,8 +238,8 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
             if params.model == "chan-vese":
                 keep(number, forth[number] if nearness >= 0.5 else back[number])
                 continue
-            ways = forth[number], back[number]
-            keep(number, tracking.blend(*ways, nearness, arrived, strip[number], looks, how))
+            ways, behind = (forth[number], back[number]), Behind(strip.plate, number)
+            keep(number, tracking.blend(*ways, nearness, arrived, strip[number], looks, how, behind))
     return contours, [0.0 if number in strip.blank else value for number, value in enumerate(sure)]
 
 
@@ -292,7 +298,7 @@ def _how(params: Params) -> tracking.Settings:
         length=params.smooth,
         local=params.local,
     )
-    return replace(base, weights=weights, iterations=params.iterations, search=params.search)
+    return replace(base, weights=weights, iterations=params.iterations, search=params.search, plate=params.plate)
 
 
 # ----------------------------------------------------------------------------------------------- from what is known
@@ -335,8 +341,9 @@ def _key(strip: Strip, number: int, prior: _prior.Prior, params: Params) -> trac
         rough = levelset.signed_distance(shape) if thin else rough
         if not shape.any():
             return tracking.State(rough, 1.0, thin)
+    behind = Behind(strip.plate, number)
     beside = [strip[number + off] for off in _BESIDE if 0 <= number + off < len(strip)]
-    state, _ = tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background, beside)
+    state, _ = tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background, beside, behind)
     return replace(state, lines=thin)
 
 
