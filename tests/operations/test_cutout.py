@@ -518,11 +518,12 @@ def covered(matte: torch.Tensor, rope: np.ndarray) -> tuple[float, float]:
     return float(found[rope].mean()), float((found & near).sum() / max((found & around).sum(), 1))
 
 
-def test_a_rope_is_cut_out_with_the_ball_that_hangs_on_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("edge", ["guided", "closed-form"])
+def test_a_rope_is_cut_out_with_the_ball_that_hangs_on_it(tmp_path: Path, edge: str) -> None:
     made = [ball_on_a_rope(number) for number in range(8)]
     prior = paint(tmp_path / "mask.png", painted(made[0][1] | made[0][2]))
     pictures = [frame for frame, _, _ in made]
-    found, findings = mattes(pictures, Params(prior=prior))
+    found, findings = mattes(pictures, Params(prior=prior, edge=edge))
     for matte, (_, ball, rope) in zip(found, made, strict=True):
         away = rope & ~painted(ball)
         held, right = covered(matte, away)

@@ -555,14 +555,17 @@ def alpha(frame: Frame, planes: Array, params: Params) -> Array:
     size, scale = (frame.width, frame.height), frame.width / planes.shape[-1]
     picture = _picture(frame)
     mattes = []
-    # What is thin has a narrow band: the filter would find its color in all that lies about it.
-    for phi, band in zip(planes, (params.band, min(params.band, _THIN_BAND * scale)), strict=False):
+    # What is thin has a narrow band: the filter would find its color in all that lies about it. None of it lies deeper
+    # than the band is wide, and without what is surely the target closed form has nothing to go by.
+    thin = "guided" if params.edge == "closed-form" else params.edge
+    edges = ((params.edge, params.band), (thin, min(params.band, _THIN_BAND * scale)))
+    for phi, (edge, band) in zip(planes, edges, strict=False):
         full = phi
         if (phi.shape[1], phi.shape[0]) != size:
             full = cv2.resize(phi, size, interpolation=cv2.INTER_CUBIC) * np.float32(scale)
         if params.grow:
             full = levelset.signed_distance(full > 0) + np.float32(params.grow)
-        mattes.append(_soft(picture, full, params.edge, band))
+        mattes.append(_soft(picture, full, edge, band))
     matte = np.maximum.reduce(mattes)
     if params.feather:
         matte = cv2.GaussianBlur(matte, (0, 0), params.feather / 2)
