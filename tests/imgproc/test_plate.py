@@ -8,7 +8,7 @@ import pytest
 
 from answerprint.imgproc import levelset, tracking
 from answerprint.imgproc.layers import View, Window
-from answerprint.imgproc.plate import Behind, Plate
+from answerprint.imgproc.plate import Plate, Plates
 
 H, W, COUNT = 120, 200, 24
 PAN = (-2, 1)  # pixels a frame that the ground moves in the picture, x and y
@@ -45,10 +45,10 @@ def shot(speed: tuple[int, int]):
 def asked(speed: tuple[int, int], number: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What differs, where that is known, and the motion against the ground that was found."""
     picture, whole = shot(speed), Window(0, 0, H, W)
-    plate, right = Plate(picture, COUNT), mask(number, speed)
-    away = plate.away(number, right, whole)
+    plates, right = Plates(picture, COUNT), mask(number, speed)
+    away = plates.away(number, right, whole)
     view = View.of(np.ascontiguousarray(picture(number)))
-    return *plate.differs(number, view, whole, levelset.signed_distance(right), away), away
+    return *plates.differs(number, view, whole, levelset.signed_distance(right), away), away
 
 
 @pytest.mark.parametrize("number", [0, 12, COUNT - 1])
@@ -75,9 +75,9 @@ def test_what_no_other_frame_shows_is_not_known() -> None:
 def test_one_frame_has_no_clean_plate() -> None:
     picture = shot((3, 0))
     right, whole = mask(0, (3, 0)), Window(0, 0, H, W)
-    behind = Behind(Plate(picture, 1), 0)
-    assert not behind.away(right, whole).any()
-    odds = behind.odds(View.of(picture(0)), whole, levelset.signed_distance(right), np.zeros(2, np.float32))
+    plate = Plate(Plates(picture, 1), 0)
+    assert not plate.away(right, whole).any()
+    odds = plate.odds(View.of(picture(0)), whole, levelset.signed_distance(right), np.zeros(2, np.float32))
     assert not odds.any()
 
 
@@ -85,21 +85,21 @@ def test_a_picture_at_half_its_size_is_told_the_same() -> None:
     speed, whole = (3, 0), Window(0, 0, H // 2, W // 2)
     picture, right = shot(speed), mask(12, speed)[::2, ::2]
     small = cv2.resize(picture(12), (W // 2, H // 2), interpolation=cv2.INTER_AREA)
-    behind = Behind(Plate(picture, COUNT), 12, 2.0)
-    away = behind.away(right, whole)
+    plate = Plate(Plates(picture, COUNT), 12, 2.0)
+    away = plate.away(right, whole)
     assert away == pytest.approx(np.subtract(speed, PAN) / 2, abs=0.4)
-    odds = behind.odds(View.of(small), whole, levelset.signed_distance(right), away)
+    odds = plate.odds(View.of(small), whole, levelset.signed_distance(right), away)
     assert odds[right].mean() > 0.5 > odds[~right].mean() + 1
 
 
 def test_a_contour_that_slips_onto_its_ground_comes_back() -> None:
-    """A key painted too wide over ground of the same look: the plate tells what of it stays behind."""
+    """A key painted too wide over ground of the same look: the plate tells what of it stays plate."""
     speed = (3, 0)
     picture, wide = shot(speed), mask(4, speed, 16) | (mask(4, speed, 24) & (np.arange(W) < 76))
     key = tracking.State(levelset.signed_distance(wide), 0.9)
     overlaps = []
-    for plate in (None, Plate(picture, COUNT)):
-        found = dict(tracking.carry(picture, 4, range(5, 12), key, tracking.Settings(), plate=plate))
+    for plates in (None, Plates(picture, COUNT)):
+        found = dict(tracking.carry(picture, 4, range(5, 12), key, tracking.Settings(), plates=plates))
         overlaps.append(tracking.overlap(found[11].phi > 0, mask(11, speed)))
     assert overlaps[1] > 0.85 and overlaps[1] > overlaps[0]
 
@@ -111,7 +111,7 @@ def test_two_ways_that_each_hold_a_half_of_the_target_give_most_of_it() -> None:
     ways = [tracking.State(levelset.signed_distance(half), 0.5) for half in (left, right & ~left)]
     keys = [(picture(at), tracking.State(levelset.signed_distance(mask(at, speed)), 0.9)) for at in (0, COUNT - 1)]
     seen = picture(number), tracking.palette(keys), tracking.Settings()
-    plate = Behind(Plate(picture, COUNT), number)
+    plate = Plate(Plates(picture, COUNT), number)
     together = tracking.blend(*ways, 0.5, (0.0, 0.0), *seen, plate)
     assert tracking.overlap(together.phi > 0, right) > 0.75
     assert tracking.overlap(tracking.blend(*ways, 0.5, (0.0, 0.0), *seen).phi > 0, right) < 0.5

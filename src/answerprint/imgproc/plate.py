@@ -36,16 +36,16 @@ _MOST = 3.0  # log odds at the most
 
 
 @dataclass(frozen=True)
-class Behind:
-    """What is behind the target of one frame.
+class Plate:
+    """The clean plate of one frame.
 
     Attributes:
-        plate: the clean plates of its shot.
+        plates: those of its shot.
         number: of the frame.
         scale: how much smaller the frame is than the shot's pictures.
     """
 
-    plate: Plate
+    plates: Plates
     number: int
     scale: float = 1.0
 
@@ -56,18 +56,18 @@ class Behind:
             mask: (H, W) where the target is, roughly.
             window: where that part of the frame lies.
         """
-        return self.plate.away(self.number, mask, window, self.scale)
+        return self.plates.away(self.number, mask, window, self.scale)
 
     def odds(self, view: View, window: Window, phi: Array, away: Array) -> Array:
         """Log odds (H, W) that a pixel belongs to the target by how it differs from what is behind; 0 if not known.
 
-        For the arguments see `Plate.differs`.
+        For the arguments see `Plates.differs`.
         """
-        found, known = self.plate.differs(self.number, view, window, phi, away, self.scale)
+        found, known = self.plates.differs(self.number, view, window, phi, away, self.scale)
         return np.where(known, (_STEEP * (found - _OTHER)).clip(-_MOST, _MOST), 0).astype(np.float32)
 
 
-class Plate:
+class Plates:
     """The clean plates of a shot.
 
     Args:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from answerprint.imgproc import flow, layers, levelset
 from answerprint.imgproc.layers import View, Window, recut
 from answerprint.imgproc.lines import Line, drawn, follow
-from answerprint.imgproc.plate import Behind, Plate
+from answerprint.imgproc.plate import Plate, Plates
 from answerprint.imgproc.regions import Regions, features, odds
 
 Array = npt.NDArray[np.float32]
@@ -147,7 +147,7 @@ def solve_key(
     foreground: Mask | None = None,
     background: Mask | None = None,
     beside: Sequence[Picture] = (),
-    behind: Behind | None = None,
+    plate: Plate | None = None,
 ) -> tuple[State, Array]:
     """The contour of a key frame from its rough shape, and the evidence (H, W) in -1..1 that it followed last.
 
@@ -159,10 +159,10 @@ def solve_key(
         foreground: (H, W) what is known to be the target.
         background: (H, W) what is known not to be.
         beside: frames some way off, by which it is told what moves with the target.
-        behind: the frame's clean plate; None does without.
+        plate: the frame's clean plate; None does without.
     """
     if 0 < (prior > 0).sum() < how.small**2:
-        return _solved_larger(picture, prior, slack, how, foreground, background, beside, behind)
+        return _solved_larger(picture, prior, slack, how, foreground, background, beside, plate)
     box = _box(prior > -slack, _MARGIN)
     colors, rough = features(picture[box]), np.ascontiguousarray(prior[box])
     # The rough shape is right deep inside and far outside; in between it is a guess.
@@ -183,9 +183,9 @@ def solve_key(
         if beside and how.still and turn < 2:
             known = prior - inset if turn == 0 else _placed(phi, box, prior.shape)
             still = how.still * apart.told(known)[box]
-        if behind is not None and how.plate and turn < 2:
-            away = behind.away((rough - inset if turn == 0 else phi) > 0, window)
-            plated = how.plate * how.key_plate * behind.odds(view, window, rough, away)
+        if plate is not None and how.plate and turn < 2:
+            away = plate.away((rough - inset if turn == 0 else phi) > 0, window)
+            plated = how.plate * how.key_plate * plate.odds(view, window, rough, away)
         if turn == 0 and slack >= 1:
             rough = phi = placed(rough, (1 / (1 + np.exp(-odds(chance) - still - plated))).astype(np.float32), slack)
         likely = how.hue * odds(chance) + still + plated + _given(rough, slack, how)
@@ -214,7 +214,7 @@ def _solved_larger(
     foreground: Mask | None,
     background: Mask | None,
     beside: Sequence[Picture],
-    behind: Behind | None,
+    plate: Plate | None,
 ) -> tuple[State, Array]:
     """`solve_key` at twice the size: of a small target a neighborhood of colors would hold all of it."""
     height, width = prior.shape
@@ -233,7 +233,7 @@ def _solved_larger(
         marked(foreground),
         marked(background),
         [doubled(other) for other in beside],
-        None if behind is None else replace(behind, scale=behind.scale / 2),
+        None if plate is None else replace(plate, scale=plate.scale / 2),
     )
     phi, evidence = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA) for plane in (state.phi, told))
     return replace(state, phi=levelset.signed_distance(phi > 0)), np.asarray(evidence, np.float32)
@@ -317,7 +317,7 @@ def carry(
     key: State,
     how: Settings,
     others: dict[int, State] | None = None,
-    plate: Plate | None = None,
+    plates: Plates | None = None,
 ) -> Iterator[tuple[int, State]]:
     """The contour of a key frame carried to the frames `numbers`, one after the other.
 
@@ -328,7 +328,7 @@ def carry(
         key: the key frame, solved.
         how: the settings.
         others: other key frames, for what target and background look like as a whole.
-        plate: the clean plates of the shot; None does without.
+        plates: the clean plates of the shot; None does without.
     """
     shape = (key.phi.shape[0], key.phi.shape[1])
     lines, most = key.lines, sum(len(line.points) for line in key.lines)
@@ -340,7 +340,7 @@ def carry(
     scale = _scale(key.phi, how)
     with ThreadPoolExecutor(_THREADS) as beside:
         view = View.of(_thinned(pictures(first), scale))
-        held = _Held(view, _scaled_to(key.phi, scale), how, scale, beside, plate)
+        held = _Held(view, _scaled_to(key.phi, scale), how, scale, beside, plates)
         for at, anchor in {first: key, **(others or {})}.items():
             colors = features(_thinned(pictures(at), scale))
             held.regions.anchor(colors, *_shares(_scaled_to(anchor.phi, scale)))
@@ -390,9 +390,9 @@ class _Held:
     """
 
     def __init__(
-        self, view: View, phi: Array, how: Settings, scale: float, beside: ThreadPoolExecutor, plate: Plate | None
+        self, view: View, phi: Array, how: Settings, scale: float, beside: ThreadPoolExecutor, plates: Plates | None
     ) -> None:
-        self.how, self.scale, self.codes, self._beside, self.plate = how, scale, view.codes, beside, plate
+        self.how, self.scale, self.codes, self._beside, self.plates = how, scale, view.codes, beside, plates
         self.size = (phi.shape[0], phi.shape[1])
         self.window = self._window(phi > 0, Window(0, 0, 0, 0))
         box = self.window.box
@@ -490,11 +490,11 @@ class _Held:
 
     def _plated(self, number: int, present: View, carried: Array, moved: layers.Motion, forward: bool) -> Array:
         """Log odds by the clean plate."""
-        if self.plate is None or not self.how.plate:
+        if self.plates is None or not self.how.plate:
             return np.zeros_like(carried)
         back = (moved.whole - moved.background)[carried > 0].mean(0)
-        behind = Behind(self.plate, number, self.scale)
-        return behind.odds(present, self.window, carried, -back if forward else back)
+        plate = Plate(self.plates, number, self.scale)
+        return plate.odds(present, self.window, carried, -back if forward else back)
 
     def _learn(self, before: View, phi: Array, corner: tuple[int, int]) -> Array:
         """Learns the colors of the frame before; gives how far those known till then told its two sides."""
@@ -574,7 +574,7 @@ def blend(
     picture: Picture | None = None,
     looks: Regions | None = None,
     how: Settings | None = None,
-    behind: Behind | None = None,
+    plate: Plate | None = None,
 ) -> State:
     """Two contours of one frame, carried there from the keys on both its sides.
 
@@ -590,7 +590,7 @@ def blend(
         picture: (H, W, 3) uint8, the frame; None leaves its colors out.
         looks: what the key frames look like (`palette`).
         how: the settings.
-        behind: the frame's clean plate; None does without.
+        plate: the frame's clean plate; None does without.
     """
     agree = overlap(first.phi > 0, second.phi > 0)
     a, b = _worth(first, 1 - nearness, arrived[0]), _worth(second, nearness, arrived[1])
@@ -599,7 +599,7 @@ def blend(
     phi = share * first.phi.clip(-_APART, _APART) + (1 - share) * second.phi.clip(-_APART, _APART)
     sure = share * first.confidence + (1 - share) * second.confidence
     if picture is not None and looks is not None and how is not None and agree < _ALIKE:
-        phi = _judged(phi, first.phi, second.phi, share, picture, looks, how, behind)
+        phi = _judged(phi, first.phi, second.phi, share, picture, looks, how, plate)
     lines = first.lines if nearness >= 0.5 else second.lines
     return State(levelset.signed_distance(phi > 0), sure * (0.4 + 0.6 * agree), lines)
 
@@ -617,7 +617,7 @@ def _judged(
     picture: Picture,
     looks: Regions,
     how: Settings,
-    behind: Behind | None,
+    plate: Plate | None,
 ) -> Array:
     """Where one contour holds a pixel and the other does not, color speaks along with the trust in either.
 
@@ -635,10 +635,10 @@ def _judged(
     chance = regions.ask(colors, _near(doubtful, 2))
     vote = float(np.clip(np.log(share / max(1 - share, 1e-6)), -4, 4))
     likely = np.where(a, vote, -vote) + how.judge * odds(chance)
-    if behind is not None and how.plate:
+    if plate is not None and how.plate:
         view = View.of(np.ascontiguousarray(picture[box]))
         lead = (first if share > 0.5 else second)[box]
-        told = behind.odds(view, Window.of(box), np.maximum(first, second)[box], behind.away(lead > 0, Window.of(box)))
+        told = plate.odds(view, Window.of(box), np.maximum(first, second)[box], plate.away(lead > 0, Window.of(box)))
         likely += how.plate * how.judge_plate * (1 - overlap(a, b)) ** 2 * told
     evidence = np.where(doubtful, np.tanh(likely / 2), np.where(a, 1, -1)).astype(np.float32)
     evidence = cv2.GaussianBlur(evidence, (0, 0), 0.7)

@@ -21,7 +21,7 @@ import torch
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import Frame
 from answerprint.imgproc import flow
-from answerprint.imgproc.plate import Plate
+from answerprint.imgproc.plate import Plates
 
 Array = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -164,7 +164,7 @@ class Strip:
         self.blank = [number for number, spread in enumerate(spreads) if spread < 1.5]
         self._file.flush()
         self.flows = lru_cache(maxsize=24)(self._flows)
-        self.plate = Plate(self.__getitem__, len(self))
+        self.plates = Plates(self.__getitem__, len(self))
 
     def __len__(self) -> int:
         return len(self.times)

@@ -43,7 +43,7 @@ from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.imgproc import levelset, lines, matting, motion, tracking
 from answerprint.imgproc.lines import Line
-from answerprint.imgproc.plate import Behind
+from answerprint.imgproc.plate import Plate
 from answerprint.operations import _prior
 from answerprint.operations._contours import Contours, Kept, Strip
 from answerprint.settings import Settings
@@ -216,7 +216,7 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
             return _basic(strip, first, reached, keys[first], params)
         # What the keys at both ends look like, and no others: light and background change along a shot.
         others = {number: keys[number] for number in reached[-1:] if number in keys}
-        return tracking.carry(strip.__getitem__, first, reached, keys[first], how, others, strip.plate)
+        return tracking.carry(strip.__getitem__, first, reached, keys[first], how, others, strip.plates)
 
     def keep(number: int, state: tracking.State) -> None:
         contours[number], sure[number] = state.planes(), state.confidence
@@ -238,8 +238,8 @@ def _carried(strip: Strip, keys: dict[int, tracking.State], params: Params) -> t
             if params.model == "chan-vese":
                 keep(number, forth[number] if nearness >= 0.5 else back[number])
                 continue
-            ways, behind = (forth[number], back[number]), Behind(strip.plate, number)
-            keep(number, tracking.blend(*ways, nearness, arrived, strip[number], looks, how, behind))
+            ways, plate = (forth[number], back[number]), Plate(strip.plates, number)
+            keep(number, tracking.blend(*ways, nearness, arrived, strip[number], looks, how, plate))
     return contours, [0.0 if number in strip.blank else value for number, value in enumerate(sure)]
 
 
@@ -341,9 +341,9 @@ def _key(strip: Strip, number: int, prior: _prior.Prior, params: Params) -> trac
         rough = levelset.signed_distance(shape) if thin else rough
         if not shape.any():
             return tracking.State(rough, 1.0, thin)
-    behind = Behind(strip.plate, number)
+    plate = Plate(strip.plates, number)
     beside = [strip[number + off] for off in _BESIDE if 0 <= number + off < len(strip)]
-    state, _ = tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background, beside, behind)
+    state, _ = tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background, beside, plate)
     return replace(state, lines=thin)
 
 
