@@ -421,7 +421,9 @@ def _options(codec: Codec, quantizer: float) -> dict[str, str]:
             "preset": "fast",
             "x265-params": "log-level=error:pools=none:frame-threads=1",
         }
-    return {"crf": f"{quantizer:.2f}", "preset": "medium"}
+    options = {"crf": f"{quantizer:.2f}", "preset": "medium"}
+    # With AVX-512 x264 was seen to code the same frames otherwise now and then.
+    return options | {"x264-params": "asm=avx2"} if "AVX512" in torch.backends.cpu.get_cpu_capability() else options
 
 
 def _planes(whole: NDArray[np.uint8], height: int, width: int) -> Planes:
