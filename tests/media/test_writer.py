@@ -80,6 +80,19 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("name", ["h264", "h264-10", "h265"])
+def test_the_same_frames_are_the_same_bytes_every_time(tmp_path: Path, name: str) -> None:
+    rng = np.random.default_rng(0)
+    card = torch.nn.functional.interpolate(
+        torch.from_numpy(rng.normal(0.5, 0.2, (1, 3, 60, 80))).float(), scale_factor=6, mode="bicubic"
+    )[0]
+    pictures = [card[:, i : i + 180, 2 * i : 2 * i + 320].clamp(0, 1).contiguous() for i in range(24)]
+    frames = [Frame(picture, time, HD) for picture, time in zip(pictures, evenly(24), strict=True)]
+    delivery = delivery_of(name)
+    made = {digest(chunked(tmp_path, frames, delivery, [24])[0]) for _ in range(10)}
+    assert len(made) == 1
+
+
 VIDEO = [(name, ending) for name, preset in PRESETS.items() if not preset.pictures for ending in preset.endings]
 
 

@@ -29,6 +29,7 @@ from answerprint.errors import SettingsError
 from answerprint.frame import ColorTags, Frame
 from answerprint.imgproc import codes
 from answerprint.media import pixels, reader
+from answerprint.media.presets import repeatable
 from answerprint.metrics.quality import psnr, ssim
 from answerprint.metrics.tables import Cell, Lines, Table, at_least, at_most
 from answerprint.nets import weights
@@ -327,7 +328,8 @@ def _bytes(path: Path) -> int:
 
 def _encode(frames: Sequence[Tensor], path: Path, factor: float) -> None:
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=25, options={"crf": f"{factor:.2f}", "preset": "fast"})
+        options = {"crf": f"{factor:.2f}", "preset": "fast"} | repeatable("libx264")
+        stream: Any = container.add_stream("libx264", rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = frames[0].shape[2], frames[0].shape[1], "yuv420p"
         context = stream.codec_context
         context.thread_count = 1

@@ -27,7 +27,7 @@ from av.filter import Graph
 from answerprint.errors import AnswerprintError, DeliveryError
 from answerprint.frame import Frame
 from answerprint.media import matroska, pictures, pixels, sequence, tags, timecode, tracks
-from answerprint.media.presets import VIDEO_FORMATS, Delivery
+from answerprint.media.presets import VIDEO_FORMATS, Delivery, repeatable
 
 if TYPE_CHECKING:
     from answerprint.media.reader import Clip
@@ -368,7 +368,7 @@ def _stored_layout(delivery: Delivery) -> str:
 
 
 def _options(delivery: Delivery, width: int, height: int) -> dict[str, str]:
-    options, form = dict(delivery.how.options), pixels.layout(delivery.layout)
+    options, form = dict(delivery.how.options) | repeatable(delivery.how.codec), pixels.layout(delivery.layout)
     if form.across or form.down:
         options["chroma_sample_location"] = delivery.siting
     odd = (form.across or form.down) and (width % 2 or height % 2)

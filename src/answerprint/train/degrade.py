@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from answerprint.color import spaces
+from answerprint.media.presets import repeatable
 
 Pixels = NDArray[np.uint8]
 
@@ -169,7 +170,7 @@ def _encode(codes: NDArray[np.uint8], codec: str, quality: int, interlaced: bool
         # One thread: the same bits on every machine.
         stream.codec_context.thread_count = 1
         if codec == "h264":
-            stream.options = {"crf": str(quality), "preset": "veryfast"}
+            stream.options = {"crf": str(quality), "preset": "veryfast"} | repeatable("libx264")
         else:
             # A rate it never reaches: the quantizer stays at its lower bound.
             fields = {"flags": "+ildct+ilme"} if interlaced else {}

@@ -27,6 +27,7 @@ from torch import Tensor
 from answerprint.errors import AnswerprintError, TrainingError
 from answerprint.frame import ColorTags
 from answerprint.media import coding, pixels, reader
+from answerprint.media.presets import repeatable
 from answerprint.media.quantizer import EXPORTED
 from answerprint.media.quantizer import steps as steps_of
 from answerprint.settings import Settings
@@ -421,9 +422,7 @@ def _options(codec: Codec, quantizer: float) -> dict[str, str]:
             "preset": "fast",
             "x265-params": "log-level=error:pools=none:frame-threads=1",
         }
-    options = {"crf": f"{quantizer:.2f}", "preset": "medium"}
-    # With AVX-512 x264 was seen to code the same frames otherwise now and then.
-    return options | {"x264-params": "asm=avx2"} if "AVX512" in torch.backends.cpu.get_cpu_capability() else options
+    return {"crf": f"{quantizer:.2f}", "preset": "medium"} | repeatable(ENCODERS[codec])
 
 
 def _planes(whole: NDArray[np.uint8], height: int, width: int) -> Planes:
