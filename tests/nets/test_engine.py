@@ -3,6 +3,9 @@
 import importlib.util
 import itertools
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -132,3 +135,20 @@ def test_padding_mirrors_and_repeats_where_there_is_too_little():
     assert mirrored[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 4, 3]
     (repeated,) = engine.padded([torch.ones(1, 1, 1, 1)], 8)
     assert torch.equal(repeated, F.pad(torch.ones(1, 1, 1, 1), (0, 7, 0, 7), mode="replicate"))
+
+
+def test_nothing_of_the_network_leaves_the_machine(tmp_path):
+    """OpenVINO tells its maker of every use, under a name that it leaves in the home folder."""
+    if not importlib.util.find_spec("openvino"):
+        pytest.skip("openvino is not installed")
+    script = (
+        "import sys, torch\n"
+        "from answerprint.nets import engine\n"
+        "made = engine.ready(torch.nn.Conv2d(3, 3, 1), torch.device('cpu'), 'openvino')(torch.rand(1, 3, 16, 16))\n"
+        "assert made.shape == (1, 3, 16, 16)\n"
+        "assert sys.modules.get('openvino_telemetry') is None\n"
+    )
+    watched = {"CI", "TF_BUILD", "JENKINS_URL"}  # where it keeps quiet by itself
+    environment = {name: value for name, value in os.environ.items() if name not in watched}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment | {"HOME": str(tmp_path)})
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,8 @@ where the processor multiplies in bf16 and OpenVINO is installed; torch in bf16 
 from __future__ import annotations
 
 import contextlib
+import importlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -86,8 +88,11 @@ def _ready(network: nn.Module, device: torch.device, backend: Backend) -> Run:
     return run
 
 
+_KEPT = 4  # sizes of input that a network stays compiled for
+
+
 class _OpenVino:
-    """A network compiled for each size of input it meets (tiles: one size)."""
+    """A network compiled for each size of input it meets (tiles: one size); the latest few stay so."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -96,20 +101,45 @@ class _OpenVino:
     def __call__(self, *planes: Tensor) -> Tensor:
         planes = tuple(plane.detach().float().cpu().contiguous() for plane in planes)
         sizes = tuple(tuple(plane.shape) for plane in planes)
-        if sizes not in self.compiled:
-            self.compiled[sizes] = self._compile(planes)
-        result = self.compiled[sizes]([plane.numpy() for plane in planes])[0]
+        compiled = self.compiled[sizes] = self.compiled.pop(sizes, None) or self._compile(planes)
+        if len(self.compiled) > _KEPT:
+            del self.compiled[next(iter(self.compiled))]
+        result = compiled([plane.numpy() for plane in planes])[0]
         return torch.from_numpy(result).float().clone()
 
     def _compile(self, planes: tuple[Tensor, ...]) -> Any:
-        import openvino
-
-        with torch.no_grad():
-            model = openvino.convert_model(self.network, example_input=planes, input=[plane.shape for plane in planes])
         hints = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
         if _multiplies_bf16():
             hints["INFERENCE_PRECISION_HINT"] = "bf16"
-        return openvino.Core().compile_model(model, "CPU", hints)
+        return _openvino().Core().compile_model(self._converted(planes), "CPU", hints)
+
+    def _converted(self, planes: tuple[Tensor, ...]) -> Any:
+        """The network as OpenVINO's model for planes of these sizes.
+
+        By the front end itself: `openvino.convert_model` runs a network three times to compare, and takes five times
+        as long.
+        """
+        openvino = _openvino()
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+        with torch.no_grad():
+            traced = torch.jit.trace(self.network, planes, strict=False, check_trace=False)  # type: ignore[no-untyped-call]
+        decoder = TorchScriptPythonDecoder(traced, example_input=planes)  # must outlive what reads from it
+        frontend = openvino.frontend.FrontEndManager().load_by_framework("pytorch")
+        model = frontend.convert(frontend.load(decoder))
+        for found, plane in zip(model.inputs, planes, strict=True):
+            found.get_node().set_element_type(openvino.Type.f32)
+            found.get_node().set_partial_shape(openvino.PartialShape(list(plane.shape)))
+        model.validate_nodes_and_infer_types()
+        return model
+
+
+def _openvino() -> Any:
+    """The module, imported in silence: at every import it tells its maker so over the net, unless it has nothing to
+    tell with.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
 
 
 @dataclass(frozen=True)
