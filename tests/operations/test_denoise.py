@@ -11,7 +11,7 @@ from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
 from answerprint.imgproc import impulse
-from answerprint.nets import gan, weights
+from answerprint.nets import engine, gan, weights
 from answerprint.operations import denoise
 from answerprint.train import degrade
 from pictures import photographs
@@ -48,6 +48,21 @@ def test_white_noise_is_measured_within_a_tenth(sigma):
     found = denoise.analyze(as_shot(noisy(scene(), sigma)), denoise.Params(), CPU)
     assert found.levels.mean().item() == pytest.approx(sigma, rel=0.1)
     assert found.reach == 0 and found.impulses < 0.002
+
+
+@pytest.mark.parametrize("model", ["ours", "gan"])
+def test_the_next_shot_does_not_wait_for_the_network_again(monkeypatch, model):
+    """To make it ready for a size takes seconds: more than a chunk of a job."""
+    frames = noisy(scene(96, 128), 0.05)
+    first = work(frames, model=model)
+    assert not torch.equal(first[0], frames[0].pixels)
+
+    def again(*_):
+        raise AssertionError("made ready twice")
+
+    monkeypatch.setattr(engine, "ready", again)
+    second = work(frames, model=model)
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("density", [0.01, 0.05])

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from answerprint.settings import Settings
 
 C = TypeVar("C", bound=Settings)
 N = TypeVar("N", bound=nn.Module)
+T = TypeVar("T")
 
 SHIPPED = Path(__file__).parent.parent / "weights"
 ADD_HELP = "make weights of the run: answerprint models --add RUN"
@@ -196,6 +198,19 @@ def stamp(name: str, path: Path | None = None) -> tuple[str, int, int, int] | No
     except (WeightsError, OSError):
         return None  # `load` says what is wrong
     return str(path), found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def kept(name: str, make: Callable[[Path | None, torch.device], T]) -> Callable[[Path | None, torch.device], T]:
+    """`make(path, device)`, whose results stay in memory as long as the file that `load` takes is the same.
+
+    To read a network and make it ready for a size takes longer than many a shot.
+    """
+
+    @lru_cache(maxsize=2)
+    def made(path: Path | None, device: torch.device, _: object) -> T:
+        return make(path, device)
+
+    return lambda path, device: made(path, device, stamp(name, path))
 
 
 def kind(path: Path) -> str | None:

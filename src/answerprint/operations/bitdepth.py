@@ -23,12 +23,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
@@ -37,7 +37,7 @@ from answerprint.imgproc import codes
 from answerprint.imgproc.codes import Plane
 from answerprint.media import pixels as planar
 from answerprint.nets import bitdepth as bitdepth_net
-from answerprint.nets import engine, toflow
+from answerprint.nets import engine, toflow, weights
 from answerprint.operation import Window, windows
 from answerprint.settings import Settings
 
@@ -285,6 +285,7 @@ def networks(params: Params) -> tuple[str, ...]:
 _SMALLEST = 4  # side of a frame that the network works on
 _NEIGHBORS = bitdepth_net.Config().radius
 _Learned = Callable[[Window], Plane | None]
+_N = TypeVar("_N", bound=nn.Module)
 
 
 def _learned(params: Params, findings: Findings, device: torch.device) -> _Learned | None:
@@ -296,10 +297,18 @@ def _learned(params: Params, findings: Findings, device: torch.device) -> _Learn
     if not (findings.learned or findings.chroma):
         return None
     if params.model == "network":
-        return _by_network(bitdepth_net.load(params.weights), findings, device)
+        return _by_network(*_network(params.weights, device), findings)
     if params.model == "toflow":
-        return _by_toflow(toflow.load(params.weights), device)
+        return _by_toflow(*_toflow(params.weights, device))
     return None
+
+
+def _ready(network: _N, device: torch.device) -> tuple[_N, engine.Run]:
+    return network, engine.ready(network, device)
+
+
+_network = weights.kept("bitdepth", lambda path, device: _ready(bitdepth_net.load(path), device))
+_toflow = weights.kept("toflow", lambda path, device: _ready(toflow.load(path), device))
 
 
 def _suits(frame: Frame, params: Params) -> bool:
@@ -312,8 +321,7 @@ def _suits(frame: Frame, params: Params) -> bool:
     return stored[0].form.name == "yuv420p" and stored[0].site == planar.SITES["left"]
 
 
-def _by_network(network: bitdepth_net.Decoder, findings: Findings, device: torch.device) -> _Learned:
-    run_it = engine.ready(network, device)
+def _by_network(network: bitdepth_net.Decoder, run_it: engine.Run, findings: Findings) -> _Learned:
     radius = network.config.radius
 
     def look(window: Window) -> Plane | None:
@@ -351,8 +359,7 @@ def _planes(frame: Frame, findings: Findings) -> tuple[codes.Codes, codes.Codes,
     return np.pad(y, ((0, height % 2), (0, width % 2)), mode="edge"), cb, cr, levels
 
 
-def _by_toflow(network: toflow.TOFlow, device: torch.device) -> _Learned:
-    run_it = engine.ready(network, device)
+def _by_toflow(network: toflow.TOFlow, run_it: engine.Run) -> _Learned:
 
     def look(window: Window) -> Plane | None:
         frames = torch.cat([torch.nan_to_num(frame.pixels) for frame in window.frames])[None]

@@ -27,7 +27,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
@@ -237,17 +236,7 @@ def networks(params: Params) -> tuple[str, ...]:
     return ("deinterlace",) if params.method == "learned" and params.weights is None else ()
 
 
-def _network(path: Path | None, device: torch.device) -> engine.Run:
-    return _ready(path, device, weights.stamp("deinterlace", path))
-
-
-@lru_cache(maxsize=4)
-def _ready(
-    path: Path | None,
-    device: torch.device,
-    stamp: object,  # noqa: ARG001 - another file, another network
-) -> engine.Run:
-    return nets.ready(nets.load(path), device)
+_network = weights.kept("deinterlace", lambda path, device: nets.ready(nets.load(path), device))
 
 
 def _number(frame: Frame, frame_rate: Fraction) -> int:

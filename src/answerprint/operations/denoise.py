@@ -120,7 +120,7 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings | None, devi
     if isinstance(network, nets.Denoiser):
         yield from _told_noise(frames, network, params, findings, device)
         return
-    clean = single.cleaner(network, device)
+    clean = _cleaner(network, device)
     for frame in frames:
         made = clean(frame.pixels)
         if params.refine:
@@ -132,7 +132,7 @@ def _told_noise(
     frames: Iterator[Frame], network: nets.Denoiser, params: Params, findings: Findings, device: torch.device
 ) -> Iterator[Frame]:
     """Our network: it sees the neighbors and is told the noise of every pixel."""
-    streamed = nets.Streamed(network, device)
+    streamed = _streamed(network, device)
     held: list[Frame] = []
     joined: list[fusion.Noisy] = []
 
@@ -189,6 +189,11 @@ def _bands(picture: Tensor) -> Tensor:
 def _network(model: str | Path) -> nn.Module:
     stamp = weights.stamp("", model) if isinstance(model, Path) else weights.stamp(_name(model))
     return _built(model, stamp)
+
+
+# Made ready once: that takes longer than a chunk of a job, or all of a short shot.
+_streamed = lru_cache(maxsize=2)(nets.Streamed)
+_cleaner = lru_cache(maxsize=2)(single.cleaner)
 
 
 @lru_cache(maxsize=4)

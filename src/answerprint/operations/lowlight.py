@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -369,17 +368,11 @@ def _model(params: Params, device: torch.device) -> Callable[[Tensor], Tensor]:
         return lambda picture: exposure.lifted(
             picture, min(_WANTED, 0.1 + 2.2 * float(_luma(picture).mean())), spaces.LUMA_709
         )
-    network = engine.ready(_network(params.weights), device)
+    network = _network(params.weights, device)
     return lambda picture: engine.tiled(network, [picture.clamp(0, 1)[None]], multiple=1)[0].cpu().clamp(0, 1)
 
 
-def _network(path: Path | None) -> mbllen.MBLLEN:
-    return _built(path, weights.stamp("mbllen", path))
-
-
-@lru_cache(maxsize=2)
-def _built(path: Path | None, stamp: object) -> mbllen.MBLLEN:  # noqa: ARG001 - another file, another network
-    return mbllen.load(path)
+_network = weights.kept("mbllen", lambda path, device: engine.ready(mbllen.load(path), device))
 
 
 # Diffuse white: 203 cd/m2 (BT.2408), and 75 percent of the HLG signal.
