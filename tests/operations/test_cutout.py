@@ -438,6 +438,27 @@ def test_depth_from_a_sequence(tmp_path: Path) -> None:
         mattes(made, Params(depth=tmp_path / "none.mov"))
 
 
+@pytest.mark.parametrize(("name", "number"), [("dog", 0), ("parkour", 12), ("bmx-trees", 24)])
+def test_a_box_is_enough_on_real_footage(name: str, number: int, tmp_path: Path) -> None:
+    """Most of such a box is background, some of it in the target's own colors."""
+    folder = DAVIS / name
+    if not folder.is_dir():
+        pytest.skip(f"no footage at {folder}")
+    right = cv2.imread(str(folder / f"masks/{number:05d}.png"), 0) > 127
+    around = slice(max(0, number - 12), number + 13)
+    pictures = [cv2.imread(str(path))[..., ::-1] for path in sorted((folder / "frames").glob("*.jpg"))[around]]
+    made = [
+        Frame(torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1).contiguous(), Fraction(i, 25))
+        for i, picture in enumerate(pictures)
+    ]
+    rows, columns = np.nonzero(right)
+    box = [int(columns.min()) - 4, int(rows.min()) - 4, int(columns.max()) + 5, int(rows.max()) + 5]
+    at = number - around.start
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [{"frame": at, "box": box}]}))
+    found, _ = mattes(made, Params(prior=tmp_path / "keys.json"))
+    assert overlap(found[at], right) > 0.6
+
+
 @pytest.mark.parametrize("name", ["dog", pytest.param("parkour", marks=pytest.mark.nightly)])
 def test_real_footage_beats_the_bare_difference(name: str, tmp_path: Path) -> None:
     folder = DAVIS / name

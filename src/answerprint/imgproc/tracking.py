@@ -114,6 +114,11 @@ _MARGIN = 80
 _DOUBT = 0.1  # error of a contour that was not carried at all
 _APART = 4.0  # pixels between two contours up to which their mean is a contour
 _ALIKE = 0.95  # overlap of two contours from which on they are one
+_CUT_PIXELS = 100_000  # of its picture
+_CUTS = 10  # of GrabCut, each after learning the colors anew
+_SURE = 2.0  # log odds by the clean plate that GrabCut may not go against
+_HARDLY = 0.5  # log odds against a pixel from which on it begins as background there
+_LEAST_OF_BOX = 0.05  # share of a box that a target in it fills at least
 _ROOM = 16  # pixels that a target may move before its window follows
 _THREADS = 2  # for what does not wait for the rest of a frame
 
@@ -137,6 +142,53 @@ def grown(picture: Picture, foreground: Mask, background: Mask, how: Settings) -
     touched = np.unique(labels[foreground])
     result: Mask = np.isin(labels, touched[touched > 0])
     return result
+
+
+def boxed(picture: Picture, box: Mask, foreground: Mask, background: Mask, plate: Plate | None) -> Mask:
+    """The rough shape of what a box holds, by GrabCut (Rother, Kolmogorov and Blake 2004, OpenCV's).
+
+    What the clean plate is sure of either way is given to it beforehand: colors alone cannot tell a target from
+    background that the box holds too.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        box: (H, W) the box.
+        foreground: (H, W) what is known to be the target.
+        background: (H, W) what is known not to be.
+        plate: the frame's clean plate; None does without.
+
+    Returns:
+        (H, W); the box where nothing in it stands out.
+    """
+    prior = levelset.signed_distance(box)
+    part = _box(prior > -_FAR, _MARGIN)
+    codes, rough = np.ascontiguousarray(picture[part]), np.ascontiguousarray(prior[part])
+    behind = np.zeros_like(rough)
+    if plate is not None:
+        window, inset = Window.of(part), min(0.2 * float(np.sqrt(box.sum())), 0.5 * float(prior.max()))
+        behind = plate.odds(View.of(codes), window, rough, plate.away(rough > inset, window))
+    labels = np.where(behind < -_HARDLY, cv2.GC_PR_BGD, cv2.GC_PR_FGD).astype(np.uint8)
+    labels[behind > _SURE] = cv2.GC_FGD
+    labels[(behind < -_SURE) | (rough <= 0)] = cv2.GC_BGD
+    labels[foreground[part]], labels[background[part]] = cv2.GC_FGD, cv2.GC_BGD
+    found = np.zeros_like(box)
+    found[part] = _cut(codes, labels)
+    return found if found.sum() > _LEAST_OF_BOX * box.sum() else box
+
+
+def _cut(picture: Picture, labels: npt.NDArray[np.uint8]) -> Mask:
+    """GrabCut from labels, on a picture made smaller where it is large: its time grows faster than the picture."""
+    height, width = labels.shape
+    shrink = max(1.0, float(np.sqrt(height * width / _CUT_PIXELS)))
+    small = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+    codes = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+    marks = cv2.resize(labels, small, interpolation=cv2.INTER_NEAREST)
+    if not (marks % 2).any() or (marks % 2).all():
+        return np.asarray(labels % 2 > 0)  # nothing to tell apart
+    cv2.setRNGSeed(1)  # it begins with k-means, which draws; the same frame must give the same shape
+    cv2.grabCut(codes, marks, None, np.zeros((1, 65)), np.zeros((1, 65)), _CUTS, cv2.GC_INIT_WITH_MASK)
+    target = (marks % 2).astype(np.float32)
+    return np.asarray(cv2.resize(target, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5)
 
 
 def solve_key(

@@ -329,10 +329,13 @@ def _key(strip: Strip, number: int, prior: _prior.Prior, params: Params) -> trac
     rough = levelset.signed_distance(shape)
     if params.model == "chan-vese":
         return tracking.State(_basic_step(strip, number, rough, params), 0.5)
+    plate = Plate(strip.plates, number) if params.plate else None
     slack = _slack(shape, params)
     if prior.boxed:
-        # The box holds all of the target, but its corners do not.
-        slack = max(slack, 0.2 * float(np.sqrt(shape.sum())))
+        box, shape = shape, tracking.boxed(picture, shape, prior.foreground, prior.background, plate)
+        rough = levelset.signed_distance(shape)
+        # Where nothing stood out in it: the box holds all of the target, but its corners do not.
+        slack = _slack(shape, params) if (box ^ shape).any() else max(slack, 0.2 * float(np.sqrt(box.sum())))
     # What is thin is looked for on its own: areas would fill the margin that was painted around it.
     thin: tuple[Line, ...] = ()
     if params.thin:
@@ -341,7 +344,6 @@ def _key(strip: Strip, number: int, prior: _prior.Prior, params: Params) -> trac
         rough = levelset.signed_distance(shape) if thin else rough
         if not shape.any():
             return tracking.State(rough, 1.0, thin)
-    plate = Plate(strip.plates, number)
     beside = [strip[number + off] for off in _BESIDE if 0 <= number + off < len(strip)]
     state, _ = tracking.solve_key(picture, rough, slack, how, prior.foreground, prior.background, beside, plate)
     return replace(state, lines=thin)
