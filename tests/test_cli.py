@@ -202,6 +202,27 @@ def test_output_equal_to_input(source: Path, capsys: pytest.CaptureFixture[str])
     assert source.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("out", "more", "said"),
+    [
+        ("a.foo", (), "'.foo'"),
+        ("still.png", (), "holds one picture"),
+        ("a.mp4", ("--preset", "prores"), "cannot be written to '.mp4'"),
+        ("a.mov", ("--start", "90000"), "no range"),
+    ],
+)
+def test_what_cannot_be_delivered_is_told_before_any_work(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, more: tuple[str, ...], said: str
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('[[operation]]\nname = "denoise"\n')
+    assert said in refused(capsys, "denoise", str(source), "-o", str(folder / out), *more)
+    assert said in refused(capsys, "run", str(source), "--recipe", str(recipe), "-o", str(folder / out), *more)
+    assert not list(folder.iterdir())
+
+
 def test_a_reference_that_is_text(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "ref.jpg"
     path.write_text("not a picture")

@@ -285,7 +285,7 @@ def _run_chain(input: str, output: Path, name: str, params: dict[str, Any], give
     options, as_json = _options(given), bool(given.get("json"))
     with shown(as_json) as watcher:
         clip = open_source(input, options.overrides)
-        decisions = decide.analyze(clip, [(name, params)], options, watcher)
+        decisions = decide.analyze(clip, [(name, params)], options, watcher, output=output)
         if any(decision.findings for shot in decisions.shots for decision in shot.operations):
             decide.save(decisions, jobs.decisions_path(output), watcher)
         outcome = jobs.render(
@@ -391,7 +391,7 @@ def _run(input: Input, /, *, recipe: RecipeFile, output: Output, **given: Any) -
     with shown(bool(given.get("json"))) as watcher:
         options, written = _options(given), jobs.decisions_path(output)
         clip = open_source(input, options.overrides)
-        decisions = decide.analyze_recipe(clip, recipe, options, watcher, before=written)
+        decisions = decide.analyze_recipe(clip, recipe, options, watcher, before=written, output=output)
         decide.save(decisions, written, watcher)
         _render_list(decisions, written, output, given, options, watcher, clip)
 

@@ -238,6 +238,17 @@ def refuse_same(source: Path, out: Path) -> None:
         raise DeliveryError(f"{out}: is the source itself; choose another output, the source is never written to")
 
 
+def refuse_one(out: Path, count: int) -> None:
+    """One name is not enough for several pictures.
+
+    Raises:
+        DeliveryError: it is that of one, and `count` are to be written.
+    """
+    if count > 1 and not pictures.holds_many(out):
+        pattern = out.with_name(f"{out.stem}.%04d{out.suffix}")
+        raise DeliveryError(f"{out}: holds one picture, {count} are to be written; use {pattern}")
+
+
 # --- encoding --------------------------------------------------------------------------------------------------------
 
 
@@ -590,9 +601,7 @@ def _join_pictures(
 ) -> list[str]:
     """Every picture under a temporary name beside its place, then all of them moved into place."""
     files = [file for chunk in chunks for file in sorted(chunk.iterdir())]
-    if len(files) > 1 and not pictures.holds_many(out):
-        pattern = out.with_name(f"{out.stem}.%04d{out.suffix}")
-        raise DeliveryError(f"{out}: holds one picture, {len(files)} are to be written; use {pattern}")
+    refuse_one(out, len(files))
     named = pictures.first_number(out)
     begin = delivery.first_number if named is None else named
     zero = pictures.frame_number(start, delivery.rate)

@@ -13,7 +13,7 @@ from answerprint import operations
 from answerprint.errors import SettingsError
 from answerprint.media.reader import Clip
 from answerprint.metrics import report
-from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps
+from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps, refuse_output
 from answerprint.render.pipeline import Step, analyze_shot, chain_of
 from answerprint.render.progress import Silent, Watcher
 from answerprint.settings import Settings
@@ -32,6 +32,7 @@ def analyze(
     recipe: str = "",
     delivery: Mapping[str, str | int | float | bool] | None = None,
     before: DecisionList | None = None,
+    output: Path | None = None,
 ) -> DecisionList:
     """Looks at a clip shot by shot and decides.
 
@@ -43,8 +44,10 @@ def analyze(
         recipe: name of the recipe that the chain comes from.
         delivery: preset and what is said on top of it.
         before: an earlier decision list of the clip; what is locked in it stays.
+        output: what it will be rendered to, if that is known.
 
     Raises:
+        DeliveryError: it cannot be rendered to `output`.
         MediaError: the clip cannot be read.
         SettingsError: an operation or parameter is not what it may be.
     """
@@ -53,6 +56,9 @@ def analyze(
     clip = input if isinstance(input, Clip) else open_source(input, options.overrides)
     for note in clip.info.notes:
         watcher.note(note)
+    if output is not None:
+        preset = (delivery or {}).get("preset")
+        refuse_output(clip, output, options, None if preset is None else str(preset))
     shots = _shots(clip, steps, options, watcher)
     made = DecisionList(
         source=SourceRef.describe(Path(clip.path), len(clip), clip.info.rate, clip.info.timecode, dict(clip.overrides)),
@@ -84,6 +90,7 @@ def analyze_recipe(
     watcher: Watcher | None = None,
     *,
     before: Path | None = None,
+    output: Path | None = None,
 ) -> DecisionList:
     """Looks at a clip by a recipe file; what is said in `options` goes over what the recipe says.
 
@@ -93,6 +100,7 @@ def analyze_recipe(
         options: what else is said of the job.
         watcher: who is told how it gets on.
         before: decision list of an earlier run; if it is there and of this clip, what is locked in it stays.
+        output: what it will be rendered to, if that is known.
     """
     read = recipes.load(recipe, operations.load)
     said = {"shots": read.shots, "chunk": read.chunk} | options.model_dump(exclude_unset=True)
@@ -110,6 +118,7 @@ def analyze_recipe(
         recipe=read.name,
         delivery=read.delivery,
         before=earlier,
+        output=output,
     )
 
 

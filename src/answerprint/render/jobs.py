@@ -34,7 +34,7 @@ from answerprint.render import executors
 from answerprint.render.decide import load
 from answerprint.render.executors import ChunkTask
 from answerprint.render.ledger import Done, Ledger
-from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps
+from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps, refuse_output
 from answerprint.render.pipeline import Step, chain_of, chain_rate, render_chunk
 from answerprint.render.progress import Silent, Watcher
 from answerprint.settings import Settings
@@ -146,11 +146,12 @@ def render(
         options = options.model_copy(update={"chunk": made.chunk})
     begun = time.monotonic()
     made.source.verify()
-    writer.refuse_same(made.source.path, output)
     clip = clip or open_source(made.source.path, made.source.overrides)
+    named = options.preset or made.delivery.get("preset")
+    refuse_output(clip, output, options, None if named is None else str(named))
     device = device_of(options.device)
     listed = _without_gaps(made, clip, options, watcher)
-    delivery, lost = _delivery(listed, clip, output, options.preset or made.delivery.get("preset"), device)
+    delivery, lost = _delivery(listed, clip, output, named, device)
     folder = job_folder(output)
     tasks = _plan(listed, clip, delivery, folder, options, device)
     with Ledger(folder) as ledger:

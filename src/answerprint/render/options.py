@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 
 from answerprint.errors import SettingsError
-from answerprint.media import reader, timecode
+from answerprint.media import presets, reader, timecode, writer
 from answerprint.media.reader import Clip
 from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
@@ -66,6 +66,26 @@ def open_source(path: str | Path, overrides: Mapping[str, Any]) -> Clip:
     """The source of a job, opened as it was said."""
     give_back_large_blocks()
     return reader.open(path, **overrides)
+
+
+def refuse_output(clip: Clip, output: Path, options: Options, preset: str | None = None) -> None:
+    """Tells what cannot be delivered before anything is analyzed or rendered, which may take hours.
+
+    Args:
+        clip: the source.
+        output: file or sequence to write.
+        options: what is said of the job.
+        preset: delivery preset where the options name none.
+
+    Raises:
+        DeliveryError: the output is the source, its ending or the preset is none that there is, the two do not go
+            together, or it names one picture where there are several.
+        SettingsError: the range is none of the clip.
+    """
+    writer.refuse_same(Path(clip.path), output)
+    start, stop = frame_range(clip, options)
+    if presets.choose(output, options.preset or preset, clip.info).how.pictures:
+        writer.refuse_one(output, stop - start)
 
 
 def overlaps(shot: ShotRange, start: int, stop: int) -> bool:
