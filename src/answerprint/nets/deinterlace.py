@@ -4,10 +4,10 @@ It works at the size of a field, four pixels of a line folded into channels, so 
 lines allow. It is told differences, from what the lines above and below make expect and from what is around: given
 brightness as it is, it has to learn first to take one from the other (1.2 dB after the same 600 steps). The fields
 beside the present one come twice: as they are, and moved to where things are now by optical flow (`told`). Each missing
-pixel is a mixture of four guesses, in shares that the network gives: the lines above and below, the lines beside it in
-time (what stands still is woven back as it is), and these lines moved, from either side; to that it adds the detail it
-sees. Only the missing lines are made, as in Zhu et al. 2017 (real-time deep video deinterlacing). The field that is
-kept is always told as the top one; a bottom field is turned upside down.
+pixel is a mixture of five guesses, in shares that the network gives: the lines above and below, the lines before and
+after it in time (what stands still is woven back as it is, and what is shown twice too), and these lines moved; to that
+it adds the detail it sees. Only the missing lines are made, as in Zhu et al. 2017 (real-time deep video deinterlacing).
+The field that is kept is always told as the top one; a bottom field is turned upside down.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from answerprint.nets import engine, weights
 from answerprint.settings import Settings
 
 FOLD = 4
-GUESSES = 4
+GUESSES = 5
 WORTH_COMPILING = 100_000  # pixels of a field
 AROUND = 9  # pixels each way over which a field's own brightness is taken off
 STILL = 0.5 / 255  # a pixel that changes less than this in two fields either way is woven, whatever the network says
@@ -104,7 +104,7 @@ class Deinterlacer(nn.Module):
         coarse = torch.cat((change, present[1], sides[2][1], sides[3][1]), dim=1)
         told = torch.cat((_fold(_plain(brightness)), _plain(F.avg_pool2d(coarse, (1, FOLD)))), dim=1)
         *shares, detail, tint = torch.split(self._look(told).float(), [FOLD] * (GUESSES + 1) + [2], dim=1)
-        guesses = (_between(field), (before + after) * 0.5, came, goes)
+        guesses = (_between(field), before, after, came, goes)
         parts = torch.unbind(torch.softmax(torch.stack(shares), dim=0))
         mixed = torch.stack([_unfold(part) * guess for part, guess in zip(parts, guesses, strict=True)]).sum(dim=0)
         return mixed + _joined(_unfold(detail), F.interpolate(tint, scale_factor=(1.0, float(FOLD))))
