@@ -93,7 +93,7 @@ def test_a_picture_at_half_its_size_is_told_the_same() -> None:
 
 
 def test_a_contour_that_slips_onto_its_ground_comes_back() -> None:
-    """A key painted too wide over ground of the same look: the plate tells what of it stays plate."""
+    """A key painted too wide over ground of the same look: the plate tells what of it stays behind."""
     speed = (3, 0)
     picture, wide = shot(speed), mask(4, speed, 16) | (mask(4, speed, 24) & (np.arange(W) < 76))
     key = tracking.State(levelset.signed_distance(wide), 0.9)

@@ -438,8 +438,8 @@ def test_depth_from_a_sequence(tmp_path: Path) -> None:
         mattes(made, Params(depth=tmp_path / "none.mov"))
 
 
-@pytest.mark.parametrize(("name", "number"), [("dog", 0), ("parkour", 12), ("bmx-trees", 24)])
-def test_a_box_is_enough_on_real_footage(name: str, number: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "number", "least"), [("dog", 0, 0.75), ("parkour", 12, 0.7), ("bmx-trees", 24, 0.6)])
+def test_a_box_is_enough_on_real_footage(name: str, number: int, least: float, tmp_path: Path) -> None:
     """Most of such a box is background, some of it in the target's own colors."""
     folder = DAVIS / name
     if not folder.is_dir():
@@ -456,7 +456,7 @@ def test_a_box_is_enough_on_real_footage(name: str, number: int, tmp_path: Path)
     at = number - around.start
     (tmp_path / "keys.json").write_text(json.dumps({"keys": [{"frame": at, "box": box}]}))
     found, _ = mattes(made, Params(prior=tmp_path / "keys.json"))
-    assert overlap(found[at], right) > 0.6
+    assert overlap(found[at], right) > least
 
 
 @pytest.mark.parametrize("name", ["dog", pytest.param("parkour", marks=pytest.mark.nightly)])

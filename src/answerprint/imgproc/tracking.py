@@ -114,8 +114,8 @@ _MARGIN = 80
 _DOUBT = 0.1  # error of a contour that was not carried at all
 _APART = 4.0  # pixels between two contours up to which their mean is a contour
 _ALIKE = 0.95  # overlap of two contours from which on they are one
-_CUT_PIXELS = 100_000  # of its picture
-_CUTS = 10  # of GrabCut, each after learning the colors anew
+_CUT_PIXELS = 100_000  # of the picture that GrabCut works on
+_CUTS = 10  # that it makes, each after learning the colors anew
 _SURE = 2.0  # log odds by the clean plate that GrabCut may not go against
 _HARDLY = 0.5  # log odds against a pixel from which on it begins as background there
 _LEAST_OF_BOX = 0.05  # share of a box that a target in it fills at least
@@ -144,7 +144,15 @@ def grown(picture: Picture, foreground: Mask, background: Mask, how: Settings) -
     return result
 
 
-def boxed(picture: Picture, box: Mask, foreground: Mask, background: Mask, plate: Plate | None) -> Mask:
+def boxed(
+    picture: Picture,
+    box: Mask,
+    slack: float,
+    how: Settings,
+    foreground: Mask,
+    background: Mask,
+    plate: Plate | None = None,
+) -> Mask:
     """The rough shape of what a box holds, by GrabCut (Rother, Kolmogorov and Blake 2004, OpenCV's).
 
     What the clean plate is sure of either way is given to it beforehand: colors alone cannot tell a target from
@@ -153,6 +161,8 @@ def boxed(picture: Picture, box: Mask, foreground: Mask, background: Mask, plate
     Args:
         picture: (H, W, 3) uint8.
         box: (H, W) the box.
+        slack: how far inside the box the target's border may be, in pixels.
+        how: the settings.
         foreground: (H, W) what is known to be the target.
         background: (H, W) what is known not to be.
         plate: the frame's clean plate; None does without.
@@ -164,9 +174,9 @@ def boxed(picture: Picture, box: Mask, foreground: Mask, background: Mask, plate
     part = _box(prior > -_FAR, _MARGIN)
     codes, rough = np.ascontiguousarray(picture[part]), np.ascontiguousarray(prior[part])
     behind = np.zeros_like(rough)
-    if plate is not None:
-        window, inset = Window.of(part), min(0.2 * float(np.sqrt(box.sum())), 0.5 * float(prior.max()))
-        behind = plate.odds(View.of(codes), window, rough, plate.away(rough > inset, window))
+    if plate is not None and how.plate:
+        window, inset = Window.of(part), min(slack, 0.5 * float(prior.max()))
+        behind = how.plate * plate.odds(View.of(codes), window, rough, plate.away(rough > inset, window))
     labels = np.where(behind < -_HARDLY, cv2.GC_PR_BGD, cv2.GC_PR_FGD).astype(np.uint8)
     labels[behind > _SURE] = cv2.GC_FGD
     labels[(behind < -_SURE) | (rough <= 0)] = cv2.GC_BGD

@@ -135,9 +135,7 @@ class _OpenVino:
 
 
 def _openvino() -> Any:
-    """The module, imported in silence: at every import it tells its maker so over the net, unless it has nothing to
-    tell with.
-    """
+    """The module, imported in silence: left alone, it tells its maker of every import over the net."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return importlib.import_module("openvino")
 

@@ -360,7 +360,6 @@ def _planes(frame: Frame, findings: Findings) -> tuple[codes.Codes, codes.Codes,
 
 
 def _by_toflow(network: toflow.TOFlow, run_it: engine.Run) -> _Learned:
-
     def look(window: Window) -> Plane | None:
         frames = torch.cat([torch.nan_to_num(frame.pixels) for frame in window.frames])[None]
         made = engine.tiled(run_it, [frames], multiple=network.multiple)[0].cpu()

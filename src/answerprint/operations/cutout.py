@@ -329,13 +329,13 @@ def _key(strip: Strip, number: int, prior: _prior.Prior, params: Params) -> trac
     rough = levelset.signed_distance(shape)
     if params.model == "chan-vese":
         return tracking.State(_basic_step(strip, number, rough, params), 0.5)
-    plate = Plate(strip.plates, number) if params.plate else None
-    slack = _slack(shape, params)
+    plate, slack = Plate(strip.plates, number), _slack(shape, params)
     if prior.boxed:
-        box, shape = shape, tracking.boxed(picture, shape, prior.foreground, prior.background, plate)
-        rough = levelset.signed_distance(shape)
-        # Where nothing stood out in it: the box holds all of the target, but its corners do not.
-        slack = _slack(shape, params) if (box ^ shape).any() else max(slack, 0.2 * float(np.sqrt(box.sum())))
+        # The box holds all of the target, but its corners do not.
+        box, slack = shape, max(slack, 0.2 * float(np.sqrt(shape.sum())))
+        shape = tracking.boxed(picture, box, slack, how, prior.foreground, prior.background, plate)
+        if (shape != box).any():
+            rough, slack = levelset.signed_distance(shape), _slack(shape, params)
     # What is thin is looked for on its own: areas would fill the margin that was painted around it.
     thin: tuple[Line, ...] = ()
     if params.thin:

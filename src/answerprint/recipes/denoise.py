@@ -103,12 +103,12 @@ def spoil(clean: Tensor, params: Params, rng: np.random.Generator) -> tuple[Tens
     if rest < 0.3:
         noisy, sigma = degrade.poisson_gaussian(clean, level * level * 2, level * 0.3 * rng.random(), rng)
         return noisy, sigma, correlation
-    if rest < 0.55:
+    if rest < 0.5:
         reach = rng.uniform(0.3, 1.6)
         noisy, sigma = degrade.grain(clean, min(level, 0.15), reach, rng.random(), rng)
         return noisy, sigma, correlation + reach / 4
     if rest < 0.7:
-        return _impulses(clean, level * 0.5, rng.uniform(0.002, 0.1), rng, correlation)
+        return _impulses(clean, level * rng.random(), rng.uniform(0.002, 0.1), rng, correlation)
     if rest < 0.85:
         channels = level * torch.from_numpy(rng.uniform(0.3, 1.0, size=(3, 1, 1)).astype(np.float32))
         return degrade.gaussian(clean, channels, rng), channels.expand_as(clean), correlation

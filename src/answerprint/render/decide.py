@@ -57,8 +57,7 @@ def analyze(
     for note in clip.info.notes:
         watcher.note(note)
     if output is not None:
-        preset = (delivery or {}).get("preset")
-        refuse_output(clip, output, options, None if preset is None else str(preset))
+        refuse_output(clip, output, options, delivery or {})
     shots = _shots(clip, steps, options, watcher)
     made = DecisionList(
         source=SourceRef.describe(Path(clip.path), len(clip), clip.info.rate, clip.info.timecode, dict(clip.overrides)),

@@ -34,7 +34,7 @@ from answerprint.render import executors
 from answerprint.render.decide import load
 from answerprint.render.executors import ChunkTask
 from answerprint.render.ledger import Done, Ledger
-from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps, refuse_output
+from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps, preset_of, refuse_output
 from answerprint.render.pipeline import Step, chain_of, chain_rate, render_chunk
 from answerprint.render.progress import Silent, Watcher
 from answerprint.settings import Settings
@@ -147,11 +147,10 @@ def render(
     begun = time.monotonic()
     made.source.verify()
     clip = clip or open_source(made.source.path, made.source.overrides)
-    named = options.preset or made.delivery.get("preset")
-    refuse_output(clip, output, options, None if named is None else str(named))
+    refuse_output(clip, output, options, made.delivery)
     device = device_of(options.device)
     listed = _without_gaps(made, clip, options, watcher)
-    delivery, lost = _delivery(listed, clip, output, named, device)
+    delivery, lost = _delivery(listed, clip, output, preset_of(options, made.delivery), device)
     folder = job_folder(output)
     tasks = _plan(listed, clip, delivery, folder, options, device)
     with Ledger(folder) as ledger:
@@ -206,13 +205,12 @@ def _without_gaps(made: DecisionList, clip: Clip, options: Options, watcher: Wat
 
 
 def _delivery(
-    listed: Sequence[ShotDecision], clip: Clip, output: Path, preset: object, device: torch.device
+    listed: Sequence[ShotDecision], clip: Clip, output: Path, named: str | None, device: torch.device
 ) -> tuple[Delivery, list[str]]:
     """How the output is encoded: by preset or file ending, and by what the chain does to rate, size and fields.
 
     With it, in words, what of the frames it does not carry.
     """
-    named = None if preset is None else str(preset)
     chosen = presets.choose(output, named, clip.info)
     rates = {chain_rate(chain_of(shot)): shot.range.name for shot in listed}
     if len(rates) > 1:

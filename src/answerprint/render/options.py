@@ -68,14 +68,20 @@ def open_source(path: str | Path, overrides: Mapping[str, Any]) -> Clip:
     return reader.open(path, **overrides)
 
 
-def refuse_output(clip: Clip, output: Path, options: Options, preset: str | None = None) -> None:
+def preset_of(options: Options, delivery: Mapping[str, object]) -> str | None:
+    """The delivery preset: what is said of the job goes over what its recipe or decision list says; None by ending."""
+    named = options.preset or delivery.get("preset")
+    return None if named is None else str(named)
+
+
+def refuse_output(clip: Clip, output: Path, options: Options, delivery: Mapping[str, object]) -> None:
     """Tells what cannot be delivered before anything is analyzed or rendered, which may take hours.
 
     Args:
         clip: the source.
         output: file or sequence to write.
         options: what is said of the job.
-        preset: delivery preset where the options name none.
+        delivery: what a recipe or decision list says of it.
 
     Raises:
         DeliveryError: the output is the source, its ending or the preset is none that there is, the two do not go
@@ -84,7 +90,7 @@ def refuse_output(clip: Clip, output: Path, options: Options, preset: str | None
     """
     writer.refuse_same(Path(clip.path), output)
     start, stop = frame_range(clip, options)
-    if presets.choose(output, options.preset or preset, clip.info).how.pictures:
+    if presets.choose(output, preset_of(options, delivery), clip.info).how.pictures:
         writer.refuse_one(output, stop - start)
 
 
