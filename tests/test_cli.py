@@ -208,6 +208,7 @@ def test_output_equal_to_input(source: Path, capsys: pytest.CaptureFixture[str])
         ("a.foo", (), "'.foo'"),
         ("still.png", (), "holds one picture"),
         ("a.mp4", ("--preset", "prores"), "cannot be written to '.mp4'"),
+        ("a.mxf", (), "takes pictures from 256 x 120 on"),
         ("a.mov", ("--start", "90000"), "no range"),
     ],
 )

@@ -249,6 +249,23 @@ def refuse_one(out: Path, count: int) -> None:
         raise DeliveryError(f"{out}: holds one picture, {count} are to be written; use {pattern}")
 
 
+def refuse_size(delivery: Delivery, width: int, height: int) -> None:
+    """Encoders of chroma by halves cannot take odd sizes; said before they say it in their own words.
+
+    Raises:
+        DeliveryError: the delivery does not take pictures of this size.
+    """
+    codec, form = delivery.how.codec, pixels.layout(delivery.layout)
+    if codec == "ffv1" or delivery.how.pictures:
+        return
+    if codec == "dnxhd" and (width < 256 or height < 120):
+        raise DeliveryError(f"{width} x {height}: DNxHR takes pictures from 256 x 120 on; use ffv1 or prores")
+    if (form.across and width % 2) or (form.down and height % 2):
+        raise DeliveryError(
+            f"{width} x {height}: {delivery.preset} takes even sizes only; use ffv1, prores-4444 or pictures"
+        )
+
+
 # --- encoding --------------------------------------------------------------------------------------------------------
 
 
@@ -258,7 +275,7 @@ class _VideoEncoder:
     def __init__(self, path: Path, delivery: Delivery, first: Frame) -> None:
         self._delivery, self._first, self._size = delivery, first.time, (first.height, first.width)
         preset = delivery.how
-        _refuse_size(delivery, first)
+        refuse_size(delivery, first.width, first.height)
         base = delivery.time_base
         options = {"video_track_timescale": str(base.denominator)} if preset.chunk == "mov" else {}
         self._container = av.open(
@@ -386,23 +403,6 @@ def _options(delivery: Delivery, width: int, height: int) -> dict[str, str]:
     if delivery.how.codec == "ffv1" and (odd or min(width, height) < 16):
         options["slices"] = "1"  # FFV1 cannot cut such pictures
     return options
-
-
-def _refuse_size(delivery: Delivery, frame: Frame) -> None:
-    """Encoders of chroma by halves cannot take odd sizes; said before they say it in their own words."""
-    codec, form = delivery.how.codec, pixels.layout(delivery.layout)
-    if codec == "ffv1":
-        return
-    if codec == "dnxhd" and (frame.width < 256 or frame.height < 120):
-        raise DeliveryError(
-            f"{frame.width} x {frame.height}: DNxHR takes pictures from 256 x 120 on; use ffv1 or prores"
-        )
-    odd_width, odd_height = form.across and frame.width % 2, form.down and frame.height % 2
-    if odd_width or odd_height:
-        raise DeliveryError(
-            f"{frame.width} x {frame.height}: {delivery.preset} takes even sizes only; "
-            "use ffv1, prores-4444 or pictures"
-        )
 
 
 def _native(layout: str) -> str:

@@ -85,13 +85,19 @@ def refuse_output(clip: Clip, output: Path, options: Options, delivery: Mapping[
 
     Raises:
         DeliveryError: the output is the source, its ending or the preset is none that there is, the two do not go
-            together, or it names one picture where there are several.
+            together, it names one picture where there are several, or it takes no pictures of this size.
         SettingsError: the range is none of the clip.
     """
     writer.refuse_same(Path(clip.path), output)
     start, stop = frame_range(clip, options)
-    if presets.choose(output, preset_of(options, delivery), clip.info).how.pictures:
+    named = preset_of(options, delivery)
+    chosen = presets.choose(output, named, clip.info)
+    if chosen.how.pictures:
         writer.refuse_one(output, stop - start)
+    if named is None:
+        # Where a chain gives pictures alpha, another of the container's presets carries it, and takes other sizes.
+        chosen = presets.choose(output, presets.with_alpha(chosen), clip.info)
+    writer.refuse_size(chosen, clip.info.width, clip.info.height)
 
 
 def overlaps(shot: ShotRange, start: int, stop: int) -> bool:
