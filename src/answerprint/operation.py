@@ -10,6 +10,7 @@ An operation is a module in `operations/` whose docstring names its method and s
                                                                  # takes lines on how it gets on
     def run(frames, params, findings, device) -> Iterator[Frame]: ...
 
+    QUANTIZERS = True                                 # optional: it looks at the coder's quantizers, Origin.steps
     def handles(params) -> int | None: ...            # optional, where HANDLES depends on the parameters
     def rate(params, findings) -> Fraction: ...       # optional: frames out per frame in (deinterlacing to fields: 2)
     def cube(params, findings, size=33) -> Cube: ...  # optional: the global part, to be saved as a LUT
@@ -70,6 +71,11 @@ class Operation:
     @cached_property
     def summary(self) -> str:
         return (self.module.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def quantizers(self) -> bool:
+        """Whether it looks at the coder's quantizers (`Origin.steps`)."""
+        return getattr(self.module, "QUANTIZERS", False)
 
     def handles(self, params: Settings) -> int | None:
         """Neighbor frames needed on each side; None = the whole shot."""

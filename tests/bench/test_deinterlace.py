@@ -14,7 +14,7 @@ def moments(count=10, height=64, width=96):
     return [plane.expand(3, -1, -1).contiguous() for plane in planes]
 
 
-@pytest.mark.parametrize("name", [*bench.PEERS, "ours", "ours, adaptive"])
+@pytest.mark.parametrize("name", [*bench.PEERS, "ours", "ours, 2 passes", "ours, 3 passes", "ours, adaptive"])
 def test_every_method_gives_every_moment_at_its_place(name):
     truth = moments()
     made = bench._methods("field")[name](bench.woven(truth))

@@ -99,7 +99,7 @@ def test_a_neighbor_is_laid_onto_the_frame_along_its_motion():
     card = np.clip(card, 16, 235).astype(np.uint8)
     here, there = card[10:106, 10:138].copy(), card[14:110, 16:144].copy()
     chroma = there[::2, ::2].copy()
-    luma, blue, red = codes.laid(here, (there, chroma, chroma))
+    [(luma, blue, red)] = codes.laid(here, [(there, chroma, chroma)])
     inner = (slice(12, -12), slice(12, -12))
     apart = np.abs(there[inner].astype(int) - here[inner]).mean()
     assert np.abs(luma[inner].astype(int) - here[inner]).mean() < 0.15 * apart
@@ -112,5 +112,5 @@ def test_of_tiny_pictures_too():
     chroma = np.full((1, 1), 128, np.uint8)
     assert all(
         np.array_equal(a, b)
-        for a, b in zip(codes.laid(tiny, (tiny, chroma, chroma)), (tiny, chroma, chroma), strict=True)
+        for a, b in zip(codes.laid(tiny, [(tiny, chroma, chroma)])[0], (tiny, chroma, chroma), strict=True)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -94,7 +96,7 @@ def test_only_a_steady_pattern_is_a_pulldown() -> None:
     assert interlace.pulldown(moment).sure < 0.4
 
 
-def test_fields_beside_are_moved_to_where_things_are_now() -> None:
+def test_fields_and_pictures_beside_are_moved_to_where_things_are_now() -> None:
     y, x = torch.meshgrid(torch.arange(128.0), torch.arange(160.0), indexing="ij")
 
     def moment(t: float) -> Tensor:
@@ -102,14 +104,19 @@ def test_fields_beside_are_moved_to_where_things_are_now() -> None:
         plane = 0.5 + 0.2 * torch.sin(u / 3.1 + v / 9) + 0.2 * torch.sin(v / 6.3 - u / 17)
         return torch.stack([plane, plane * 0.8, 1 - plane])
 
-    field, truth = moment(0)[:, 0::2], moment(0)[:, 1::2]
-    beside = [moment(-1)[:, 1::2], moment(1)[:, 1::2]]
-    for still, found in zip(beside, interlace.moved(field, beside), strict=True):
-        inner = (slice(None), slice(8, -8), slice(16, -16))
-        assert float((still - truth)[inner].abs().mean()) > 0.1
-        assert float((found - truth)[inner].abs().mean()) < 0.01
+    now, whole = moment(0), [moment(-1), moment(1)]
+    lines = [picture[:, 1::2] for picture in whole]
+    for beside, followed, truth in (
+        (lines, interlace.moved(now[:, 0::2], lines), now[:, 1::2]),
+        (whole, interlace.aligned(now, whole), now),
+    ):
+        for still, found in zip(beside, followed, strict=True):
+            inner = (slice(None), slice(8, -8), slice(16, -16))
+            assert float((still - truth)[inner].abs().mean()) > 0.1
+            assert float((found - truth)[inner].abs().mean()) < 0.01
 
 
-def test_a_picture_too_small_to_find_motion_in_stays() -> None:
+@pytest.mark.parametrize("follow", [interlace.moved, interlace.aligned])
+def test_a_picture_too_small_to_find_motion_in_stays(follow: Callable[[Tensor, list[Tensor]], list[Tensor]]) -> None:
     field, other = torch.rand(3, 4, 6), torch.rand(3, 4, 6)
-    assert interlace.moved(field, [other])[0] is other
+    assert follow(field, [other])[0] is other

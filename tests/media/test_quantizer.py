@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
-from answerprint.media import quantizer, reader
+from answerprint.media import container, quantizer, reader
 
 HEIGHT, WIDTH = 72, 112
 
@@ -36,7 +38,7 @@ def coded(codec: str, options: dict[str, str], count: int = 6) -> list[np.ndarra
         container.mux(stream.encode(None))
     packed.seek(0)
     with av.open(packed) as container:
-        container.streams.video[0].codec_context.options = quantizer.EXPORTED
+        quantizer.export(container.streams.video[0])
         return [quantizer.steps(frame) for frame in container.decode(video=0)]
 
 
@@ -81,8 +83,36 @@ def test_frames_know_it_however_they_were_reached(tmp_path: Path) -> None:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     clip = reader.open(path)
-    whole = [frame.origin for frame in clip.frames()]
-    (ninth,) = (frame.origin for frame in clip.frames(9, 10))
+    whole = [frame.origin for frame in clip.frames(quantizers=True)]
+    (ninth,) = (frame.origin for frame in clip.frames(9, 10, quantizers=True))
     assert ninth is not None and ninth.steps is not None
     assert whole[9] is not None and whole[9].steps is not None and whole[9].steps.equal(ninth.steps)
     assert any(not ninth.steps.equal(each.steps) for each in whole if each is not None and each.steps is not None)
+    assert all(frame.origin is not None and frame.origin.steps is None for frame in clip.frames())
+
+
+def test_they_are_the_same_whatever_else_goes_on(tmp_path: Path) -> None:
+    """With threads by frame, one decode in five gave blocks of other pictures, or none."""
+    rng = np.random.default_rng(0)
+    wall = cv2.GaussianBlur(rng.integers(0, 255, (320, 450), np.uint8), (0, 0), 1.5)
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as made:
+        stream = made.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.options = 320, 240, "yuv420p", {"crf": "30"}
+        for number in range(24):
+            seen = wall[3 * number : 3 * number + 240, 5 * number : 5 * number + 320]
+            frame = av.VideoFrame.from_ndarray(np.concatenate([seen, np.full((120, 320), 128, np.uint8)]), "yuv420p")
+            frame.pts = number
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode(None))
+
+    def told(_: int) -> list[bytes]:
+        with av.open(str(path)) as opened:
+            stream = container.picture(opened, str(path))
+            quantizer.export(stream)
+            found = [quantizer.steps(frame) for frame in opened.decode(stream)]
+        return [cells.tobytes() for cells in found if cells is not None]
+
+    with ThreadPoolExecutor(6) as pool:
+        first, *others = pool.map(told, range(40))
+    assert len(first) == 24 and all(other == first for other in others)

@@ -7,7 +7,7 @@ from answerprint.nets import bitdepth
 
 def test_it_stays_inside_its_bounds():
     torch.manual_seed(1)
-    net = bitdepth.Decoder(bitdepth.Config(width=8, blocks=2))
+    net = bitdepth.Decoder(bitdepth.Config(width=8, blocks=2, radius=2))
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=1.0)
     planes = bitdepth.folded(256 * torch.rand(2, 5, 16, 20), 256 * torch.rand(2, 10, 8, 10))

@@ -32,9 +32,15 @@ def test_it_is_small():
 def test_it_is_told_the_lines_of_the_moments():
     # Too small to look for motion in: what is moved stays as it is.
     moments = [torch.full((3, 6, 4), float(t)) + torch.arange(6.0)[:, None] / 10 for t in range(5)]
-    firsts = [2.0, 1.1, 3.1, 0.0, 4.0, 1.1, 3.1]
-    for first, part in zip(firsts, nets.told(moments), strict=True):
-        assert torch.allclose(part[0, :, 0], first + torch.tensor([0.0, 0.2, 0.4]))
+    lines, between = torch.tensor([0.0, 0.2, 0.4]), torch.tensor([0.1, 0.3, 0.4])
+    fields = [2.0 + lines, 1.1 + lines, 3.1 + lines, 0.0 + lines, 4.0 + lines]
+    first = [*fields, 1.1 + lines, 3.1 + lines, 2.0 + between, torch.zeros(3)]
+    for expected, part in zip(first, nets.told(moments), strict=True):
+        assert torch.allclose(part[0, :, 0], expected)
+    made = [moment + 0.01 for moment in moments[1:4]]
+    second = [*fields, 1.11 + lines, 3.11 + lines, 2.11 + lines, torch.ones(3)]
+    for expected, part in zip(second, nets.again(moments, made), strict=True):
+        assert torch.allclose(part[0, :, 0], expected)
 
 
 @torch.no_grad()
@@ -55,10 +61,10 @@ def test_a_guess_it_is_sure_of_comes_out_as_it_is(guess):
     made.head.weight.zero_()
     made.head.bias.zero_()
     made.head.bias[guess * nets.FOLD : (guess + 1) * nets.FOLD] = 60.0
-    field, before, after, earlier, later, came, goes = planes(pictures())
-    below = torch.cat((field[..., 1:, :], field[..., -1:, :]), dim=2)
-    guesses = ((field + below) / 2, before, after, came, goes)
-    assert torch.allclose(made(field, before, after, earlier, later, came, goes), guesses[guess], atol=1e-6)
+    told = planes(pictures())
+    _, before, after, _, _, came, goes, expected, _ = told
+    guesses = (expected, before, after, came, goes)
+    assert torch.allclose(made(*told), guesses[guess], atol=1e-6)
 
 
 @pytest.mark.parametrize("parity", [0, 1])
@@ -74,17 +80,21 @@ def test_the_quickest_way_to_run_it_is_as_true():
 
 def check_lines(run, parity, size):
     moving = [torch.rand(3, *size, generator=torch.Generator().manual_seed(t)) for t in range(5)]
-    made = nets.fill(run, moving, parity)
-    assert torch.equal(made[:, parity::2], moving[2][:, parity::2])
-    assert made.shape == (3, *size)
-    assert torch.equal(nets.fill(run, [moving[0]] * 5, parity), moving[0])
+    for before in (None, tuple(moving[1:4])):
+        made = nets.fill(run, moving, parity, made=before)
+        assert torch.equal(made[:, parity::2], moving[2][:, parity::2])
+        assert made.shape == (3, *size)
+        assert torch.equal(nets.fill(run, [moving[0]] * 5, parity, made=before), moving[0])
 
 
-def test_a_bottom_field_is_a_top_field_upside_down():
+@pytest.mark.parametrize("over", [False, True])
+def test_a_bottom_field_is_a_top_field_upside_down(over):
     run = engine.ready(nets.Steady(network(**SMALL)), CPU, "fp32")
     moments = [torch.rand(3, 64, 80, generator=torch.Generator().manual_seed(t)) for t in range(5)]
     turned = [moment.flip(-2) for moment in moments]
-    assert torch.equal(nets.fill(run, moments, 1), nets.fill(run, turned, 0).flip(-2))
+    made, made_turned = (tuple(each[1:4]) if over else None for each in (moments, turned))
+    upright = nets.fill(run, turned, 0, made=made_turned)
+    assert torch.equal(nets.fill(run, moments, 1, made=made), upright.flip(-2))
 
 
 @pytest.mark.parametrize("moves", [False, True])

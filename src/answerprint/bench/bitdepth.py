@@ -318,7 +318,7 @@ def _coded(name: str, frames: Sequence[Tensor], rate: float, folder: Path) -> Co
         _encode(frames, path, factor)
         low, high = (factor, high) if _bytes(path) > wanted else (low, factor)
     clip = reader.open(path)
-    return Coded(name, rate, frames[LENGTH // 2], clip, tuple(clip.frames()))
+    return Coded(name, rate, frames[LENGTH // 2], clip, tuple(clip.frames(quantizers=True)))
 
 
 def _bytes(path: Path) -> int:

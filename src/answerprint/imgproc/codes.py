@@ -8,6 +8,7 @@ before it was coded: what is done here stays inside such bounds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -96,23 +97,32 @@ def _inside(shape: tuple[int, ...], distance: int, axis: int) -> npt.NDArray[np.
 # ---- neighbors
 
 
-def laid(onto: Codes, planes: Sequence[Codes]) -> tuple[Codes, ...]:
-    """A neighbor's planes of 4:2:0 laid onto a frame along their motion.
+_SOUGHT = 1_000_000  # pixels from which on motion is sought at half size
+
+
+def laid(onto: Codes, neighbors: Sequence[Sequence[Codes]]) -> list[tuple[Codes, ...]]:
+    """The planes of 4:2:0 of neighbors laid onto a frame along their motion.
 
     Args:
         onto: luma of the frame, (H, W), even sizes.
-        planes: of the neighbor, Y (H, W), then those of half the size (H/2, W/2): Cb, Cr, and what is known of them.
+        neighbors: of each, Y (H, W), then those of half the size (H/2, W/2): Cb, Cr, and what is known of them.
     """
-    luma = planes[0]
     height, width = onto.shape
     half = (width // 2, height // 2)
-    if onto.size > flow.LARGE:
-        small = [cv2.resize(each, half, interpolation=cv2.INTER_AREA) for each in (onto, luma)]
-        found = flow.flow(np.asarray(small[0], np.uint8), np.asarray(small[1], np.uint8))
-    else:
-        found = flow.flow(onto, luma)
-    whole, sparse = flow.resized(found, width, height), flow.resized(found, *half)
-    return _moved(luma, whole), *(_moved(plane, sparse) for plane in planes[1:])
+
+    def sought(luma: Codes) -> Codes:
+        return np.asarray(cv2.resize(luma, half, interpolation=cv2.INTER_AREA) if onto.size > _SOUGHT else luma)
+
+    own = sought(onto)
+
+    def moved(planes: Sequence[Codes]) -> tuple[Codes, ...]:
+        found = flow.flow(own, sought(planes[0]), "medium")
+        whole, sparse = flow.resized(found, width, height), flow.resized(found, *half)
+        return _moved(planes[0], whole), *(_moved(plane, sparse) for plane in planes[1:])
+
+    # Side by side: a search does not keep all processors busy.
+    with ThreadPoolExecutor(max(len(neighbors), 1)) as pool:
+        return list(pool.map(moved, neighbors))
 
 
 def leveled(steps: npt.NDArray[np.float32] | float, height: int, width: int) -> Codes:

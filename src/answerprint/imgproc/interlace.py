@@ -274,16 +274,36 @@ def moved(field: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
     Returns:
         One (3, h, w) for each of `others`; the same as it where the picture is too small to find motion.
     """
-    _, height, width = field.shape
-    if height < _SMALLEST or width < _SMALLEST:
-        return list(others)
     lines = _interleaved(field)
-    sight = _codes((lines + np.concatenate((lines[1:], lines[-1:]))) * np.float32(0.5))
+    return _followed((lines + np.concatenate((lines[1:], lines[-1:]))) * np.float32(0.5), others, 6, 5)
+
+
+def aligned(picture: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
+    """Whole pictures beside this one in time, moved to where things are at its moment, as `moved` does it with lines.
+
+    Args:
+        picture: (3, H, W).
+        others: (3, H, W) each.
+    """
+    return _followed(_interleaved(picture), others, 4, 3)
+
+
+def _followed(sight: NDArray[np.float32], others: Sequence[Tensor], stride: int, smoothed: int) -> list[Tensor]:
+    """What of `others`, (3, h, w) each, is seen at every place of `sight`, (h, w, 3).
+
+    Args:
+        sight: what is looked for.
+        others: where.
+        stride: pixels from patch to patch.
+        smoothed: pixels over which motion is smoothed, by a mean: to minimize energy takes longer than all the rest.
+    """
+    if min(sight.shape[:2]) < _SMALLEST:
+        return list(others)
+    looked = _codes(sight)
 
     def laid(other: Tensor) -> Tensor:
         seen = _interleaved(other)
-        # Smoothed by a mean: to minimize energy at this size takes longer than all the rest, for 0.1 dB.
-        vectors = cv2.blur(_search().calc(sight, _codes(seen), None), (5, 5))
+        vectors = cv2.blur(_search(stride).calc(looked, _codes(seen), None), (smoothed, smoothed))
         warped = flow.warp(seen, np.asarray(vectors, np.float32), how=cv2.INTER_CUBIC)
         return torch.stack([torch.from_numpy(plane) for plane in cv2.split(np.asarray(warped))])
 
@@ -292,12 +312,12 @@ def moved(field: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
         return list(pool.map(laid, others))
 
 
-def _search() -> Any:
-    """Flow at the size of a field, patches of 8 every 6 pixels."""
+def _search(stride: int) -> Any:
+    """Flow at the size of what is given, by patches of 8 pixels."""
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined, unused-ignore]
     search.setFinestScale(0)
     search.setPatchSize(8)
-    search.setPatchStride(6)
+    search.setPatchStride(stride)
     search.setGradientDescentIterations(6)
     search.setVariationalRefinementIterations(0)
     return search

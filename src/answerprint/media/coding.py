@@ -98,7 +98,7 @@ def step(container: InputContainer, stream: VideoStream, pictures: int, bits: in
     if stream.codec_context.codec.canonical_name in ("hevc", "av1"):
         found = _of_headers(container, stream, pictures, bits)
     else:
-        stream.codec_context.options = quantizer.EXPORTED
+        quantizer.export(stream)
         pictured = (quantizer.steps(frame, bits) for frame in islice(container.decode(stream), pictures))
         # The mean of levels, as coders count them: steps double along these.
         found = [float(np.exp(np.log(cells).mean())) for cells in pictured if cells is not None]

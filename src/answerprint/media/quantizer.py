@@ -10,11 +10,10 @@ import struct
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from answerprint.imgproc.codes import CELL
-
-EXPORTED = {"export_side_data": "venc_params"}  # what a decoder must be asked for
 
 # AVVideoEncParams: count, offset and size of the blocks, kind of coder, quantizer of the picture; libavutil.
 _HEAD = "<I4xQQii"
@@ -25,6 +24,16 @@ _INDICES = (0, 1, 95, 120, 137, 150, 160, 169, 176, 189, 203, 217, 230, 243, 255
 _QUANTIZERS = (4, 8, 102, 152, 203, 255, 305, 359, 408, 520, 676, 881, 1129, 1451, 1828)
 # The same at 10 bits below index 96; above it they are four times those of 8 bits, within 2 %.
 _DEEP_INDICES, _DEEP_QUANTIZERS = (0, 1, 12, 24, 60, 95), (4, 9, 40, 88, 249, 401)
+
+
+def export(stream: VideoStream) -> None:
+    """Asks the decoder for them, before the first frame.
+
+    FFmpeg's decoder of H.264 reads them off when a frame is shown, which with threads by frame may be before it is
+    decoded: blocks then had those of another picture, or none, by chance.
+    """
+    stream.codec_context.options = {"export_side_data": "venc_params"}
+    stream.thread_type = "SLICE"
 
 
 def steps(frame: av.VideoFrame, bits: int = 8) -> NDArray[np.float32] | None:

@@ -47,7 +47,7 @@ class Source(Protocol):
     @property
     def times(self) -> Sequence[Fraction]: ...
 
-    def read(self, start: int, stop: int, threads: int | None) -> Iterator[Frame]: ...
+    def read(self, start: int, stop: int, threads: int | None, quantizers: bool) -> Iterator[Frame]: ...
 
 
 class Clip:
@@ -79,13 +79,16 @@ class Clip:
     def __repr__(self) -> str:
         return f"Clip({self.info.path!r}, {len(self)} frames)"
 
-    def frames(self, start: int = 0, stop: int | None = None, *, threads: int | None = None) -> Iterator[Frame]:
+    def frames(
+        self, start: int = 0, stop: int | None = None, *, threads: int | None = None, quantizers: bool = False
+    ) -> Iterator[Frame]:
         """Frames [start, stop), clamped to the clip, decoded ahead in a background thread.
 
         Args:
             start: number of the first frame.
             stop: number after the last frame; None for the end of the clip.
             threads: threads of the decoder; None for as many as there are processors.
+            quantizers: whether `Origin.steps` are wanted; H.264 then decodes several frames at a time no more.
 
         Raises:
             MediaError: a frame cannot be decoded; the message names it.
@@ -95,7 +98,7 @@ class Clip:
         if start >= stop:
             return iter(())
         large = self.info.width * self.info.height > LARGE
-        return ahead(self._source.read(start, stop, threads), 1 if large else _AHEAD)
+        return ahead(self._source.read(start, stop, threads, quantizers), 1 if large else _AHEAD)
 
 
 def open(  # the name that reads well as reader.open
@@ -175,11 +178,12 @@ class FileSource:
     keep_damaged: bool
     nonfinite: str
 
-    def read(self, start: int, stop: int, threads: int | None) -> Iterator[Frame]:
+    def read(self, start: int, stop: int, threads: int | None, quantizers: bool) -> Iterator[Frame]:
         """Frames [start, stop) in order."""
         with opened(self.path) as container:
             stream = picture(container, self.path, threads)
-            stream.codec_context.options = quantizer.EXPORTED
+            if quantizers:
+                quantizer.export(stream)
             for number, decoded in _wanted(self, container, stream, start, stop):
                 yield self._frame(number, decoded)
 

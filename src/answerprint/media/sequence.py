@@ -232,8 +232,8 @@ class SequenceSource:
     paths: tuple[str, ...]
     nonfinite: str
 
-    def read(self, start: int, stop: int, threads: int | None) -> Iterator[Frame]:
-        """Frames [start, stop) in order."""
+    def read(self, start: int, stop: int, threads: int | None, quantizers: bool) -> Iterator[Frame]:  # noqa: ARG002
+        """Frames [start, stop) in order; pictures tell no quantizers."""
         for number in range(start, stop):
             yield self._frame(number, read_picture(self.paths[number], threads=threads))
 

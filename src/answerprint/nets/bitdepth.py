@@ -1,4 +1,4 @@
-"""What a coder and rounding took from 8-bit 4:2:0 footage, estimated by a small network from five frames as stored.
+"""What a coder and rounding took from 8-bit 4:2:0 footage, estimated by a small network from seven frames as stored.
 
 Planes go in as they were decoded, not as R'G'B': luma folded 2 x 2 beside chroma, so all is at the size of chroma, and
 with them the step of the coder's quantizer at every place of every frame: it differs from block to block tenfold and
@@ -33,7 +33,7 @@ class Config(Settings):
 
     width: int = Field(32, ge=1, description="Channels, at half the picture's size.")
     blocks: int = Field(6, ge=1, description="Residual blocks.")
-    radius: int = Field(2, ge=0, description="Neighbor frames that are seen on each side.")
+    radius: int = Field(3, ge=0, description="Neighbor frames that are seen on each side.")
 
 
 class Decoder(nn.Module):

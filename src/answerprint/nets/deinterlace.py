@@ -7,6 +7,11 @@ beside the present one come twice: as they are, and moved to where things are no
 pixel is a mixture of five guesses, in shares that the network gives: the lines above and below, the lines before and
 after it in time (what stands still is woven back as it is, and what is shown twice too), and these lines moved; to that
 it adds the detail it sees. Only the missing lines are made, as in Zhu et al. 2017 (real-time deep video deinterlacing).
+
+What it made can be gone over once more by the same network (`again`): then the first guess is the line that it made
+before, and the fields beside are the whole pictures that it made of them, moved along what motion whole pictures show.
+A field moved by part of a line has to be guessed between its lines, and its own motion is that of something aliased.
+
 The field that is kept is always told as the top one; a bottom field is turned upside down.
 """
 
@@ -23,7 +28,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.imgproc.interlace import moved
+from answerprint.imgproc.interlace import aligned, moved
 from answerprint.nets import engine, weights
 from answerprint.settings import Settings
 
@@ -76,11 +81,23 @@ class Deinterlacer(nn.Module):
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in itertools.pairwise(widths))
         self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
         self.head = nn.Conv2d(widths[0], (GUESSES + 1) * FOLD + 2, 3, padding=1)
+        # All that differs between making lines and going over lines that were made.
+        self.again_in = nn.Parameter(torch.zeros(widths[0]))
+        self.again_out = nn.Parameter(torch.zeros((GUESSES + 1) * FOLD + 2))
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
     def forward(
-        self, field: Tensor, before: Tensor, after: Tensor, earlier: Tensor, later: Tensor, came: Tensor, goes: Tensor
+        self,
+        field: Tensor,
+        before: Tensor,
+        after: Tensor,
+        earlier: Tensor,
+        later: Tensor,
+        came: Tensor,
+        goes: Tensor,
+        guess: Tensor,
+        again: Tensor,
     ) -> Tensor:
         """Makes the lines below those of `field`.
 
@@ -92,25 +109,28 @@ class Deinterlacer(nn.Module):
             later: lines 0, 2, ... two fields later.
             came: `before`, moved to where things are now.
             goes: `after`, the same.
+            guess: lines 1, 3, ... at first sight: the means of those above and below, or what was made of them before.
+            again: (B, 1, h, w), 1 where they were made before, else 0.
 
         Returns:
             (B, 3, h, w): lines 1, 3, ... at the moment of `field`.
         """
-        present, *sides = (_split(part) for part in (field, before, after, came, goes))
-        between = _between(present[0])
+        present, expected, *sides = (_split(part) for part in (field, guess, before, after, came, goes))
         around = _mean(_mean(present[0], (AROUND, 1)), (1, AROUND))
-        brightness = torch.cat([present[0] - around, *(side[0] - between for side in sides)], dim=1)
+        brightness = torch.cat([present[0] - around, *(side[0] - expected[0] for side in sides)], dim=1)
         change = torch.cat([(_split(part)[0] - present[0]).abs() for part in (earlier, later)], dim=1)
         coarse = torch.cat((change, present[1], sides[2][1], sides[3][1]), dim=1)
-        told = torch.cat((_fold(_plain(brightness)), _plain(F.avg_pool2d(coarse, (1, FOLD)))), dim=1)
-        *shares, detail, tint = torch.split(self._look(told).float(), [FOLD] * (GUESSES + 1) + [2], dim=1)
-        guesses = (_between(field), before, after, came, goes)
+        told = torch.cat((_fold(_plain(brightness)), _plain(_coarse(coarse))), dim=1)
+        *shares, detail, tint = torch.split(
+            self._look(told, _coarse(again)).float(), [FOLD] * (GUESSES + 1) + [2], dim=1
+        )
+        guesses = (guess, before, after, came, goes)
         parts = torch.unbind(torch.softmax(torch.stack(shares), dim=0))
         mixed = torch.stack([_unfold(part) * guess for part, guess in zip(parts, guesses, strict=True)]).sum(dim=0)
         return mixed + _joined(_unfold(detail), F.interpolate(tint, scale_factor=(1.0, float(FOLD))))
 
-    def _look(self, told: Tensor) -> Tensor:
-        x = F.relu(self.stem(told))
+    def _look(self, told: Tensor, again: Tensor) -> Tensor:
+        x = F.relu(self.stem(told) + again * self.again_in[:, None, None])
         kept: list[Tensor] = []
         for index, fall in enumerate(self.falls):
             x = fall(x)
@@ -119,7 +139,7 @@ class Deinterlacer(nn.Module):
                 x = F.relu(self.shrink[index](x))
         for index in reversed(range(len(self.rises))):
             x = self.rises[index](F.relu(F.pixel_shuffle(self.grow[index](x), 2) + kept[index]))
-        out: Tensor = self.head(x)
+        out: Tensor = self.head(x) + again * self.again_out[:, None, None]
         return out
 
 
@@ -143,13 +163,18 @@ def _split(picture: Tensor) -> tuple[Tensor, Tensor]:
 
 def _between(field: Tensor) -> Tensor:
     """The mean of each line and the one below it; the last stands alone."""
-    return (field + torch.cat((field[..., 1:, :], field[..., -1:, :]), dim=2)) * 0.5
+    return (field + torch.cat((field[..., 1:, :], field[..., -1:, :]), dim=-2)) * 0.5
 
 
 def _joined(brightness: Tensor, color: Tensor) -> Tensor:
     """R'G'B' again of what `_split` gives."""
     red, blue = color[:, :1], color[:, 1:]
     return brightness + torch.cat((red, (red + blue) * -0.5, blue), dim=1)
+
+
+def _coarse(planes: Tensor) -> Tensor:
+    """(B, C, h, w) to (B, C, h, w / FOLD), the mean of what is folded into one; OpenVINO pools far slower."""
+    return planes.reshape(*planes.shape[:-1], -1, FOLD).mean(dim=-1)
 
 
 def _fold(lines: Tensor) -> Tensor:
@@ -172,27 +197,19 @@ class Steady(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(
-        self,
-        field: Tensor,
-        before: Tensor,
-        after: Tensor,
-        earlier: Tensor,
-        later: Tensor,
-        came: Tensor,
-        goes: Tensor,
-        noise: Tensor,
-    ) -> Tensor:
-        """See `Deinterlacer.forward`; `noise` is its standard deviation, (B, 1, h, w), which is no motion."""
-        made = self.network(field, before, after, earlier, later, came, goes)
+    def forward(self, *planes: Tensor) -> Tensor:
+        """See `Deinterlacer.forward`; the last plane is the noise's standard deviation, (B, 1, h, w): no motion."""
+        *told, noise = planes
+        made = self.network(*told)
+        field, before, after, earlier, later = told[:5]
         own = torch.maximum((field - earlier).abs(), (field - later).abs())
         below = torch.cat((own[..., 1:, :], own[..., -1:, :]), dim=2)
         other = (before - after).abs()
         change = torch.maximum(torch.maximum(own, below), other).amax(dim=1, keepdim=True)
         # Under noise: around a pixel (its fold, those beside it, three lines) none changes much, nor many a little.
         most = F.max_pool2d(F.max_pool2d(change, (1, FOLD)), 3, 1, 1)
-        many = F.avg_pool2d(torch.maximum(own.mean(dim=1, keepdim=True), other.mean(dim=1, keepdim=True)), (1, FOLD))
-        level = F.avg_pool2d(noise, (1, FOLD))
+        many = _coarse(torch.maximum(own.mean(dim=1, keepdim=True), other.mean(dim=1, keepdim=True)))
+        level = _coarse(noise)
         still = (most < STILL + 8 * level) & (F.avg_pool2d(many, 3, 1, 1) < STILL + 2.2 * level)
         woven = (F.interpolate(still.float(), scale_factor=(1.0, float(FOLD))) > 0.5) | (change < STILL)
         return torch.where(woven, (before + after) * 0.5, made)
@@ -216,7 +233,13 @@ def ready(network: Deinterlacer, device: torch.device) -> engine.Run:
     return run
 
 
-def fill(run: engine.Run, pictures: Sequence[Tensor], parity: int, noise: float = 0.0) -> Tensor:
+def fill(
+    run: engine.Run,
+    pictures: Sequence[Tensor],
+    parity: int,
+    noise: float = 0.0,
+    made: tuple[Tensor, Tensor, Tensor] | None = None,
+) -> Tensor:
     """Keeps one field of a picture and makes the lines of the other.
 
     Args:
@@ -224,21 +247,29 @@ def fill(run: engine.Run, pictures: Sequence[Tensor], parity: int, noise: float 
         pictures: (3, H, W) each, that hold the fields two before, one before, at, one after and two after the moment.
         parity: 0 keeps the top field of the middle one, 1 the bottom field.
         noise: standard deviation of the noise.
+        made: what this made of the fields one before, at and one after, (3, H, W) each: then it goes over the middle
+            one.
 
     Returns:
         (3, H, W); the kept lines are those of the middle picture, bit for bit.
     """
     center = pictures[2]
     height = center.shape[-2]
-    even = [_even(picture) for picture in pictures]
-    upright = [picture.flip(-2) for picture in even] if parity else even
-    planes = [part[None] for part in told(upright)]
-    planes.append(torch.full_like(planes[0][:, :1], noise))
+    upright = _upright(pictures, parity)
+    shown = told(upright) if made is None else again(upright, _upright(made, parity))
+    planes = [part[None] for part in shown]
+    planes.append(torch.full_like(planes[-1], noise))
     lines = engine.tiled(run, planes, multiple=Deinterlacer.multiple, tile=2048)[0]
     lines = lines.flip(-2) if parity else lines
     out = center.clone()
     out[..., 1 - parity :: 2, :] = lines[..., : (height + parity) // 2, :].to(out.device)
     return out
+
+
+def _upright(pictures: Sequence[Tensor], parity: int) -> list[Tensor]:
+    """Pictures of an even height whose kept field is the top one."""
+    even = [_even(picture) for picture in pictures]
+    return [picture.flip(-2) for picture in even] if parity else even
 
 
 def _even(picture: Tensor) -> Tensor:
@@ -252,9 +283,22 @@ def told(pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
     Only the lines of the field that each moment has are read: 0, 2, ... of the first, third and fifth, else 1, 3, ...
     """
+    fields = _fields(pictures)
+    field = fields[0]
+    return *fields, *moved(field, fields[1:3]), _between(field), torch.zeros_like(field[:1])
+
+
+def again(pictures: Sequence[Tensor], made: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The same to go over what was made, (3, H, W) each, of the second, third and fourth of these moments."""
+    before, center, after = made
+    fields = _fields(pictures)
+    beside = [picture[..., 1::2, :] for picture in aligned(center, (before, after))]
+    return *fields, *beside, center[..., 1::2, :], torch.ones_like(fields[0][:1])
+
+
+def _fields(pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
     earlier, before, center, after, later = pictures
-    field, one, other = center[..., 0::2, :], before[..., 1::2, :], after[..., 1::2, :]
-    return field, one, other, earlier[..., 0::2, :], later[..., 0::2, :], *moved(field, (one, other))
+    return center[..., 0::2, :], before[..., 1::2, :], after[..., 1::2, :], earlier[..., 0::2, :], later[..., 0::2, :]
 
 
 def load(path: Path | None = None) -> Deinterlacer:

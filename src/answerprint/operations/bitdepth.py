@@ -13,7 +13,7 @@ Everything is done on the planes as they were stored, in the footage's own encod
 What no task touches stays the very code value that it was. Detail that the coder threw away is not invented.
 
 That is `--model bounds`. `network`, the default, puts a small network in front of it that looks at the stored planes of
-five frames and at the quantizer of each of their blocks, and may move a value by half a code and half a quantizer step
+seven frames and at the quantizer of each of their blocks, and may move a value by half a code and half a quantizer step
 at most (nets/bitdepth.py); it works on progressive 8-bit 4:2:0 with chroma sited left; on all else the filters work
 alone. `toflow` is the paper's network, seven frames aligned by flow (nets/toflow.py).
 """
@@ -42,6 +42,7 @@ from answerprint.operation import Window, windows
 from answerprint.settings import Settings
 
 HANDLES = 3
+QUANTIZERS = True
 Model = Literal["bounds", "network", "toflow"]
 Encoding = Literal["display", "log", "s-log2", "s-log3", "c-log", "c-log2", "c-log3", "v-log", "log-c", "f-log"]
 
@@ -331,8 +332,8 @@ def _by_network(network: bitdepth_net.Decoder, run_it: engine.Run, findings: Fin
         own = _planes(window.center, findings)
         beside = [window.frames[middle + offset] for offset in range(-radius, radius + 1) if offset]
         # A neighbor that is stored otherwise, or that another operation changed, says no more than the frame itself.
-        others = [codes.laid(own[0], _planes(frame, findings)) if _suits(frame, _NETWORK) else own for frame in beside]
-        shown = [own, *others]
+        others = [_planes(frame, findings) if _suits(frame, _NETWORK) else own for frame in beside]
+        shown = [own, *codes.laid(own[0], others)]
         told = bitdepth_net.stacked([[torch.from_numpy(plane) for plane in planes] for planes in shown])
         planes = bitdepth_net.folded(told[0][None], told[1][None])
         steps = torch.from_numpy(codes.steps_of(np.stack([each[3] for each in shown])))[None]

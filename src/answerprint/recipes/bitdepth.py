@@ -45,7 +45,7 @@ class Params(Training):
     alike: float = Field(0.15, ge=0, le=1, description="Share of crops told one quantizer for all blocks and frames.")
     width: int = Field(32, ge=1, description="Channels.")
     blocks: int = Field(6, ge=1, description="Residual blocks.")
-    radius: int = Field(2, ge=0, le=2, description="Neighbor frames that are seen on each side.")
+    radius: int = Field(3, ge=0, le=LENGTH // 2, description="Neighbor frames that are seen on each side.")
     looked_at: int = Field(24, ge=1, description="Sequences of a validation.")
 
 
@@ -127,7 +127,7 @@ def _pool(
 
 def _middles(sequence: coded.Sequence, radius: int) -> list[Sample]:
     """The middle frames: at the ends of so short a sequence a coder has less to predict from than in footage."""
-    places = range(max(radius, LENGTH // 2 - 1), min(LENGTH - radius, LENGTH // 2 + 2))
+    places = range(LENGTH // 2 - 1, LENGTH // 2 + 2)
     through = sequence.coded
     half = through.frames[0][1].shape
     levels = [codes.leveled(through.step if each is None else each, *half) for each in through.steps]
@@ -159,8 +159,9 @@ def sampled(
     """A coded frame, its neighbors laid onto it, and what it lost of its master."""
     told = [(*planes, level) for planes, level in zip(frames, levels, strict=True)]
     own = told[place]
-    beside = [told[place + offset] for offset in range(-radius, radius + 1) if offset]
-    shown = [own, *(codes.laid(own[0], planes) for planes in beside)]
+    # At the ends of a shot its last frame stands in for what is beyond, as operation.windows has it.
+    beside = [told[min(max(place + offset, 0), len(told) - 1)] for offset in range(-radius, radius + 1) if offset]
+    shown = [own, *codes.laid(own[0], beside)]
     y, cb, cr = (torch.from_numpy(plane) for plane in frames[place])
     lost = _planes_of(master) - _planes_of(pixels.to_rgb((y, cb, cr), "yuv420p", TAGS))
     return Sample(

@@ -2,7 +2,8 @@
 
 Half of the pieces are clips as they were shot; the others are stills seen by a moving camera, some with a second still
 in front that moves otherwise, some standing still to the last bit, many with lettering over them. Some are dark, some
-are noisy, some end after the middle field as shots do.
+are noisy, some end after the middle field as shots do. On a share of the steps (`--again`) the network goes over what
+it makes itself of the moments around, once or twice.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from answerprint.nets.deinterlace import Config, Deinterlacer, told
+from answerprint.nets.deinterlace import Config, Deinterlacer, again, told
 from answerprint.train import degrade
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
 from answerprint.train.losses import decibels
 
 MOMENTS = 5
+AGAIN = 2  # times that it goes over what it made, at most
 FINE = 3e-6  # mean squared error, at 55 dB, from which on less matters little
-TOLD = ("field", "before", "after", "earlier", "later", "came", "goes")
+TOLD = ("field", "before", "after", "earlier", "later", "came", "goes", "guess", "again")
 
 
 class Params(Training):
@@ -31,6 +33,8 @@ class Params(Training):
     batch: int = Field(16, ge=1, description="Pieces a step.")
     crop: int = Field(96, ge=32, multiple_of=32, description="Side of a piece in pixels.")
     margin: int = Field(32, ge=0, multiple_of=2, description="Pixels around a piece in which motion is looked for too.")
+    again: float = Field(0.7, ge=0, le=1, description="Share of steps on going over what was made.")
+    twice: float = Field(0.35, ge=0, le=1, description="Share of these on going over it twice.")
     shot: float = Field(0.6, ge=0, le=1, description="Share of pieces whose motion is the clip's own.")
     still: float = Field(0.25, ge=0, le=1, description="Share of the others in which nothing moves.")
     fastest: float = Field(8.0, ge=0, le=64, description="Fastest camera over a still, in pixels from field to field.")
@@ -40,7 +44,7 @@ class Params(Training):
     widths: tuple[int, ...] = Field((32, 48, 64), description="Channels at 1, 1/2, 1/4 of the folded field's size.")
     down: tuple[int, ...] = Field((1, 1, 1), description="Convolutions of each stage going down.")
     up: tuple[int, ...] = Field((1, 1), description="Convolutions of each stage going up.")
-    looked_at: int = Field(96, ge=1, description="Pieces of a validation.")
+    looked_at: int = Field(64, ge=1, description="Pieces of a validation.")
     scales: tuple[float, ...] = Field((1.0, 0.6), description="Sizes at which each clip is used.")
 
 
@@ -53,39 +57,110 @@ def networks(params: Params) -> Networks:
 
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
-    samples = [_sample(params, rng, data) for _ in range(params.batch)]
+    if rng.random() < params.again:
+        count = _seen_by(2 if rng.random() < params.twice else 1)
+        moments = torch.stack([_moments(params, rng, data, count) for _ in range(params.batch)])
+        return {"moments": moments, "missing": _inner(moments[:, count // 2, :, 1::2], params.crop)}
+    samples = []
+    for _ in range(params.batch):
+        moments = _moments(params, rng, data, MOMENTS)
+        planes = (*told(list(moments)), moments[MOMENTS // 2][:, 1::2])
+        samples.append([_inner(plane, params.crop) for plane in planes])
     return {
         name: torch.stack(parts) for name, parts in zip((*TOLD, "missing"), zip(*samples, strict=True), strict=True)
     }
 
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
-    made = nets["deinterlacer"](*(batch[name] for name in TOLD))
-    update("deinterlacer", decibels(made, batch["missing"], FINE))
+    network, missing = nets["deinterlacer"], batch["missing"]
+    if "moments" in batch:
+        planes = _gone_over(network, batch["moments"], missing.shape[-1])
+    else:
+        planes = [batch[name] for name in TOLD]
+    update("deinterlacer", decibels(network(*planes), missing, FINE))
 
 
 def validate(nets: Networks, params: Params, data: Library) -> Validation:
-    """PSNR in dB of the missing lines on clips not trained on, beside that of the mean of the lines above and below."""
+    """PSNR in dB of the missing lines on clips not trained on, made and gone over; beside them the mean of the lines
+    above and below.
+    """
     rng = np.random.default_rng(0)
-    device = next(nets["deinterlacer"].parameters()).device
-    moving = data.longer(MOMENTS)
-    clean = [_picture(moving.crop(rng, 128, MOMENTS, turned=False)) for _ in range(params.looked_at)]
-    planes = [torch.stack(parts) for parts in zip(*(told(list(piece)) for piece in clean), strict=True)]
-    batches = zip(*(torch.split(plane, 8) for plane in planes), strict=True)
-    made = torch.cat([nets["deinterlacer"](*(part.to(device) for part in parts)).cpu() for parts in batches])
-    truth = torch.stack([piece[MOMENTS // 2][:, 1::2] for piece in clean])
-    doubled = (planes[0] + torch.cat((planes[0][..., 1:, :], planes[0][..., -1:, :]), dim=2)) / 2
-    figures = {"psnr": _psnr(made, truth), "psnr in space": _psnr(doubled, truth)}
-    rows = [_woven(planes[0], lines)[:8] for lines in (doubled, made, truth)]
-    return Validation(figures["psnr"], figures, rows)
+    network = nets["deinterlacer"]
+    device = next(network.parameters()).device
+    count = _seen_by(AGAIN)
+    moving = data.longer(count)
+    pieces = torch.stack([_picture(moving.crop(rng, 128, count, turned=False)) for _ in range(params.looked_at)])
+    found = []
+    for some in torch.split(pieces, 8):
+        ways = [_gone_over(network, _middle(some, _seen_by(times)).to(device), 128) for times in range(AGAIN + 1)]
+        lines = [network(*planes) for planes in ways]
+        found.append([part.cpu() for part in (ways[0][0], ways[0][TOLD.index("guess")], *lines)])
+    field, doubled, *made = (torch.cat(parts) for parts in zip(*found, strict=True))
+    truth = pieces[:, count // 2, :, 1::2]
+    names = ["in space", "psnr", *(f"again {times}" for times in range(1, AGAIN + 1))]
+    figures = {name: _psnr(lines, truth) for name, lines in zip(names, (doubled, *made), strict=True)}
+    rows = [_woven(field, lines)[:8] for lines in (doubled, *made, truth)]
+    return Validation(sum(list(figures.values())[1:]) / (AGAIN + 1), figures, rows)
 
 
-def _sample(params: Params, rng: np.random.Generator, data: Library) -> tuple[Tensor, ...]:
-    """What the network is told, and the lines to be made."""
-    if rng.random() < params.shot:
-        moments = _picture(data.longer(MOMENTS).crop(rng, _side(params), MOMENTS, turned=False))
+def _seen_by(times: int) -> int:
+    """Moments that are looked at to go over what was made so many times."""
+    return MOMENTS + 2 * times
+
+
+def _middle(moments: Tensor, count: int) -> Tensor:
+    off = (moments.shape[1] - count) // 2
+    return moments[:, off : off + count]
+
+
+@torch.no_grad()
+def _gone_over(network: nn.Module, moments: Tensor, crop: int) -> list[Tensor]:
+    """What the network is told to go over what it makes itself, as often as there are moments for.
+
+    Args:
+        network: as it is now.
+        moments: (B, T, 3, S, S).
+        crop: side of what is returned; half of what there is beyond it is made too, so that motion finds it.
+    """
+    side = crop + (moments.shape[-1] - crop) // 4 * 2
+    made: list[Tensor] = []
+    for around in range((moments.shape[1] - MOMENTS) // 2, 0, -1):
+        now = []
+        for place in range(2 * around + 1):
+            # Every other moment has the other field: turned over, it is the top one.
+            turned = (place - around) % 2 == 1
+            seen = [_middle(moments, _seen_by(around))[:, place : place + MOMENTS], *made[place : place + 3]]
+            planes = _shown(*(part.flip(-2) for part in seen) if turned else seen, side=side)
+            whole = _woven(planes[0], network(*planes).float())
+            now.append(whole.flip(-2) if turned else whole)
+        made = now
+    return [_inner(plane, crop) for plane in _shown(_middle(moments, MOMENTS), *made, side=side)]
+
+
+def _shown(moments: Tensor, *made: Tensor, side: int) -> list[Tensor]:
+    """What the network is told of moments (B, 5, 3, S, S) and of what it made of those in the middle, if it did."""
+    if made:
+        inner = _inner(moments, side, whole=True)
+        parts = [again(list(five), three) for five, *three in zip(inner, *made, strict=True)]
     else:
-        moments = _staged(params, rng, data)
+        parts = [told(list(five)) for five in moments]
+    return [_inner(torch.stack(planes), side).to(moments.device) for planes in zip(*parts, strict=True)]
+
+
+def _inner(planes: Tensor, side: int, *, whole: bool = False) -> Tensor:
+    """The middle of lines of a field, or of whole pictures: `side` pixels wide."""
+    height, width = planes.shape[-2:]
+    tall = side if whole else side // 2
+    top, left = (height - tall) // 2, (width - side) // 2
+    return planes[..., top : top + tall, left : left + side]
+
+
+def _moments(params: Params, rng: np.random.Generator, data: Library, count: int) -> Tensor:
+    """Successive pictures, (count, 3, S, S)."""
+    if rng.random() < params.shot:
+        moments = _picture(data.longer(count).crop(rng, _side(params), count, turned=False))
+    else:
+        moments = _staged(params, rng, data, count)
     if rng.random() < params.lettered:
         rolls = rng.random() < 0.2
         speed = (float(rng.integers(-3, 4)), float(rng.integers(-6, 7))) if rolls else (0.0, 0.0)
@@ -95,35 +170,31 @@ def _sample(params: Params, rng: np.random.Generator, data: Library) -> tuple[Te
         moments = moments * gain + rng.uniform(0, 1 - gain) * float(rng.random() < 0.5)
     if rng.random() < params.noisy:
         moments = degrade.gaussian(moments, 0.03 * rng.random(), rng)
-    earlier, before, center, after, later = moments
     if rng.random() < 0.04:
         # At the ends of a shot the other side stands in.
-        earlier, before, after, later = (
-            (later, after, after, later) if rng.random() < 0.5 else (earlier, before, before, earlier)
-        )
-    planes = (*told((earlier, before, center, after, later)), center[:, 1::2])
-    down, across = params.margin // 2, params.margin
-    return tuple(plane[:, down : down + params.crop // 2, across : across + params.crop] for plane in planes)
+        later = moments[count // 2 :] if rng.random() < 0.5 else moments[: count // 2 + 1].flip(0)
+        moments = torch.cat((later.flip(0), later[1:]))
+    return moments
 
 
 def _side(params: Params) -> int:
     return params.crop + 2 * params.margin
 
 
-def _staged(params: Params, rng: np.random.Generator, data: Library) -> Tensor:
+def _staged(params: Params, rng: np.random.Generator, data: Library, count: int) -> Tensor:
     """A still under a moving camera, at times with a piece of another one passing in front."""
-    moments = _seen(params, rng, data)
+    moments = _seen(params, rng, data, count)
     if rng.random() < 0.35:
-        mask = degrade.moving_mask(MOMENTS, _side(params), _side(params), rng)
-        moments = torch.lerp(moments, _seen(params, rng, data), mask)
+        mask = degrade.moving_mask(count, _side(params), _side(params), rng)
+        moments = torch.lerp(moments, _seen(params, rng, data, count), mask)
     return moments
 
 
-def _seen(params: Params, rng: np.random.Generator, data: Library) -> Tensor:
+def _seen(params: Params, rng: np.random.Generator, data: Library, count: int) -> Tensor:
     # Slow moves are both more common in footage and harder: draw them more often.
     speed = 0.0 if rng.random() < params.still else params.fastest * rng.random() ** 2
     still = _picture(data.crop(rng, _side(params) + 32, turned=False))[0]
-    return degrade.camera(still, MOMENTS, _side(params), _side(params), speed, rng)
+    return degrade.camera(still, count, _side(params), _side(params), speed, rng)
 
 
 def _picture(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:

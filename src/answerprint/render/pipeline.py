@@ -89,7 +89,7 @@ def render_chunk(
     handles = chain_handles(steps)
     first = shot.start if handles is None else max(shot.start, start - handles)
     last = shot.stop if handles is None else min(shot.stop, stop + handles)
-    opened = clip.frames(first, last)
+    opened = clip.frames(first, last, quantizers=any(step.operation.quantizers for step in steps))
     try:
         frames: Iterator[Frame] = opened
         for step in steps:

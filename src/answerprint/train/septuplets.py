@@ -28,7 +28,7 @@ from answerprint.errors import AnswerprintError, TrainingError
 from answerprint.frame import ColorTags
 from answerprint.media import coding, pixels, reader
 from answerprint.media.presets import repeatable
-from answerprint.media.quantizer import EXPORTED
+from answerprint.media.quantizer import export
 from answerprint.media.quantizer import steps as steps_of
 from answerprint.settings import Settings
 from answerprint.shots import boundary
@@ -403,7 +403,7 @@ def _round_trip(frames: Sequence[Planes], codec: Codec, quantizer: float) -> Cod
         step = coding.step(container, container.streams.video[0], len(frames))
     packed.seek(0)
     with av.open(packed) as container:
-        container.streams.video[0].codec_context.options = EXPORTED
+        export(container.streams.video[0])
         back, steps = [], []
         for frame in islice(container.decode(video=0), len(frames)):
             back.append(_planes(frame.to_ndarray(format="yuv420p"), height, width))
