@@ -84,7 +84,7 @@ class MemoryClip:
     def times(self) -> list[Fraction]:
         return [i / RATE for i in range(self.length)]
 
-    def frames(self, start: int, stop: int) -> Iterator[Frame]:
+    def frames(self, start: int, stop: int, *, quantizers: bool = False) -> Iterator[Frame]:
         for i in range(start, stop):
             self.read.append(i)
             noise = torch.rand(3, 4, 6, generator=torch.Generator().manual_seed(i))

@@ -32,7 +32,7 @@ class Params(Training):
     rate: float = Field(2e-3, gt=0, le=1, description="Highest learning rate.")
     batch: int = Field(16, ge=1, description="Pieces a step.")
     crop: int = Field(96, ge=32, multiple_of=32, description="Side of a piece in pixels.")
-    margin: int = Field(32, ge=0, multiple_of=2, description="Pixels around a piece in which motion is looked for too.")
+    margin: int = Field(32, ge=0, multiple_of=4, description="Pixels around a piece in which motion is looked for too.")
     again: float = Field(0.7, ge=0, le=1, description="Share of steps on going over what was made.")
     twice: float = Field(0.35, ge=0, le=1, description="Share of these on going over it twice.")
     shot: float = Field(0.6, ge=0, le=1, description="Share of pieces whose motion is the clip's own.")
