@@ -48,7 +48,7 @@ class Origin:
         pixels: what the planes convert to; a pixel that still equals it was not changed.
         interlaced: whether chroma was taken per field.
         steps: step of the coder's quantizer in codes, in cells of 8 x 8 pixels, (rows, columns) float32; None where
-            the decoder does not tell.
+            the decoder does not tell, or was not asked.
     """
 
     planes: tuple[Tensor, ...]

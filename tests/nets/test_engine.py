@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -152,3 +153,17 @@ def test_nothing_of_the_network_leaves_the_machine(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name not in watched}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment | {"HOME": str(tmp_path)})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_goes_by_the_size_of_its_input_is_made_ready_in_silence():
+    if not importlib.util.find_spec("openvino"):
+        pytest.skip("openvino is not installed")
+
+    class Halved(torch.nn.Module):
+        def forward(self, plane):
+            return plane * 0.5 if plane.shape[-1] > 8 else plane / len(plane[0])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", torch.jit.TracerWarning)
+        made = engine.ready(Halved(), CPU, "openvino")(torch.ones(1, 3, 16, 16))
+    assert torch.allclose(made, torch.full((1, 3, 16, 16), 0.5))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -122,7 +123,9 @@ class _OpenVino:
         openvino = _openvino()
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # It warns of sizes that become constants; a model is of one size only.
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             traced = torch.jit.trace(self.network, planes, strict=False, check_trace=False)  # type: ignore[no-untyped-call]
         decoder = TorchScriptPythonDecoder(traced, example_input=planes)  # must outlive what reads from it
         frontend = openvino.frontend.FrontEndManager().load_by_framework("pytorch")

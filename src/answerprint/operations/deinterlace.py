@@ -41,7 +41,7 @@ from answerprint.nets import engine, weights
 from answerprint.operation import Window, windows
 from answerprint.settings import Settings
 
-# A group of 3 fields that begins up to two frames off, each with a frame around it for interpolation.
+# A group of 3 fields that begins up to two frames off, each with two frames around it for three passes.
 HANDLES = 4
 
 # Analysis looks at this many runs of this many frames, spread through the shot.

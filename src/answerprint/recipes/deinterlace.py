@@ -58,7 +58,7 @@ def networks(params: Params) -> Networks:
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
     if rng.random() < params.again:
-        count = _seen_by(2 if rng.random() < params.twice else 1)
+        count = _seen_by(AGAIN if rng.random() < params.twice else 1)
         moments = torch.stack([_moments(params, rng, data, count) for _ in range(params.batch)])
         return {"moments": moments, "missing": _inner(moments[:, count // 2, :, 1::2], params.crop)}
     samples = []
