@@ -127,6 +127,38 @@ def test_whole_frames_among_video_stay_untouched(order: str, share: float) -> No
     assert not found(video(12, order)).mixed
 
 
+def repeating(count: int) -> list[int]:
+    """Moments shown by the fields of film that runs at 4/5 of the fields' rate: one of four pictures comes twice."""
+    shown = [cycle * 4 + place for cycle in range(count // 4) for place in (0, 1, 2, 2, 3)]
+    return shown[: len(shown) // 2 * 2]
+
+
+@pytest.mark.parametrize("order", ["tff", "bff"])
+@pytest.mark.parametrize("passes", [1, 3])
+def test_film_that_repeats_a_picture_now_and_then_gives_it_back_whole(order: str, passes: int) -> None:
+    """As with old film at 20 pictures a second on tape of 50 fields: at no cadence that would fit every field."""
+    moments = repeating(40)
+    frames = from_fields([scene(u) for u in moments], order)
+    result = found(frames, field_order=order)
+    assert (result.mixed, result.cadence) == (True, "none")
+    out = render(frames, result, rate="field", passes=passes)
+    for u in range(5, len(moments) - 5):
+        if moments[u] in (moments[u - 1], moments[u + 1]):
+            assert torch.equal(out[u].pixels, scene(moments[u])), u
+        else:
+            assert psnr(out[u].pixels, scene(moments[u])) > 34.0, u
+
+
+@pytest.mark.parametrize(("name", "mixed"), [("abomb_blast_432x320.mp4", True), ("old_002.mp4", False)])
+def test_old_film_that_is_repeated_but_not_quite_is_not_woven(name: str, mixed: bool) -> None:
+    """The second repeats pictures too, but each time with other light and things moved a little: woven, it combs."""
+    clip = REAL.parent / "oldfilm" / name
+    if not clip.exists():
+        pytest.skip(f"{clip} is not here")
+    moments = [frame.pixels for frame in reader.open(clip).frames(0, 20)]
+    assert found(from_fields(moments, "tff"), field_order="tff").mixed is mixed
+
+
 def test_field_rate_repeats_progressive_pictures_so_that_the_delivery_rate_holds() -> None:
     frames = frames_of([scene(i) for i in range(4)], "progressive")
     out = render(frames, rate="field")
@@ -342,6 +374,8 @@ def test_said_order_wins_and_film_without_fields_is_refused() -> None:
     assert found(video(4), field_order="bff").field_order == "bff"
     with pytest.raises(SettingsError, match="--rate frame"):
         Params.of({"telecine": "remove", "rate": "field"})
+    with pytest.raises(SettingsError, match="--method learned"):
+        Params.of({"method": "adaptive", "passes": 2})
     with pytest.raises(SettingsError, match="one of auto, tff, bff"):
         Params.of({"field_order": "up"})
     assert deinterlace.rate(Params(), None) == 1

@@ -1,7 +1,8 @@
 """Deinterlacing beside FFmpeg's filters: progressive clips split into fields, every moment made again and compared.
 
 Two successive pictures of a clip become the two fields of one frame, top field first; everyone is told so and gives one
-picture per field. Clips that the shipped weights were trained on are left out by name. FFmpeg (bwdif, w3fdif, estdif,
+picture per field. Ours goes by what its analysis finds, as it does for its users: film that repeats pictures is film to
+it, in fields too. Clips that the shipped weights were trained on are left out by name. FFmpeg (bwdif, w3fdif, estdif,
 yadif) is run through PyAV on planar R'G'B' of 8 bits, so that no conversion of color stands between; ours is rounded to
 the same 8 bits.
 """
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from answerprint.errors import SettingsError
-from answerprint.frame import Frame
+from answerprint.frame import Frame, Shot
 from answerprint.imgproc import interlace
 from answerprint.metrics.quality import psnr, ssim
 from answerprint.metrics.tables import Cell, Table, at_least
@@ -142,11 +143,15 @@ def _methods(rate: str) -> dict[str, Method]:
 
 
 def _ours(pictures: list[Tensor], rate: str, **told: object) -> list[Tensor]:
-    frames = (Frame(picture, i / RATE, field_order="tff") for i, picture in enumerate(pictures))
-    params = deinterlace.Params.of({"rate": rate, "telecine": "off", **told})
-    found = deinterlace.Findings(field_order="tff", frame_rate=str(RATE))
-    made = deinterlace.run(frames, params, found, CPU)
+    shot = _shot(pictures)
+    params = deinterlace.Params.of({"rate": rate, "telecine": "off", "field_order": "tff", **told})
+    made = deinterlace.run(shot.frames(), params, deinterlace.analyze(shot, params, CPU), CPU)
     return [frame.pixels.mul(255).round().clamp(0, 255).div(255) for frame in made]
+
+
+def _shot(pictures: list[Tensor]) -> Shot:
+    frames = [Frame(picture, i / RATE, field_order="tff") for i, picture in enumerate(pictures)]
+    return Shot("001", len(frames), RATE, lambda start, stop: iter(frames[start:stop]))
 
 
 def filtered(pictures: Sequence[Tensor], name: str, options: str) -> list[Tensor]:

@@ -393,18 +393,21 @@ def pairing(one: Tensor, next_one: Tensor, noise: float) -> Pairing:
     )
 
 
-def whole(picture: Tensor, neighbors: Sequence[Tensor], noise: float) -> bool | None:
-    """Whether both fields of a picture are of one moment, judged where it moves against its neighbors; all (H, W).
+def split(picture: Tensor, neighbors: Sequence[Tensor], noise: float) -> float | None:
+    """How far both fields of a picture are of two moments, judged where it moves against its neighbors; all (H, W).
 
-    None where nothing moves. Fields of one moment comb less than those of this picture and the next woven crosswise;
-    fields of two moments comb as much as the nearer of both ways to weave crosswise.
+    Fields of one moment comb less than those of this picture and the next woven crosswise; fields of two moments comb
+    as much as the nearer of both ways to weave crosswise.
+
+    Returns:
+        The share of these combs that it has: about 1 for two moments, near 0 for one; None where nothing moves.
     """
     own = crossed = 0.0
     for other in neighbors:
         mask = moving(picture, other, noise)
         own += _combs(picture, mask, noise)
         crossed += min(_combs(weave(*pair), mask, noise) for pair in ((picture, other), (other, picture)))
-    return own < 0.4 * crossed if crossed > 0 else None
+    return own / crossed if crossed > 0 else None
 
 
 def _combs(picture: Tensor, mask: Tensor, noise: float) -> float:

@@ -12,7 +12,8 @@ the same in every chunk. What a shot shows at field `u` is
     progressive   the frame itself, untouched
     3:2, 2:2      the picture that field `u` belongs to, woven; a pair that still combs (an edit in the middle of the
                   cadence, video titles over film) is interpolated instead
-    video         field `u` with its missing lines made; where whole frames are mixed in, these stay as they are
+    video         field `u` with its missing lines made; where pictures that last two fields or longer are mixed in
+                  (whole frames, film that is repeated now and then), these are woven
 
 The delivery has one rate for all shots, so the rate follows from the parameters alone. `--rate field` gives two
 pictures per frame; a progressive shot repeats each. `--telecine auto` weaves what belongs together and leaves the rate
@@ -46,6 +47,11 @@ HANDLES = 4
 
 # Analysis looks at this many runs of this many frames, spread through the shot.
 _RUNS, _RUN = 3, 11
+
+# Share of the combs of two moments below which both fields of a picture are of one: likely, and beyond doubt. Pictures
+# that were shot whole have up to 0.35 where they move slowly, and 0.02 where they move fast; fields of almost the same
+# moment, as where film was repeated but not quite, have 0.15.
+_WHOLE, _CERTAIN = 0.4, 0.1
 
 _BEHIND = 3  # frames: a film picture that is due may be two frames back, and two fields before it are looked at
 _PLANES = ("pixels", "alpha", "matte", "depth")
@@ -83,13 +89,21 @@ class Params(Settings):
             raise ValueError("removing telecine gives film pictures, not fields; say --rate frame or --telecine auto")
         return self
 
+    @model_validator(mode="after")
+    def _passes_are_the_networks(self) -> Self:
+        if self.passes > 1 and self.method != "learned":
+            raise ValueError("only the network goes over what it made; say --method learned, or leave --passes at 1")
+        return self
+
 
 class Findings(Settings):
     """What analysis found in a shot."""
 
     field_order: Literal["tff", "bff", "progressive"] = Field("tff", description="Field taken first in this shot.")
     order_sure: float = Field(0.0, ge=0, le=1, description="How sure the field order is; 0 means taken from the file.")
-    mixed: bool = Field(False, description="Whether whole frames lie among those of two moments: they are kept.")
+    mixed: bool = Field(
+        False, description="Whether some pictures last two fields or longer, at no fixed cadence: they are woven."
+    )
     combed: float = Field(0.0, ge=0, le=1, description="Share of the frames looked at that show combs.")
     cadence: interlace.Cadence = Field("none", description="Pattern in which film pictures are spread over fields.")
     phase: int = Field(
@@ -165,30 +179,51 @@ def _share_combed(runs: list[dict[int, Tensor]], noise: float) -> float:
 
 
 def _mixture(runs: list[dict[int, Tensor]], found: Findings, params: Params, tagged: str) -> dict[str, object]:
-    """Entries of the findings where some frames are whole and others are not, without the pattern of a cadence.
+    """Entries of the findings where some pictures last two fields and others do not, without the pattern of a cadence.
 
-    The order of the fields is then measured on the others alone.
+    Whole frames come in runs; a picture that lasts two fields alone has to be beyond doubt. The order of the fields is
+    measured on the frames of two moments.
     """
     if found.cadence == "3:2" or found.combed == 0:
         return {}
-    whole, split, pairs = 0, 0, []
-    for run in runs:
-        kinds = {n: _is_whole(run, n, found.noise) for n in run}
-        whole += sum(kind is True for kind in kinds.values())
-        split += sum(kind is False for kind in kinds.values())
-        pairs += [(run[n], run[n + 1]) for n in run if kinds[n] is False and kinds.get(n + 1) is False]
-    if whole < 2 or split < 2 or not pairs:
+    noise = found.noise
+    frames = [{n: interlace.split(run[n], _beside(run, n), noise) for n in run} for run in runs]
+    apart = [{n for n, share in run.items() if share is not None and share >= _WHOLE} for run in frames]
+    pairs = [(run[n], run[n + 1]) for run, own in zip(runs, apart, strict=True) for n in own if n + 1 in own]
+    if not pairs:
         return {}
-    measured = interlace.field_order([interlace.pairing(a, b, found.noise) for a, b in pairs])
+    measured = interlace.field_order([interlace.pairing(a, b, noise) for a, b in pairs])
     order, sure = _order(params, measured, tagged)
     if order == "progressive":
+        return {}
+    across = [_across(run, top_first=order == "tff") for run in runs]
+    if found.cadence == "2:2" and found.phase == 1:
+        # Pictures spread over two frames: a cadence, unless some of these are of two moments too.
+        shares = [interlace.split(run[n], _beside(run, n), noise) for run in across for n in run]
+        if sum(share is not None and share >= _WHOLE for share in shares) < 2:
+            return {}
+    successive = any(_lasts(run, n, noise) and _lasts(run, n + 1, noise) for run in runs for n in run if n + 1 in run)
+    certain = sum(_lasts(run, n, noise, _CERTAIN) for run in (*runs, *across) for n in run)
+    if not successive and certain < 2:
         return {}
     return {"field_order": order, "order_sure": round(sure, 3), "cadence": "none", "cadence_sure": 0.0, "mixed": True}
 
 
-def _is_whole(frames: dict[int, Tensor], number: int, noise: float) -> bool | None:
-    beside = [frames[n] for n in (number - 1, number + 1) if n in frames]
-    return interlace.whole(frames[number], beside, noise)
+def _across(frames: dict[int, Tensor], *, top_first: bool) -> dict[int, Tensor]:
+    """The second field of each frame woven with the first one of the next, by the number of the former."""
+    both = {n: (frames[n], frames[n + 1]) for n in frames if n + 1 in frames}
+    return {n: interlace.weave(b, a) if top_first else interlace.weave(a, b) for n, (a, b) in both.items()}
+
+
+def _beside(pictures: dict[int, Tensor], number: int) -> list[Tensor]:
+    return [pictures[n] for n in (number - 1, number + 1) if n in pictures]
+
+
+def _lasts(pictures: dict[int, Tensor], number: int, noise: float, most: float = _WHOLE) -> bool:
+    """Whether both fields of a picture (H, W) show one moment, judged by those before and after it."""
+    picture, beside = pictures[number], _beside(pictures, number)
+    share = interlace.split(picture, beside, noise)
+    return share is not None and share < most and not interlace.combed(picture, beside, noise)
 
 
 def _cadence(
@@ -326,22 +361,24 @@ class _View:
         field = 2 * number + field % 2
         if self.findings.field_order == "progressive" or shown.height < 2:
             return self._timed(shown)
-        mates = self._mates(field)
-        if mates is not None:
-            woven = self._weave(*mates)
-            if woven is not None:
-                return woven
-        return self._timed(shown) if self._kept(number) else self._interpolate(field)
+        return self._whole(field) or self._interpolate(field)
 
-    def _kept(self, number: int) -> bool:
-        """Whether this frame of a mixed shot is of one moment."""
-        if not self.findings.mixed:
-            return False
-        near = [n for n in (number - 1, number, number + 1) if n in self.frames]
-        lumas = {n: interlace.luma(self.frames[n].pixels) for n in near}
-        beside = [lumas[n] for n in near if n != number]
-        noise = self.findings.noise
-        return bool(_is_whole(lumas, number, noise)) and not interlace.combed(lumas[number], beside, noise)
+    def _whole(self, field: int) -> Frame | None:
+        """The picture that a field is part of, where it lasts for two fields."""
+        mates = self._lasting(field) if self.findings.mixed else self._mates(field)
+        return None if mates is None else self._weave(*mates)
+
+    def _lasting(self, field: int) -> tuple[int, int] | None:
+        """This field of a mixed shot and the one before or after it, where both show one moment."""
+        number = field // 2
+        lumas = {n: interlace.luma(self.frames[n].pixels) for n in range(number - 2, number + 3) if n in self.frames}
+        if _lasts(lumas, number, self.findings.noise):
+            return 2 * number, 2 * number + 1
+        first = number - 1 + field % 2  # the frame whose second field is looked at, with the first of the next
+        across = _across(lumas, top_first=self.top_first)
+        if first in across and _lasts(across, first, self.findings.noise):
+            return 2 * first + 1, 2 * first + 2
+        return None
 
     def _clamp(self, number: int) -> int:
         return min(max(number, min(self.frames)), max(self.frames))
@@ -405,12 +442,10 @@ class _View:
 
     def _before(self, field: int, network: engine.Run, number: int) -> Tensor:
         """The picture of a field as a pass before the last left it."""
-        frame = self.frames[field // 2]
-        if self._kept(field // 2):
-            return frame.pixels
-        key = number, frame.time, field % 2
+        key = number, self.frames[field // 2].time, field % 2
         if key not in self.made:
-            self.made[key] = self._learned(field, network, number)
+            whole = self._whole(field)
+            self.made[key] = self._learned(field, network, number) if whole is None else whole.pixels
         return self.made[key]
 
     def _pixels(self, field: int) -> list[Tensor]:

@@ -2,8 +2,8 @@
 
 Half of the pieces are clips as they were shot; the others are stills seen by a moving camera, some with a second still
 in front that moves otherwise, some standing still to the last bit, many with lettering over them. Some are dark, some
-are noisy, some end after the middle field as shots do. On a share of the steps (`--again`) the network goes over what
-it makes itself of the moments around, once or twice.
+are noisy, some end after the middle field as shots do, some repeat pictures or change in brightness as old films on
+tape do. On a share of the steps (`--again`) the network goes over what it makes itself of the moments around.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Params(Training):
     lettered: float = Field(0.2, ge=0, le=1, description="Share of pieces with lettering over them.")
     dark: float = Field(0.3, ge=0, le=1, description="Share of pieces made darker and flatter, as shadows are.")
     noisy: float = Field(0.15, ge=0, le=1, description="Share of pieces with noise.")
+    held: float = Field(0.2, ge=0, le=1, description="Share of pieces in which some moments are shown twice or more.")
+    uneven: float = Field(0.08, ge=0, le=1, description="Share of pieces whose light is uneven from moment to moment.")
     widths: tuple[int, ...] = Field((32, 48, 64), description="Channels at 1, 1/2, 1/4 of the folded field's size.")
     down: tuple[int, ...] = Field((1, 1, 1), description="Convolutions of each stage going down.")
     up: tuple[int, ...] = Field((1, 1), description="Convolutions of each stage going up.")
@@ -165,6 +167,12 @@ def _moments(params: Params, rng: np.random.Generator, data: Library, count: int
         rolls = rng.random() < 0.2
         speed = (float(rng.integers(-3, 4)), float(rng.integers(-6, 7))) if rolls else (0.0, 0.0)
         moments = degrade.lettering(moments, rng, speed)
+    if rng.random() < params.held:
+        # Film at another rate than its tape's: now and then, or every other time, the picture before comes again.
+        goes_on = rng.random(count - 1) >= rng.choice((0.2, 0.5))
+        moments = moments[torch.from_numpy(np.concatenate(([0], np.cumsum(goes_on))))]
+    if rng.random() < params.uneven:
+        moments = moments * torch.from_numpy(1 - 0.1 * rng.random((count, 1, 1, 1)) * rng.random()).float()
     if rng.random() < params.dark:
         gain = rng.uniform(0.08, 0.8)
         moments = moments * gain + rng.uniform(0, 1 - gain) * float(rng.random() < 0.5)

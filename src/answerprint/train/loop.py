@@ -287,6 +287,7 @@ class _Run:
         return TrainingError(
             f"{what} is not a number at step {self.state.step + 1}; the last good weights are kept in "
             f"{self.run / CHECKPOINT}: resume with a lower learning rate"
+            + (", or with --precision fp32" if self.params.precision != "fp32" else "")
         )
 
     def _look(self) -> bool:
