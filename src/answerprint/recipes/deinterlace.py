@@ -3,7 +3,8 @@
 Half of the pieces are clips as they were shot; the others are stills seen by a moving camera, some with a second still
 in front that moves otherwise, some standing still to the last bit, many with lettering over them. Some are dark, some
 are noisy, some end after the middle field as shots do, some repeat pictures or change in brightness as old films on
-tape do. On a share of the steps (`--again`) the network goes over what it makes itself of the moments around.
+tape do, some end where the picture ends, with a last line that is darker. On a share of the steps (`--again`) the
+network goes over what it makes itself of the moments around.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Params(Training):
     noisy: float = Field(0.15, ge=0, le=1, description="Share of pieces with noise.")
     held: float = Field(0.2, ge=0, le=1, description="Share of pieces in which some moments are shown twice or more.")
     uneven: float = Field(0.08, ge=0, le=1, description="Share of pieces whose light is uneven from moment to moment.")
+    edge: float = Field(0.2, ge=0, le=1, description="Share of steps on the lowest lines of pictures.")
     widths: tuple[int, ...] = Field((32, 48, 64), description="Channels at 1, 1/2, 1/4 of the folded field's size.")
     down: tuple[int, ...] = Field((1, 1, 1), description="Convolutions of each stage going down.")
     up: tuple[int, ...] = Field((1, 1), description="Convolutions of each stage going up.")
@@ -59,15 +61,16 @@ def networks(params: Params) -> Networks:
 
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
+    lowest = rng.random() < params.edge
     if rng.random() < params.again:
         count = _seen_by(AGAIN if rng.random() < params.twice else 1)
-        moments = torch.stack([_moments(params, rng, data, count) for _ in range(params.batch)])
-        return {"moments": moments, "missing": _inner(moments[:, count // 2, :, 1::2], params.crop)}
+        moments = torch.stack([_moments(params, rng, data, count, lowest=lowest) for _ in range(params.batch)])
+        return {"moments": moments, "missing": _inner(moments[:, count // 2, :, 1::2], params.crop, lowest=lowest)}
     samples = []
     for _ in range(params.batch):
-        moments = _moments(params, rng, data, MOMENTS)
+        moments = _moments(params, rng, data, MOMENTS, lowest=lowest)
         planes = (*told(list(moments)), moments[MOMENTS // 2][:, 1::2])
-        samples.append([_inner(plane, params.crop) for plane in planes])
+        samples.append([_inner(plane, params.crop, lowest=lowest) for plane in planes])
     return {
         name: torch.stack(parts) for name, parts in zip((*TOLD, "missing"), zip(*samples, strict=True), strict=True)
     }
@@ -121,7 +124,7 @@ def _gone_over(network: nn.Module, moments: Tensor, crop: int) -> list[Tensor]:
 
     Args:
         network: as it is now.
-        moments: (B, T, 3, S, S).
+        moments: (B, T, 3, S, S), or lower than wide where they end with the picture.
         crop: side of what is returned; half of what there is beyond it is made too, so that motion finds it.
     """
     side = crop + (moments.shape[-1] - crop) // 4 * 2
@@ -136,7 +139,8 @@ def _gone_over(network: nn.Module, moments: Tensor, crop: int) -> list[Tensor]:
             whole = _woven(planes[0], network(*planes).float())
             now.append(whole.flip(-2) if turned else whole)
         made = now
-    return [_inner(plane, crop) for plane in _shown(_middle(moments, MOMENTS), *made, side=side)]
+    lowest = moments.shape[-2] < moments.shape[-1]
+    return [_inner(plane, crop, lowest=lowest) for plane in _shown(_middle(moments, MOMENTS), *made, side=side)]
 
 
 def _shown(moments: Tensor, *made: Tensor, side: int) -> list[Tensor]:
@@ -149,16 +153,16 @@ def _shown(moments: Tensor, *made: Tensor, side: int) -> list[Tensor]:
     return [_inner(torch.stack(planes), side).to(moments.device) for planes in zip(*parts, strict=True)]
 
 
-def _inner(planes: Tensor, side: int, *, whole: bool = False) -> Tensor:
-    """The middle of lines of a field, or of whole pictures: `side` pixels wide."""
+def _inner(planes: Tensor, side: int, *, whole: bool = False, lowest: bool = False) -> Tensor:
+    """The middle of lines of a field, or of whole pictures, `side` pixels wide; of the lowest lines where told so."""
     height, width = planes.shape[-2:]
     tall = side if whole else side // 2
-    top, left = (height - tall) // 2, (width - side) // 2
+    top, left = (height - tall) // (1 if lowest else 2), (width - side) // 2
     return planes[..., top : top + tall, left : left + side]
 
 
-def _moments(params: Params, rng: np.random.Generator, data: Library, count: int) -> Tensor:
-    """Successive pictures, (count, 3, S, S)."""
+def _moments(params: Params, rng: np.random.Generator, data: Library, count: int, *, lowest: bool) -> Tensor:
+    """Successive pictures, (count, 3, S, S); without a margin below where their end is the picture's."""
     if rng.random() < params.shot:
         moments = _picture(data.longer(count).crop(rng, _side(params), count, turned=False))
     else:
@@ -182,7 +186,17 @@ def _moments(params: Params, rng: np.random.Generator, data: Library, count: int
         # At the ends of a shot the other side stands in.
         later = moments[count // 2 :] if rng.random() < 0.5 else moments[: count // 2 + 1].flip(0)
         moments = torch.cat((later.flip(0), later[1:]))
-    return moments
+    return _ended(params, rng, moments) if lowest else moments
+
+
+def _ended(params: Params, rng: np.random.Generator, moments: Tensor) -> Tensor:
+    """Pictures that end below; at times their last line, or two, are darker: half covered, or blank."""
+    ended = moments[..., : moments.shape[-2] - params.margin, :].clone()
+    if rng.random() < 0.6:
+        ended[..., -1, :] *= rng.random()
+    if rng.random() < 0.15:
+        ended[..., -2:, :] *= rng.random()
+    return ended
 
 
 def _side(params: Params) -> int:
