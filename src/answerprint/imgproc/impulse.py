@@ -2,7 +2,9 @@
 
 A pixel is an impulse where a channel is at an end of its range and far from even those of its eight neighbors that are
 most like it: rank-ordered absolute differences (Garnett, Huegerich, Chui and He 2005), which spare highlights and thin
-lines, since those have neighbors like themselves.
+lines, since those have neighbors like themselves. Channels help each other: what is far in their mean, less noisy than
+each alone, is an impulse in all of them, and where one channel was hit another that is at its end was hit too, near as
+that may be to what was there.
 """
 
 from __future__ import annotations
@@ -24,15 +26,23 @@ def find(pixels: Tensor, sigma: float = 0.0, neighbors: int = 2) -> Tensor:
         sigma: deviation of the other noise there is; what it could have done itself is no impulse.
         neighbors: how many like itself prove a pixel innocent: 2 spare lines, 4 find impulses that touch each other.
     """
-    hit = (pixels <= ENDS[0]) | (pixels >= ENDS[1])
-    channel, row, column = torch.nonzero(hit, as_tuple=True)
-    if not len(row):
-        return hit
+    low, high = pixels <= ENDS[0], pixels >= ENDS[1]
+    ends = low | high
     grown = F.pad(pixels[None], (1, 1, 1, 1), mode="replicate")[0]
-    here = pixels[channel, row, column]
-    apart = torch.stack([(grown[channel, row + 1 + dy, column + 1 + dx] - here).abs() for dy, dx in AROUND])
-    hit[channel, row, column] = apart.sort(dim=0).values[:neighbors].mean(dim=0) > max(FAR, 4 * sigma)
-    return hit
+    far = max(FAR, 4 * sigma)
+    hit = torch.zeros_like(ends)
+    channel, row, column = torch.nonzero(ends, as_tuple=True)
+    apart = [(grown[channel, row + 1 + y, column + 1 + x] - pixels[channel, row, column]).abs() for y, x in AROUND]
+    hit[channel, row, column] = _alone(apart, neighbors, far)
+    row, column = torch.nonzero(low.all(dim=0) | high.all(dim=0), as_tuple=True)
+    apart = [(grown[:, row + 1 + y, column + 1 + x] - pixels[:, row, column]).abs().mean(dim=0) for y, x in AROUND]
+    hit[:, row, column] |= _alone(apart, neighbors, far / len(pixels) ** 0.5)
+    return ends & hit.any(dim=0)
+
+
+def _alone(apart: list[Tensor], neighbors: int, far: float) -> Tensor:
+    """Whether pixels are far from those of their neighbors that are most like them, by their distances (N,)."""
+    return torch.stack(apart).sort(dim=0).values[:neighbors].mean(dim=0) > far
 
 
 def crowded(pixels: Tensor) -> bool:
