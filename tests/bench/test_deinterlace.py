@@ -17,7 +17,7 @@ def moments(count=10, height=64, width=96):
 @pytest.mark.parametrize("name", [*bench.PEERS, "ours", "ours, 2 passes", "ours, 3 passes", "ours, adaptive"])
 def test_every_method_gives_every_moment_at_its_place(name):
     truth = moments()
-    made = bench._methods("field")[name](bench.woven(truth))
+    made = bench._methods("field", bench.woven(truth))[name]()
     assert len(made) == len(truth)
     for u in range(bench.EDGE, len(truth) - bench.EDGE):
         here = psnr(made[u], truth[u])
@@ -28,7 +28,7 @@ def test_every_method_gives_every_moment_at_its_place(name):
 @pytest.mark.parametrize("name", [*bench.PEERS, "ours"])
 def test_at_frame_rate_the_first_field_of_each_frame_is_shown(name):
     truth = moments()
-    made = bench._methods("frame")[name](bench.woven(truth))
+    made = bench._methods("frame", bench.woven(truth))[name]()
     assert len(made) == len(truth) // 2
     assert psnr(made[2], truth[4]) > psnr(made[2], truth[5]) + 5
 

@@ -229,6 +229,18 @@ def test_on_footage_it_never_saw_learned_lines_are_nearer_and_nearer_still_gone_
     assert thrice > twice + 0.1
 
 
+@pytest.mark.parametrize("passes", [1, 3])
+def test_a_dark_line_at_the_edge_stays_dark(passes: int) -> None:
+    """The last line of this clip is half covered, as on many tapes; it has a neighbor on one side only."""
+    clip = REAL.parent / "davis_motocross-jump_854x480.mp4"
+    if not clip.exists():
+        pytest.skip(f"{clip} is not here")
+    moments = [frame.pixels[:, -160:, 240:560].contiguous() for frame in reader.open(clip).frames(0, 12)]
+    out = render(from_fields(moments, "tff"), Findings(field_order="tff"), rate="field", passes=passes)
+    off = sum((out[u].pixels - moments[u])[:, -1].abs().mean() for u in (4, 6))
+    assert off < 0.3 * sum((moments[u][:, -2] - moments[u][:, -1]).abs().mean() for u in (4, 6))
+
+
 @pytest.mark.parametrize("phase", range(5))
 @pytest.mark.parametrize("order", ["tff", "bff"])
 def test_telecine_is_found_and_film_comes_back_bit_for_bit(phase: int, order: str) -> None:

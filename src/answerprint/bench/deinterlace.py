@@ -46,7 +46,7 @@ LEFT_OUT = (
 )  # fmt: skip
 EDGE = 2  # pictures at each end of a clip that are not compared: there fields are missing
 
-Method = Callable[[list[Tensor]], list[Tensor]]
+Method = Callable[[], list[Tensor]]
 Codes = NDArray[np.uint8]
 
 
@@ -76,16 +76,14 @@ def run(data: Path | None, quick: bool) -> Iterator[Table]:
 
 
 def _quality(clips: dict[str, list[Tensor]]) -> Table:
-    methods = _methods("field")
     rows: list[tuple[Cell, ...]] = []
-    totals: dict[str, list[float]] = {name: [] for name in methods}
+    totals: dict[str, list[float]] = {}
     likeness: dict[str, list[float]] = {name: [] for name in _SHOWN}
     for clip, moments in clips.items():
         inner = slice(EDGE, len(moments) - EDGE)
-        for name, method in methods.items():
-            made = method(woven(moments))[inner]
-            pairs = list(zip(made, moments[inner], strict=True))
-            totals[name].append(float(np.mean([psnr(a, b) for a, b in pairs])))
+        for name, method in _methods("field", woven(moments)).items():
+            pairs = list(zip(method()[inner], moments[inner], strict=True))
+            totals.setdefault(name, []).append(float(np.mean([psnr(a, b) for a, b in pairs])))
             if name in _SHOWN:
                 likeness[name].append(float(np.mean([ssim(a, b) for a, b in pairs])))
         rows.append((clip, *(found[-1] for found in totals.values()), *(likeness[each][-1] for each in _SHOWN)))
@@ -97,7 +95,7 @@ def _quality(clips: dict[str, list[Tensor]]) -> Table:
         at_least("ours above w3fdif", means["ours"] - means["w3fdif"], 0.0, "dB"),
         at_least("ours above estdif", means["ours"] - means["estdif"], 0.0, "dB"),
     ]
-    columns = ("clip", *(f"{name} dB" for name in methods), *(f"{name} SSIM" for name in _SHOWN))
+    columns = ("clip", *(f"{name} dB" for name in totals), *(f"{name} SSIM" for name in _SHOWN))
     notes = ["mean over the pictures of a clip, then over clips; whole pictures, the kept lines with them"]
     return Table("one picture per field, clips not trained on", columns, rows, notes, targets)
 
@@ -109,12 +107,12 @@ def _speed(moments: Sequence[Tensor], count: int) -> Table:
     """Frames of 720 x 576 in, as many out; methods by turns, so that what slows the machine slows all."""
     small = [_resized(moment, 576, 720) for moment in moments]
     frames = woven([small[i % len(small)] for i in range(2 * count)])
-    methods = _methods("frame")
+    methods = _methods("frame", frames)
     best = dict.fromkeys(methods, float("inf"))
     for _ in range(4):
         for name, method in methods.items():
             begun = time.perf_counter()
-            made = method(frames)
+            made = method()
             best[name] = min(best[name], (time.perf_counter() - begun) / len(made))
     rows: list[tuple[Cell, ...]] = [(name, 1000 * seconds, 1 / seconds) for name, seconds in best.items()]
     target = at_least("576i, ours", 1 / best["ours"], 12.0, "frames a second")
@@ -129,29 +127,30 @@ def woven(moments: Sequence[Tensor]) -> list[Tensor]:
     return [interlace.weave(top, bottom) for top, bottom in zip(moments[::2], moments[1::2], strict=False)]
 
 
-def _methods(rate: str) -> dict[str, Method]:
+def _methods(rate: str, pictures: list[Tensor]) -> dict[str, Method]:
+    """What makes whole pictures of these; ours by findings that are here by then, as they are once per shot."""
+    frames = [Frame(picture, i / RATE, field_order="tff") for i, picture in enumerate(pictures)]
+    shot = Shot("001", len(frames), RATE, lambda start, stop: iter(frames[start:stop]))
+    found = deinterlace.analyze(shot, _told(rate), CPU)
+
+    def ours(**told: object) -> list[Tensor]:
+        made = deinterlace.run(iter(frames), _told(rate, **told), found, CPU)
+        return [frame.pixels.mul(255).round().clamp(0, 255).div(255) for frame in made]
+
     methods: dict[str, Method] = {
-        "ours": lambda pictures: _ours(pictures, rate),
-        "ours, 2 passes": lambda pictures: _ours(pictures, rate, passes=2),
-        "ours, 3 passes": lambda pictures: _ours(pictures, rate, passes=3),
-        "ours, adaptive": lambda pictures: _ours(pictures, rate, method="adaptive"),
+        "ours": ours,
+        "ours, 2 passes": lambda: ours(passes=2),
+        "ours, 3 passes": lambda: ours(passes=3),
+        "ours, adaptive": lambda: ours(method="adaptive"),
     }
     for name, options in PEERS.items():
         wanted = options if rate == "field" else options.replace("send_field", "send_frame").replace("=field", "=frame")
-        methods[name] = lambda pictures, name=name, wanted=wanted: filtered(pictures, name, wanted)  # type: ignore[misc]
+        methods[name] = lambda name=name, wanted=wanted: filtered(pictures, name, wanted)  # type: ignore[misc]
     return methods
 
 
-def _ours(pictures: list[Tensor], rate: str, **told: object) -> list[Tensor]:
-    shot = _shot(pictures)
-    params = deinterlace.Params.of({"rate": rate, "telecine": "off", "field_order": "tff", **told})
-    made = deinterlace.run(shot.frames(), params, deinterlace.analyze(shot, params, CPU), CPU)
-    return [frame.pixels.mul(255).round().clamp(0, 255).div(255) for frame in made]
-
-
-def _shot(pictures: list[Tensor]) -> Shot:
-    frames = [Frame(picture, i / RATE, field_order="tff") for i, picture in enumerate(pictures)]
-    return Shot("001", len(frames), RATE, lambda start, stop: iter(frames[start:stop]))
+def _told(rate: str, **told: object) -> deinterlace.Params:
+    return deinterlace.Params.of({"rate": rate, "telecine": "off", "field_order": "tff", **told})
 
 
 def filtered(pictures: Sequence[Tensor], name: str, options: str) -> list[Tensor]:

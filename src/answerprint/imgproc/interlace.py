@@ -275,27 +275,32 @@ def moved(field: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
         One (3, h, w) for each of `others`; the same as it where the picture is too small to find motion.
     """
     lines = _interleaved(field)
-    return _followed((lines + np.concatenate((lines[1:], lines[-1:]))) * np.float32(0.5), others, 6, 5)
+    return _followed((lines + np.concatenate((lines[1:], lines[-1:]))) * np.float32(0.5), others, 6, 0, 5)
 
 
 def aligned(picture: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
     """Whole pictures beside this one in time, moved to where things are at its moment, as `moved` does it with lines.
 
+    More carefully, for it is worth more here: by patches that lie closer, then by minimizing the energy of the flow.
+
     Args:
         picture: (3, H, W).
         others: (3, H, W) each.
     """
-    return _followed(_interleaved(picture), others, 4, 3)
+    return _followed(_interleaved(picture), others, 4, 5, 3)
 
 
-def _followed(sight: NDArray[np.float32], others: Sequence[Tensor], stride: int, smoothed: int) -> list[Tensor]:
+def _followed(
+    sight: NDArray[np.float32], others: Sequence[Tensor], stride: int, refined: int, smoothed: int
+) -> list[Tensor]:
     """What of `others`, (3, h, w) each, is seen at every place of `sight`, (h, w, 3).
 
     Args:
         sight: what is looked for.
         others: where.
         stride: pixels from patch to patch.
-        smoothed: pixels over which motion is smoothed, by a mean: to minimize energy takes longer than all the rest.
+        refined: times that energy is minimized after; it takes longer than all the rest.
+        smoothed: pixels over which motion is smoothed, by a mean.
     """
     if min(sight.shape[:2]) < _SMALLEST:
         return list(others)
@@ -303,7 +308,7 @@ def _followed(sight: NDArray[np.float32], others: Sequence[Tensor], stride: int,
 
     def laid(other: Tensor) -> Tensor:
         seen = _interleaved(other)
-        vectors = cv2.blur(_search(stride).calc(looked, _codes(seen), None), (smoothed, smoothed))
+        vectors = cv2.blur(_search(stride, refined).calc(looked, _codes(seen), None), (smoothed, smoothed))
         warped = flow.warp(seen, np.asarray(vectors, np.float32), how=cv2.INTER_CUBIC)
         return torch.stack([torch.from_numpy(plane) for plane in cv2.split(np.asarray(warped))])
 
@@ -312,14 +317,14 @@ def _followed(sight: NDArray[np.float32], others: Sequence[Tensor], stride: int,
         return list(pool.map(laid, others))
 
 
-def _search(stride: int) -> Any:
+def _search(stride: int, refined: int) -> Any:
     """Flow at the size of what is given, by patches of 8 pixels."""
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined, unused-ignore]
     search.setFinestScale(0)
     search.setPatchSize(8)
     search.setPatchStride(stride)
     search.setGradientDescentIterations(6)
-    search.setVariationalRefinementIterations(0)
+    search.setVariationalRefinementIterations(refined)
     return search
 
 
