@@ -9,6 +9,8 @@ that may be to what was there.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,17 +34,23 @@ def find(pixels: Tensor, sigma: float = 0.0, neighbors: int = 2) -> Tensor:
     far = max(FAR, 4 * sigma)
     hit = torch.zeros_like(ends)
     channel, row, column = torch.nonzero(ends, as_tuple=True)
-    apart = [(grown[channel, row + 1 + y, column + 1 + x] - pixels[channel, row, column]).abs() for y, x in AROUND]
-    hit[channel, row, column] = _alone(apart, neighbors, far)
+    here = pixels[channel, row, column]
+    hit[channel, row, column] = _alone(
+        ((grown[channel, row + 1 + y, column + 1 + x] - here).abs() for y, x in AROUND), neighbors, far
+    )
     row, column = torch.nonzero(low.all(dim=0) | high.all(dim=0), as_tuple=True)
-    apart = [(grown[:, row + 1 + y, column + 1 + x] - pixels[:, row, column]).abs().mean(dim=0) for y, x in AROUND]
-    hit[:, row, column] |= _alone(apart, neighbors, far / len(pixels) ** 0.5)
+    here = pixels[:, row, column]
+    hit[:, row, column] |= _alone(
+        ((grown[:, row + 1 + y, column + 1 + x] - here).abs().mean(dim=0) for y, x in AROUND),
+        neighbors,
+        far / len(pixels) ** 0.5,
+    )
     return ends & hit.any(dim=0)
 
 
-def _alone(apart: list[Tensor], neighbors: int, far: float) -> Tensor:
+def _alone(apart: Iterable[Tensor], neighbors: int, far: float) -> Tensor:
     """Whether pixels are far from those of their neighbors that are most like them, by their distances (N,)."""
-    return torch.stack(apart).sort(dim=0).values[:neighbors].mean(dim=0) > far
+    return torch.stack(list(apart)).sort(dim=0).values[:neighbors].mean(dim=0) > far
 
 
 def crowded(pixels: Tensor) -> bool:
