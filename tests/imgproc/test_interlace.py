@@ -96,7 +96,8 @@ def test_only_a_steady_pattern_is_a_pulldown() -> None:
     assert interlace.pulldown(moment).sure < 0.4
 
 
-def test_fields_and_pictures_beside_are_moved_to_where_things_are_now() -> None:
+@pytest.mark.parametrize("light", [1.0, 0.9])
+def test_fields_and_pictures_beside_are_moved_to_where_things_are_now_in_the_light_of_now(light: float) -> None:
     y, x = torch.meshgrid(torch.arange(128.0), torch.arange(160.0), indexing="ij")
 
     def moment(t: float) -> Tensor:
@@ -104,7 +105,7 @@ def test_fields_and_pictures_beside_are_moved_to_where_things_are_now() -> None:
         plane = 0.5 + 0.2 * torch.sin(u / 3.1 + v / 9) + 0.2 * torch.sin(v / 6.3 - u / 17)
         return torch.stack([plane, plane * 0.8, 1 - plane])
 
-    now, whole = moment(0), [moment(-1), moment(1)]
+    now, whole = moment(0), [moment(-1) * light, moment(1) / light]
     lines = [picture[:, 1::2] for picture in whole]
     for beside, followed, truth in (
         (lines, interlace.moved(now[:, 0::2], lines), now[:, 1::2]),
@@ -113,7 +114,7 @@ def test_fields_and_pictures_beside_are_moved_to_where_things_are_now() -> None:
         for still, found in zip(beside, followed, strict=True):
             inner = (slice(None), slice(8, -8), slice(16, -16))
             assert float((still - truth)[inner].abs().mean()) > 0.1
-            assert float((found - truth)[inner].abs().mean()) < 0.01
+            assert float((found - truth)[inner].abs().mean()) < (0.01 if light == 1 else 0.02)
 
 
 @pytest.mark.parametrize("follow", [interlace.moved, interlace.aligned])

@@ -218,6 +218,20 @@ def test_begins_with_finished_weights(tmp_path, photos):
     assert (taken["net/generator/0.0.weight"] - averaged["0.0.weight"]).abs().max() < 1e-3
 
 
+def test_a_wider_network_grown_out_of_another_answers_as_it_did(tmp_path, photos):
+    go(tmp_path / "narrow", photos)
+    grown = Params(begin_with=tmp_path / "narrow" / loop.BEST, grow=True, width=7)
+    go(tmp_path / "wide", photos, grown, stop_after=1)
+    told = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    answers = []
+    for run, file, params in (("narrow", loop.BEST, Params()), ("wide", loop.CHECKPOINT, grown)):
+        network = _networks(params)["generator"].eval()
+        network.load_state_dict(loop._under(weights.read(tmp_path / run / file)[0], "average/generator/"))
+        answers.append(network(told))
+    # One step at the start of the warm-up moves next to nothing.
+    torch.testing.assert_close(*answers, atol=0.02, rtol=0)
+
+
 def test_nothing_that_fits_to_begin_with_is_told(tmp_path, photos):
     go(tmp_path / "first", photos)
     other = tmp_path / "other.safetensors"

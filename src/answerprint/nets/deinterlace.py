@@ -144,10 +144,16 @@ class Deinterlacer(nn.Module):
 
 
 def _plain(difference: Tensor) -> Tensor:
-    """Small differences made large, large ones kept from drowning them: the inverse hyperbolic sine."""
+    """Small differences made large, large ones kept from drowning them: the inverse hyperbolic sine.
+
+    OpenVINO has no fast logarithm, nor this as a whole: half of the network's time. Of r, an eighth root, the logarithm
+    is 16 artanh((r - 1) / (r + 1)), and three terms of its series are right to 4e-5.
+    """
     size = difference.abs() * 30.0
-    # Not torch.asinh, for which OpenVINO has no fast code: it took as long as half of the network.
-    return torch.sign(difference) * torch.log(size + torch.sqrt(size * size + 1.0)) * 0.25
+    root = torch.sqrt(torch.sqrt(torch.sqrt(size + torch.sqrt(size * size + 1.0))))
+    part = (root - 1.0) / (root + 1.0)
+    square = part * part
+    return torch.sign(difference) * part * (4.0 + square * (4.0 / 3.0 + square * 0.8))
 
 
 def _mean(picture: Tensor, size: tuple[int, int]) -> Tensor:

@@ -76,6 +76,9 @@ class Training(Settings):
     begin_with: Path | None = Field(
         None, description="Checkpoint of another run, or finished weights, to begin with where shapes fit."
     )
+    grow: bool = Field(
+        False, description="Narrower networks to begin with become the first channels, and answer as they did."
+    )
     patience: int = Field(0, ge=0, description="Validations without progress before stopping early; 0 = never.")
 
 
@@ -209,7 +212,7 @@ def _begin(recipe: Recipe, params: Training, run: Path, place: Place, say: Calla
         _restore(state, run / CHECKPOINT, recipe)
         say(f"going on at step {state.step}")
     elif params.begin_with is not None:
-        say(_adopt(state, params.begin_with, recipe))
+        say(_adopt(state, params, recipe, params.begin_with))
     return state
 
 
@@ -417,7 +420,7 @@ def _restore(state: State, path: Path, recipe: Recipe) -> None:
     state.without_progress = facts["without_progress"]
 
 
-def _adopt(state: State, path: Path, recipe: Recipe) -> str:
+def _adopt(state: State, params: Training, recipe: Recipe, path: Path) -> str:
     """Begins with the averaged weights of another run, or with finished ones; says how many tensors fit.
 
     Raises:
@@ -432,12 +435,31 @@ def _adopt(state: State, path: Path, recipe: Recipe) -> str:
     for nets in (state.nets, state.averaged):
         for name, net in nets.items():
             given, own = _under(tensors, f"average/{name}/"), net.state_dict()
+            if params.grow:
+                given = {key: _grown(value, own[key]) for key, value in given.items() if key in own}
             fitting = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
             net.load_state_dict(fitting, strict=False)
             taken += len(fitting)
     if not taken:
         raise WeightsError(f"{path}: nothing in it fits recipe '{_name(recipe)}' at these dimensions")
     return f"begins with {taken // 2} tensors of {path}"
+
+
+def _grown(given: Tensor, own: Tensor) -> Tensor:
+    """Weights of a narrower layer as the first channels of a wider one (after Chen et al. 2016, Net2Net).
+
+    What it made is made as before: it looks at none of the new channels yet. These begin as `own` does.
+    """
+    if (
+        given.shape == own.shape
+        or given.dim() != own.dim()
+        or any(a > b for a, b in zip(given.shape, own.shape, strict=True))
+    ):
+        return given
+    made = own.clone()
+    made[: len(given)] = 0
+    made[tuple(slice(size) for size in given.shape)] = given
+    return made
 
 
 def _ships(recipe: Recipe, networks: Networks) -> str:
