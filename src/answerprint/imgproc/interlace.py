@@ -336,7 +336,9 @@ def _followed(sight: NDArray[np.float32], others: Sequence[Tensor], care: _Care)
         vectors = cv2.blur(_search(care).calc(looked, there, None), (care.smoothed, care.smoothed))
         vectors = flow.resized(np.asarray(vectors, np.float32), width, height)
         warped = np.asarray(flow.warp(seen, vectors, how=care.sampled), np.float32)
-        lit = cv2.blur(cv2.transform(sight - warped, _BRIGHTNESS), _LIT, borderType=cv2.BORDER_REFLECT)
+        darker = cv2.transform(sight - warped, _BRIGHTNESS)
+        darker[-1] = darker[-2]  # where pictures end, what is seen was made of one line, not of two
+        lit = cv2.blur(darker, _LIT, borderType=cv2.BORDER_REFLECT)
         return torch.stack([torch.from_numpy(plane + lit) for plane in cv2.split(warped)])
 
     # Side by side: a search does not keep all processors busy.
@@ -441,15 +443,20 @@ def split(picture: Tensor, neighbors: Sequence[Tensor], noise: float) -> float |
         The share of these combs that it has: about 1 for two moments, near 0 for one; None where nothing moves.
     """
     own = crossed = 0.0
+    teeth = _teeth(picture, noise)
     for other in neighbors:
         mask = moving(picture, other, noise)
-        own += _combs(picture, mask, noise)
+        own += float(teeth[mask].sum())
         crossed += min(_combs(weave(*pair), mask, noise) for pair in ((picture, other), (other, picture)))
     return own / crossed if crossed > 0 else None
 
 
 def _combs(picture: Tensor, mask: Tensor, noise: float) -> float:
-    return float((combing(picture) - 2 * noise).clamp(min=0)[mask].sum())
+    return float(_teeth(picture, noise)[mask].sum())
+
+
+def _teeth(picture: Tensor, noise: float) -> Tensor:
+    return (combing(picture) - 2 * noise).clamp(min=0)
 
 
 def combed(picture: Tensor, neighbors: Sequence[Tensor], noise: float = 0.0) -> bool:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Self
@@ -258,13 +258,13 @@ def run(
 ) -> Iterator[Frame]:
     """Whole pictures for the frames of a shot; see the module for rates and times."""
     network = _network(params.weights, device) if params.method == "learned" else None
-    made: _Made = {}
+    kept = _Kept()
     for window in windows(frames, HANDLES):
         if findings is None:
             findings = Findings(
                 field_order=_order(params, interlace.Order("unknown", 0.0), window.center.field_order)[0]
             )
-        view = _View(window, findings, params, network, made)
+        view = _View(window, findings, params, network, kept)
         if params.telecine == "remove":
             yield from view.removed()
         elif params.rate == "field":
@@ -288,7 +288,29 @@ def _number(frame: Frame, frame_rate: Fraction) -> int:
     return round(frame.time * frame_rate)
 
 
-_Made = dict[tuple[int, Fraction, int], Tensor]  # pictures by pass, the time of their frame, and 0 or 1 for its field
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept from window to window, by the time of a frame; what no later window asks for is dropped.
+
+    Attributes:
+        made: pictures by pass, time, and 0 or 1 for the field of the frame.
+        lumas: brightness of the frames, for measuring.
+        lasts: by time, whether one picture lasts both fields of a frame (0), or its second and the next frame's first
+            (1).
+    """
+
+    made: dict[tuple[int, Fraction, int], Tensor] = field(default_factory=dict)
+    lumas: dict[Fraction, Tensor] = field(default_factory=dict)
+    lasts: dict[tuple[Fraction, int], bool] = field(default_factory=dict)
+
+    def drop(self, near: set[Fraction]) -> None:
+        """Keeps what is of frames at these times."""
+        for made in [key for key in self.made if key[1] not in near]:
+            del self.made[made]
+        for time in [time for time in self.lumas if time not in near]:
+            del self.lumas[time]
+        for last in [key for key in self.lasts if key[0] not in near]:
+            del self.lasts[last]
 
 
 class _View:
@@ -299,7 +321,7 @@ class _View:
         findings: of the shot.
         params: what the user said.
         network: ready to run; None works without.
-        made: what passes before the last made, kept from window to window; what no later window asks for is dropped.
+        kept: of windows before.
     """
 
     def __init__(
@@ -308,12 +330,12 @@ class _View:
         findings: Findings,
         params: Params,
         network: engine.Run | None,
-        made: _Made,
+        kept: _Kept,
     ) -> None:
         self.findings = findings
         self.network = network
         self.passes = params.passes
-        self.made = made
+        self.kept = kept
         self.frame_rate = Fraction(findings.frame_rate)
         self.center = window.center
         real = window.frames[window.first : len(window.frames) - window.last]
@@ -322,9 +344,7 @@ class _View:
         place = HANDLES - window.first
         self.frames = {number + i - place: frame for i, frame in enumerate(real)}
         self.field = 2 * number
-        near = {frame.time for own, frame in self.frames.items() if own >= number - _BEHIND}
-        for key in [key for key in made if key[1] not in near]:
-            del made[key]
+        kept.drop({frame.time for own, frame in self.frames.items() if own >= number - _BEHIND})
         self.cadence = "none" if params.telecine == "off" and findings.cadence == "3:2" else findings.cadence
         self.top_first = findings.field_order != "bff"
 
@@ -371,14 +391,27 @@ class _View:
     def _lasting(self, field: int) -> tuple[int, int] | None:
         """This field of a mixed shot and the one before or after it, where both show one moment."""
         number = field // 2
-        lumas = {n: interlace.luma(self.frames[n].pixels) for n in range(number - 2, number + 3) if n in self.frames}
-        if _lasts(lumas, number, self.findings.noise):
+        if self._one_picture(number, 0):
             return 2 * number, 2 * number + 1
         first = number - 1 + field % 2  # the frame whose second field is looked at, with the first of the next
-        across = _across(lumas, top_first=self.top_first)
-        if first in across and _lasts(across, first, self.findings.noise):
+        if first in self.frames and first + 1 in self.frames and self._one_picture(first, 1):
             return 2 * first + 1, 2 * first + 2
         return None
+
+    def _one_picture(self, number: int, place: int) -> bool:
+        """Whether one picture lasts both fields of a frame, or, with `place` 1, its second and the next one's first."""
+        key = self.frames[number].time, place
+        if key not in self.kept.lasts:
+            lumas = {n: self._luma(n) for n in range(number - 1, number + 2 + place) if n in self.frames}
+            pictures = _across(lumas, top_first=self.top_first) if place else lumas
+            self.kept.lasts[key] = _lasts(pictures, number, self.findings.noise)
+        return self.kept.lasts[key]
+
+    def _luma(self, number: int) -> Tensor:
+        frame = self.frames[number]
+        if frame.time not in self.kept.lumas:
+            self.kept.lumas[frame.time] = interlace.luma(frame.pixels)
+        return self.kept.lumas[frame.time]
 
     def _clamp(self, number: int) -> int:
         return min(max(number, min(self.frames)), max(self.frames))
@@ -443,10 +476,10 @@ class _View:
     def _before(self, field: int, network: engine.Run, number: int) -> Tensor:
         """The picture of a field as a pass before the last left it."""
         key = number, self.frames[field // 2].time, field % 2
-        if key not in self.made:
+        if key not in self.kept.made:
             whole = self._whole(field)
-            self.made[key] = self._learned(field, network, number) if whole is None else whole.pixels
-        return self.made[key]
+            self.kept.made[key] = self._learned(field, network, number) if whole is None else whole.pixels
+        return self.kept.made[key]
 
     def _pixels(self, field: int) -> list[Tensor]:
         """The pictures that hold the fields two before to two after."""
