@@ -398,8 +398,10 @@ def combing(picture: Tensor) -> Tensor:
 
 def moving(one: Tensor, other: Tensor, noise: float) -> Tensor:
     """Where two pictures differ by more than noise, one line up and down and one pixel sideways included; (H, W)."""
-    change = ((one - other).abs() > _floor(noise)).to(torch.float32)
-    return torch.nn.functional.max_pool2d(change[None, None], 3, 1, 1)[0, 0] > 0
+    change = ((one - other).abs() > _floor(noise)).to(torch.uint8)
+    # Not max_pool2d, which takes sixteen times as long.
+    wider = cv2.dilate(change.cpu().numpy(), np.ones((3, 3), np.uint8))
+    return torch.from_numpy(np.asarray(wider, np.uint8)).bool().to(one.device)
 
 
 def _floor(noise: float) -> float:
@@ -445,13 +447,13 @@ def split(picture: Tensor, neighbors: Sequence[Tensor], noise: float) -> float |
     teeth = _teeth(picture, noise)
     for other in neighbors:
         mask = moving(picture, other, noise)
-        own += float(teeth[mask].sum())
+        own += float((teeth * mask).sum())
         crossed += min(_combs(weave(*pair), mask, noise) for pair in ((picture, other), (other, picture)))
     return own / crossed if crossed > 0 else None
 
 
 def _combs(picture: Tensor, mask: Tensor, noise: float) -> float:
-    return float(_teeth(picture, noise)[mask].sum())
+    return float((_teeth(picture, noise) * mask).sum())
 
 
 def _teeth(picture: Tensor, noise: float) -> Tensor:
