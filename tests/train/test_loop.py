@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from answerprint.errors import TrainingError, WeightsError
+from answerprint.errors import SettingsError, TrainingError, WeightsError
 from answerprint.nets import weights
 from answerprint.train import loop
 
@@ -230,6 +230,11 @@ def test_a_wider_network_grown_out_of_another_answers_as_it_did(tmp_path, photos
         answers.append(network(told))
     # One step at the start of the warm-up moves next to nothing.
     torch.testing.assert_close(*answers, atol=0.02, rtol=0)
+
+
+def test_growing_out_of_nothing_is_refused():
+    with pytest.raises(SettingsError, match="nothing to grow out of"):
+        Params.of({"grow": True})
 
 
 def test_nothing_that_fits_to_begin_with_is_told(tmp_path, photos):

@@ -258,7 +258,7 @@ def _fill_rows(
 # Motion ---------------------------------------------------------------------------------------------------------------
 
 _BRIGHTNESS = np.array([[0.25, 0.5, 0.25]], np.float32)
-_NARROWED = 0.75  # width at which motion is looked for: 0.01 dB less for a quarter of the time
+_NARROWED = 0.75  # share of the width at which motion is looked for: a quarter less time, 0.01 to 0.02 dB less
 _LIT = (33, 17)  # pixels and lines around a place over which light is made equal
 _SMALLEST = 32  # below this, flow has too few patches to go by
 
@@ -335,7 +335,8 @@ def _followed(sight: NDArray[np.float32], others: Sequence[Tensor], care: _Care)
         vectors = cv2.blur(_search(care).calc(looked, there, None), (care.smoothed, care.smoothed))
         vectors = flow.resized(np.asarray(vectors, np.float32), width, height)
         warped = np.asarray(flow.warp(seen, vectors, how=care.sampled), np.float32)
-        darker = cv2.transform(sight - warped, _BRIGHTNESS)
+        # What is no number would spread along its line and column, for a mean is summed as it goes.
+        darker = np.nan_to_num(cv2.transform(sight - warped, _BRIGHTNESS), posinf=0, neginf=0)
         darker[-1] = darker[-2]  # where pictures end, what is seen was made of one line, not of two
         lit = cv2.blur(darker, _LIT, borderType=cv2.BORDER_REFLECT)
         return torch.stack([torch.from_numpy(plane + lit) for plane in cv2.split(warped)])
@@ -447,17 +448,22 @@ def split(picture: Tensor, neighbors: Sequence[Tensor], noise: float) -> float |
     teeth = _teeth(picture, noise)
     for other in neighbors:
         mask = moving(picture, other, noise)
-        own += float((teeth * mask).sum())
+        own += _within(teeth, mask)
         crossed += min(_combs(weave(*pair), mask, noise) for pair in ((picture, other), (other, picture)))
     return own / crossed if crossed > 0 else None
 
 
 def _combs(picture: Tensor, mask: Tensor, noise: float) -> float:
-    return float((_teeth(picture, noise) * mask).sum())
+    return _within(_teeth(picture, noise), mask)
 
 
 def _teeth(picture: Tensor, noise: float) -> Tensor:
     return (combing(picture) - 2 * noise).clamp(min=0)
+
+
+def _within(values: Tensor, mask: Tensor) -> float:
+    """Their sum where the mask is; not `values[mask]`, which takes eight times as long."""
+    return float(torch.where(mask, values, 0.0).sum())
 
 
 def combed(picture: Tensor, neighbors: Sequence[Tensor], noise: float = 0.0) -> bool:

@@ -29,12 +29,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import cv2
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from answerprint.errors import TrainingError, WeightsError
@@ -80,6 +80,12 @@ class Training(Settings):
         False, description="Narrower networks to begin with become the first channels, and answer as they did."
     )
     patience: int = Field(0, ge=0, description="Validations without progress before stopping early; 0 = never.")
+
+    @model_validator(mode="after")
+    def _grows_out_of_something(self) -> Self:
+        if self.grow and self.begin_with is None:
+            raise ValueError("nothing to grow out of; name weights with --begin-with, or leave --grow out")
+        return self
 
 
 @dataclass(frozen=True)
@@ -212,7 +218,7 @@ def _begin(recipe: Recipe, params: Training, run: Path, place: Place, say: Calla
         _restore(state, run / CHECKPOINT, recipe)
         say(f"going on at step {state.step}")
     elif params.begin_with is not None:
-        say(_adopt(state, params, recipe, params.begin_with))
+        say(_adopt(state, params.begin_with, recipe, grow=params.grow))
     return state
 
 
@@ -420,7 +426,7 @@ def _restore(state: State, path: Path, recipe: Recipe) -> None:
     state.without_progress = facts["without_progress"]
 
 
-def _adopt(state: State, params: Training, recipe: Recipe, path: Path) -> str:
+def _adopt(state: State, path: Path, recipe: Recipe, *, grow: bool) -> str:
     """Begins with the averaged weights of another run, or with finished ones; says how many tensors fit.
 
     Raises:
@@ -435,7 +441,7 @@ def _adopt(state: State, params: Training, recipe: Recipe, path: Path) -> str:
     for nets in (state.nets, state.averaged):
         for name, net in nets.items():
             given, own = _under(tensors, f"average/{name}/"), net.state_dict()
-            if params.grow:
+            if grow:
                 given = {key: _grown(value, own[key]) for key, value in given.items() if key in own}
             fitting = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
             net.load_state_dict(fitting, strict=False)
