@@ -411,6 +411,27 @@ def coded_noise():
     return Shot("001", 7, Fraction(25), lambda a, b: iter(frames[a:b]), coding=lambda: told), frames[3]
 
 
+def test_faint_lines_of_color_behind_the_network_are_smoothed_by_no_more_than_rounding(tmp_path):
+    lines = np.where(np.arange(80) % 12 == 6, 122, 120)
+    kept = tuple(
+        torch.from_numpy(np.ascontiguousarray(np.broadcast_to(plane, shape)).astype(np.uint8))
+        for plane, shape in ((np.full(160, 110), (96, 160)), (lines, (48, 80)), (lines, (48, 80)))
+    )
+    rgb = pixels.to_rgb(kept, "yuv420p", TAGS)
+    frame = Frame(rgb, Fraction(0), TAGS, field_order="progressive", origin=Origin(kept, "yuv420p", TAGS, rgb))
+    told = Coding("h264", 0.2, 8.0)
+    shot = Shot("001", 1, Fraction(25), lambda a, b: iter([frame][a:b]), coding=lambda: told)
+
+    def color(model, bound):
+        params = bitdepth.Params.of({"model": model, "weights": trained(tmp_path, "bitdepth")})
+        found = bitdepth.analyze(shot, params, CPU).model_copy(update={"bound": bound})
+        (done,) = bitdepth.run(shot.frames(), params, found, CPU)
+        return 224 * torch.stack(spaces.to_ycbcr(*done.pixels, "bt709")[1:])
+
+    assert float((color("network", 0.5) - color("network", 3.0)).abs().max()) < 1e-3  # codes
+    assert float((color("bounds", 0.5) - color("bounds", 3.0)).abs().max()) > 0.2
+
+
 @pytest.mark.parametrize("rate", [0.06, 0.2])
 def test_the_network_that_ships_comes_nearer_to_a_master_it_never_saw(rate):
     path = VIDEO / "davis_goat_854x480.mp4"

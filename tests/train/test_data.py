@@ -118,6 +118,19 @@ def test_patterns_leave_files_out(tmp_path):
     assert names(tmp_path, exclude=["mate_*"]) == ["free_1.png"]
 
 
+def test_named_clips_train_whatever_their_hash(tmp_path):
+    for index in range(12):
+        picture(tmp_path / f"still_{index}.png", index)
+        picture(tmp_path / "walks" / f"walk_{index}.png", 100 + index)
+
+    def trained_on(**told):
+        return {clip.source.name for clip in data.load([tmp_path], ratio=(1, 1, 1), **told).training.clips}
+
+    by_hash, chosen = trained_on(), trained_on(always=["walk_*"])
+    walks = {f"walks/walk_{index}.png" for index in range(12)}
+    assert not walks <= by_hash and chosen == by_hash | walks
+
+
 def test_crops_are_pieces_of_the_picture_turned_and_mirrored(tmp_path):
     path = picture(tmp_path / "a.png")
     splits = data.load([tmp_path], ratio=(1, 0, 0), smallest=64)

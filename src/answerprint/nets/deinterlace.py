@@ -146,8 +146,8 @@ class Deinterlacer(nn.Module):
 def _plain(difference: Tensor) -> Tensor:
     """Small differences made large, large ones kept from drowning them: the inverse hyperbolic sine.
 
-    Made of roots, for OpenVINO has fast code neither for this as a whole nor for the logarithm: that of the eighth power
-    of r is 16 artanh((r - 1) / (r + 1)), and three terms of the series are right to 4e-5 from -1 to 1.
+    Made of roots, for OpenVINO has fast code neither for this as a whole nor for the logarithm: that of the eighth
+    power of r is 16 artanh((r - 1) / (r + 1)), and three terms of the series are right to 4e-5 from -1 to 1.
     """
     size = difference.abs() * 30.0
     root = torch.sqrt(torch.sqrt(torch.sqrt(size + torch.sqrt(size * size + 1.0))))

@@ -459,11 +459,12 @@ class _Stored:
         plane = self._plane(index)
         height, width = luma.shape
         down = (1 << self.form.down, 1 << self.form.across)
-        if learned is None:
-            shown = plane
-        else:
+        shown, bound = plane, findings.bound
+        if learned is not None:
             shown = np.add(plane, codes.thinned(learned, plane.shape[0], plane.shape[1], self.site, down))
-        calm = codes.debanded(shown, findings.bound) - shown
+            # Chroma is even in most places: by more than rounding, what the network found there would be smoothed away.
+            bound = min(bound, bitdepth_net.ROUNDING)
+        calm = codes.debanded(shown, bound) - shown
         added = calm if down == (1, 1) else codes.upsampled(calm, height, width, self.site, down)
         if learned is not None:
             return added + learned

@@ -146,6 +146,7 @@ def load(
     scales: Sequence[float] = (1.0,),
     ratio: Sequence[float] = (8, 1, 1),
     exclude: Sequence[str] = (),
+    always: Sequence[str] = (),
     smallest: int = 96,
     longest: int = 64,
 ) -> Splits:
@@ -156,6 +157,7 @@ def load(
         scales: sizes each clip is held in; downscaling by area takes most of the coding noise out of a JPEG.
         ratio: shares of training, validation and test clips.
         exclude: patterns of names to leave out.
+        always: patterns of names that are trained on whatever their hash, unless a set's manifest says otherwise.
         smallest: versions with a shorter side than this many pixels are left out.
         longest: frames read of each video or sequence, from its start.
 
@@ -174,7 +176,7 @@ def load(
             if frames:
                 skipped.append(f"{source.name}: {_too_small(frames[0], scales, smallest)}")
             continue
-        split = source.split or split_of(source.digest, ratio)
+        split = source.split or ("training" if _among(source.name, always) else split_of(source.digest, ratio))
         parts[SPLITS.index(split)].append(Clip(source, tuple(versions)))
         manifest.append(_entry(source, split))
     if not any(parts):
@@ -219,8 +221,7 @@ def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
     groups: dict[Path, list[Path]] = {}
     for path in files:
         name = path.relative_to(base).as_posix()
-        left_out = any(fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(path.name, pattern) for pattern in exclude)
-        left_out = left_out or labels(path.parent, base)
+        left_out = _among(name, exclude) or labels(path.parent, base)
         if not left_out and path.suffix.lower() in PICTURES | VIDEOS:
             groups.setdefault(path.parent, []).append(path)
     told = _told(base)
@@ -238,6 +239,11 @@ def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
             name = path.relative_to(base).as_posix()
             if not told or name in told:
                 yield _source(name, [path], told.get(name) or origins.get(path.name))
+
+
+def _among(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name, or its last part, is like one of these."""
+    return any(fnmatch.fnmatch(each, pattern) for each in (name, name.rpartition("/")[2]) for pattern in patterns)
 
 
 def _told(folder: Path) -> dict[str, tuple[str, str, str]]:

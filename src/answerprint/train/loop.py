@@ -70,6 +70,7 @@ class Training(Settings):
     ratio: tuple[float, float, float] = Field((8, 1, 1), description="Shares of training, validation and test clips.")
     scales: tuple[float, ...] = Field((1.0,), description="Sizes at which each clip is used.")
     exclude: tuple[str, ...] = Field((), description="Patterns of file names to leave out.")
+    always: tuple[str, ...] = Field((), description="Patterns of names of clips that train whatever their hash.")
     checkpoint_minutes: float = Field(3.0, gt=0, description="Minutes between checkpoints.")
     log_every: int = Field(50, ge=1, description="Steps between lines of the log.")
     validate_every: int = Field(1000, ge=1, description="Steps between validations.")
@@ -166,7 +167,7 @@ def train(
         WeightsError: the checkpoint in `run` is damaged or of another recipe.
     """
     with _processes() as place:
-        data = load(folders, scales=params.scales, ratio=params.ratio, exclude=params.exclude)
+        data = load(folders, scales=params.scales, ratio=params.ratio, exclude=params.exclude, always=params.always)
         run.mkdir(parents=True, exist_ok=True)
         state = _begin(recipe, params, run, place, say)
         if place.first:
