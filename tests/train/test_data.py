@@ -6,9 +6,11 @@ import av
 import cv2
 import numpy as np
 import pytest
+from torch import nn
 
 from answerprint.errors import TrainingError
-from answerprint.train import data
+from answerprint.nets import weights
+from answerprint.train import data, loop
 from pictures import spots
 
 SHARED = Path(__file__).parents[3] / "shared/data"
@@ -129,6 +131,27 @@ def test_named_clips_train_whatever_their_hash(tmp_path):
     by_hash, chosen = trained_on(), trained_on(always=["walk_*"])
     walks = {f"walks/walk_{index}.png" for index in range(12)}
     assert not walks <= by_hash and chosen == by_hash | walks
+
+
+def test_what_weights_have_seen_is_known_by_its_bytes(tmp_path, monkeypatch):
+    for index, name in enumerate(("a.png", "b.png", "old/c.png")):
+        picture(tmp_path / "data" / name, index)
+    first, _, third = data.find([tmp_path / "data"])
+    monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    card = weights.Card(name="toy", seen=(first.key,))
+    weights.save(tmp_path / "own/toy.safetensors", nn.Conv2d(1, 1, 1), loop.Training(), card)
+    first.files[0].rename(tmp_path / "data" / "renamed.png")
+
+    def left(*exclude):
+        return [source.name for source in data.unseen(tmp_path / "data", ("toy", "absent"), exclude)]
+
+    assert left() == ["b.png", third.name] and left("old/*") == ["b.png"]
+    (tmp_path / "data/b.png").unlink()
+    with pytest.raises(TrainingError, match="nothing in there but what the weights of toy, absent were trained on"):
+        left("old/*")
+    with pytest.raises(TrainingError, match=r"nothing in there but names like \*"):
+        left("*")
 
 
 def test_crops_are_pieces_of_the_picture_turned_and_mirrored(tmp_path):

@@ -1,6 +1,7 @@
 """The training loop: stopping changes nothing, bad checkpoints are refused, a loss that is no number ends the run."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 from answerprint.errors import SettingsError, TrainingError, WeightsError
 from answerprint.nets import weights
 from answerprint.train import loop
+from answerprint.train.data import find
 
 
 class Params(loop.Training):
@@ -216,6 +218,31 @@ def test_begins_with_finished_weights(tmp_path, photos):
     go(tmp_path / "second", photos, Params(begin_with=finished), recipe=shipping, stop_after=1)
     taken, _ = weights.read(tmp_path / "second" / loop.CHECKPOINT)
     assert (taken["net/generator/0.0.weight"] - averaged["0.0.weight"]).abs().max() < 1e-3
+
+
+def test_the_card_names_what_the_run_and_the_weights_it_began_with_have_seen(tmp_path, photos):
+    kept = [source.key for source in find([photos])]
+    folders = [tmp_path / "photos of old", tmp_path / "of a friend", photos]
+    for number, folder in enumerate(folders[:2]):
+        folder.mkdir()
+        noise = np.random.default_rng(number).integers(0, 256, (110, 120, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / "one.png"), noise)
+    seen = [find([folder])[0].key for folder in folders[:2]]
+    go(tmp_path / "first", folders[0], stop_after=1)
+    card = loop.described(tmp_path / "first", "CC0", True)
+    assert card.seen == (seen[0],)
+    weights.save(tmp_path / "toy.safetensors", _networks(Params())["generator"], Params(), card)
+    go(tmp_path / "second", folders[1], Params(begin_with=tmp_path / "toy.safetensors"), stop_after=1)
+    begun = Params(begin_with=tmp_path / "second" / loop.CHECKPOINT)
+    go(tmp_path / "third", photos, begun, stop_after=1)
+    go(tmp_path / "third", photos, begun, stop_after=2)
+    told = set(loop.described(tmp_path / "third", "CC0", True).seen)
+    tested = {row["sha256"][:16] for row in manifest(tmp_path / "third") if row["split"] == "test"}
+    assert set(seen) <= told and told - set(seen) == set(kept) - tested and tested
+
+
+def manifest(run):
+    return json.loads((run / "manifest.json").read_text())
 
 
 def test_a_wider_network_grown_out_of_another_answers_as_it_did(tmp_path, photos):

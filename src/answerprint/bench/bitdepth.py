@@ -1,9 +1,9 @@
 """Bit depth beside its peers: masters coded as consumer cameras code, brought back, and graded hard.
 
 Peers: the decoder alone, FFmpeg's `deblock`, `gradfun` and `deband` (the last in 10 bits), TOFlow where weights of it
-are there. Masters are clips, and photographs that a camera glides over (only those that training leaves aside by their
-hash), both at half size by area, which gives them more than 8 bits; and a slow gradient made here, whose right answer
-is exact. Coded as H.264, 8 bits, 4:2:0; measured on the middle frame of seven, as the paper does.
+are there. Masters are clips, and photographs that a camera glides over (only what the weights have not seen, as their
+cards tell), both at half size by area, which gives them more than 8 bits; and a slow gradient made here, whose right
+answer is exact. Coded as H.264, 8 bits, 4:2:0; measured on the middle frame of seven, as the paper does.
 """
 
 from __future__ import annotations
@@ -277,17 +277,16 @@ def _gradient() -> list[Tensor]:
 
 
 def _masters(data: Path, count: int) -> dict[str, list[Tensor]]:
-    sources = training.find([data])
+    sources = training.unseen(data, ("bitdepth", "toflow"))
     stills = [s for s in sources if len(s.files) == 1 and s.files[0].suffix.lower() in training.PICTURES]
     clips = [source for source in sources if source not in stills]
-    held_out = [s for s in stills if int(s.digest[:8], 16) / 2**32 > 0.9]
     found: dict[str, list[Tensor]] = {}
     for source in _spread(clips, count):
         library = training.load(list(source.files), longest=LENGTH).training
         found[source.name] = [
             _halved(code.astype(np.float32) / np.float32(255)) for code in library.clips[0].versions[0]
         ]
-    for source in _spread(held_out, count):
+    for source in _spread(stills, count):
         code = np.asarray(cv2.imread(str(source.files[0]), cv2.IMREAD_COLOR))[..., ::-1].astype(
             np.float32
         ) / np.float32(255)

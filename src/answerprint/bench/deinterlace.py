@@ -2,9 +2,9 @@
 
 Two successive pictures of a clip become the two fields of one frame, top field first; everyone is told so and gives one
 picture per field. Ours goes by what its analysis finds, as it does for its users: film that repeats pictures is film to
-it, in fields too. Clips that the shipped weights were trained on are left out by name. FFmpeg (bwdif, w3fdif, estdif,
-yadif) is run through PyAV on planar R'G'B' of 8 bits, so that no conversion of color stands between; ours is rounded to
-the same 8 bits.
+it, in fields too. Clips that the weights were trained on, as their card tells, are left out. FFmpeg (bwdif, w3fdif,
+estdif, yadif) is run through PyAV on planar R'G'B' of 8 bits, so that no conversion of color stands between; ours is
+rounded to the same 8 bits.
 """
 
 from __future__ import annotations
@@ -38,12 +38,7 @@ PEERS = {
     "estdif": "mode=field:parity=tff:deint=all",
     "yadif": "mode=send_field:parity=tff:deint=all",
 }
-# What the shipped weights have seen (their card), and what has no progressive pictures to compare with.
-LEFT_OUT = (
-    "bedroom_960x540*", "sam2_0*", "tokyo_walk*", "street_night*", "bigbuckbunny*", "bikes_640x272*", "bbb_*",
-    "window_1920x1080*", "valley_1920x1080*", "davis_car-roundabout*", "davis_cows*", "davis_drift-*",
-    "davis_paragliding*", "davis_scooter*", "davis_soapbox*", "*_480i_*", "*_1080i_*",
-)  # fmt: skip
+INTERLACED = ("*_480i_*", "*_1080i_*")  # no progressive pictures to compare with
 EDGE = 2  # pictures at each end of a clip that are not compared: there fields are missing
 
 Method = Callable[[], list[Tensor]]
@@ -58,17 +53,18 @@ def run(data: Path | None, quick: bool) -> Iterator[Table]:
         quick: fewer and shorter clips.
 
     Raises:
-        SettingsError: no data was named, or nothing is left of it.
+        SettingsError: no data was named, or no clips are in it.
+        TrainingError: nothing is left of it.
     """
     if data is None:
         raise SettingsError("bench deinterlace needs --data: a folder of progressive clips")
     sources = [
         source
-        for source in training.find([data], LEFT_OUT)
+        for source in training.unseen(data, ("deinterlace",), INTERLACED)
         if len(source.files) > 1 or source.files[0].suffix.lower() in training.VIDEOS
     ]
     if not sources:
-        raise SettingsError(f"{data}: no clips in there but those that the shipped weights were trained on")
+        raise SettingsError(f"{data}: no clips in there that the weights were not trained on")
     chosen = sources[: 2 if quick else None]
     clips = {_shortly(source): _moments(source, 12 if quick else 20) for source in chosen}
     yield _quality(clips)

@@ -2,8 +2,8 @@
 
 Peers: histogram equalization and CLAHE of luma (OpenCV), a gamma curve to one mean, MBLLEN alone at full size.
 Photographs are made dark by gamma curves with photon noise of peak 200, as MBLLEN was trained, and by less light, as a
-camera has it; only those are used that training leaves aside by their hash. Real pairs are taken from folders `low`
-and `high` with equal names (as LOL).
+camera has it; only those are used that the weights have not seen, as their card tells. Real pairs are taken from
+folders `low` and `high` with equal names (as LOL).
 """
 
 from __future__ import annotations
@@ -52,13 +52,12 @@ def run(data: Path | None, quick: bool) -> Iterator[Table]:
     trained = _trained()
     network = trained or mbllen.MBLLEN(mbllen.Config(branches=5, features=16, inner=8, kernel=3))
     methods = _methods(network, trained is not None)
-    sources = training.find([data])
+    sources = training.unseen(data, ("mbllen",))
     stills = [s for s in sources if len(s.files) == 1 and s.files[0].suffix.lower() in training.PICTURES]
     stills = [s for s in stills if not {"low", "high"} & set(s.files[0].parts)]
-    held_out = [s for s in stills if int(s.digest[:8], 16) / 2**32 > 0.9]
-    chosen = _spread(held_out, 2 if quick else 8)
+    chosen = _spread(stills, 2 if quick else 8)
     if not chosen:
-        raise SettingsError(f"bench lowlight: no photograph in {data} that training leaves aside")
+        raise SettingsError(f"bench lowlight: no photograph in {data} that the weights have not seen")
     longest = 640 if quick else 1280
     notes = [] if trained else ["there are no trained weights of MBLLEN: its rows and targets are left out"]
     pictures = [_picture(s.files[0], longest) for s in chosen]

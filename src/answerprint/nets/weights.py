@@ -104,6 +104,7 @@ class Card(Settings):
     data: str = Field("", description="What it was trained on.")
     licence: str = Field("unknown", description="Licence of the weights.")
     commercial_ok: bool = Field(False, description="Whether all training data allows commercial use.")
+    seen: tuple[str, ...] = Field((), description="Keys of the clips and pictures it was trained on or chosen by.")
     figures: dict[str, float] = Field(default_factory=dict, description="Measured quality, by name.")
     source: str = Field("", description="Paper or project it comes from.")
 
@@ -176,6 +177,18 @@ def network(name: str, config: type[C], build: Callable[[C], N], path: Path | No
         raise WeightsError(f"the weights of '{name}' are of another version of Answerprint: {error}") from None
     fill(made, kept)
     return made
+
+
+def seen(*names: str) -> frozenset[str]:
+    """Keys (train/data.py) of what the weights that `load` takes for these names were trained on or chosen by."""
+    keys: set[str] = set()
+    for name in names:
+        try:
+            facts = _facts(_found(name))
+        except WeightsError:
+            continue  # nothing to load, nothing that it has seen
+        keys.update(json.loads(facts["answerprint"]).get("card", {}).get("seen", ()))
+    return frozenset(keys)
 
 
 def digest(name: str) -> str | None:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from answerprint.errors import TrainingError
+from answerprint.nets import weights
 
 Pixels = NDArray[np.uint8]
 
@@ -49,6 +50,11 @@ class Source:
     origin: str = "unknown"
     licence: str = "unknown"
     split: str = ""
+
+    @property
+    def key(self) -> str:
+        """By which weights name what they have seen: 64 bits of the hash."""
+        return self.digest[:16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +125,10 @@ class Splits:
     test: Library
     manifest: list[dict[str, str]] = field(default_factory=list)
 
+    def seen(self) -> set[str]:
+        """Keys of all clips that a run is trained on or chosen by."""
+        return {clip.source.key for part in (self.training, self.validation) for clip in part.clips}
+
 
 def find(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Source]:
     """All clips below `folders`, in a fixed order.
@@ -138,6 +148,26 @@ def find(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Source]:
     if not found:
         raise TrainingError(f"{', '.join(map(str, folders))}: no pictures, frame sequences or video files in there")
     return found
+
+
+def unseen(folder: Path, networks: Sequence[str], exclude: Sequence[str] = ()) -> list[Source]:
+    """The clips below a folder that the weights of these networks have not seen, as their cards tell.
+
+    Args:
+        folder: a folder, or a single file.
+        networks: whose weights.
+        exclude: patterns of names to leave out beside these.
+
+    Raises:
+        TrainingError: nothing usable is in there, or nothing is left of it.
+    """
+    known = weights.seen(*networks)
+    there = [source for source in find([folder]) if not _among(source.name, exclude)]
+    left = [source for source in there if source.key not in known]
+    if not left:
+        why = f"what the weights of {', '.join(networks)} were trained on" if there else f"names like {exclude[0]}"
+        raise TrainingError(f"{folder}: nothing in there but {why}; name a folder of other clips or pictures")
+    return left
 
 
 def load(

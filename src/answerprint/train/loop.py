@@ -44,6 +44,7 @@ from answerprint.train.data import Library, Splits, load
 
 CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
+SEEN = "seen.json"
 
 Batch = dict[str, Tensor]
 Networks = dict[str, nn.Module]
@@ -158,7 +159,7 @@ def train(
         recipe: module of `recipes/`.
         params: its Params; those of a resumed run may differ in schedule and batch, not in the networks' dimensions.
         folders: data folders.
-        run: holds checkpoint.safetensors, best.safetensors, log.csv, sheet.png, manifest.json, params.json.
+        run: holds checkpoint.safetensors, best.safetensors, log.csv, sheet.png, manifest.json, seen.json, params.json.
         stop_after: stop, with a checkpoint, when this many steps are done in all.
         say: where a line for a person goes.
 
@@ -171,6 +172,7 @@ def train(
         run.mkdir(parents=True, exist_ok=True)
         state = _begin(recipe, params, run, place, say)
         if place.first:
+            _note_seen(run, params.begin_with if state.step == 0 else None, data.seen())
             (run / "manifest.json").write_text(json.dumps(data.manifest, indent=1) + "\n", encoding="utf-8")
             (run / "params.json").write_text(params.model_dump_json(indent=1) + "\n", encoding="utf-8")
             for line in data.training.skipped:
@@ -205,6 +207,19 @@ def _processes() -> Iterator[Place]:
         yield Place(rank, count, device)
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _note_seen(run: Path, begun_with: Path | None, keys: set[str]) -> None:
+    """Adds to what the run has seen, in this call and in those before, and what it began with had."""
+    known = keys | _seen(run)
+    if begun_with is not None:
+        _, facts = weights.read(begun_with)
+        known |= set(facts["card"].get("seen", ())) if weights.finished(facts) else _seen(begun_with.parent)
+    (run / SEEN).write_text(json.dumps(sorted(known), indent=1) + "\n", encoding="utf-8")
+
+
+def _seen(run: Path) -> set[str]:
+    return set(json.loads((run / SEEN).read_text(encoding="utf-8"))) if (run / SEEN).is_file() else set()
 
 
 def _begin(recipe: Recipe, params: Training, run: Path, place: Place, say: Callable[[str], None]) -> State:
@@ -377,7 +392,9 @@ def described(run: Path, licence: str, commercial_ok: bool) -> weights.Card:
     manifest = run / "manifest.json"
     rows: list[dict[str, str]] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else []
     data = f"{len(rows)} clips; " + "; ".join(sorted({f"{row['source']} ({row['licence']})" for row in rows}))
-    return weights.Card(name=facts["recipe"], data=data, licence=licence, commercial_ok=commercial_ok)
+    return weights.Card(
+        name=facts["recipe"], data=data, seen=tuple(sorted(_seen(run))), licence=licence, commercial_ok=commercial_ok
+    )
 
 
 def learning_rate(params: Training, step: int) -> float:
