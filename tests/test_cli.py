@@ -301,11 +301,15 @@ def test_one_frame_only_and_shorter_than_the_handles(tmp_path: Path) -> None:
     assert len(reader.open(tmp_path / "o.mkv")) == 1
 
 
-def test_an_odd_size(tmp_path: Path) -> None:
+def test_an_odd_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = clips.card(tmp_path / "odd.mkv", width=95, height=63, layout="yuv420p")
     cli.main(["grade", str(source), "-o", str(tmp_path / "o.mkv"), "--gamma", "1.1"])
     info = reader.open(tmp_path / "o.mkv").info
     assert (info.width, info.height) == (95, 63)
+    with pytest.raises(SystemExit) as refused:
+        cli.main(["grade", str(source), "-o", str(tmp_path / "o.mov"), "--gamma", "1.1"])
+    assert refused.value.code == 2 and "95 x 63: prores-hq takes even sizes only" in capsys.readouterr().err
+    assert not list(tmp_path.glob("o.mov*"))
 
 
 def test_train_goes_on_where_it_stopped_and_its_weights_are_added(

@@ -210,6 +210,10 @@ def _delivery(
     """How the output is encoded: by preset or file ending, and by what the chain does to rate, size and fields.
 
     With it, in words, what of the frames it does not carry.
+
+    Raises:
+        DeliveryError: it takes no pictures of the size that the chain makes.
+        SettingsError: shots differ in rate.
     """
     chosen = presets.choose(output, named, clip.info)
     rates = {chain_rate(chain_of(shot)): shot.range.name for shot in listed}
@@ -225,6 +229,7 @@ def _delivery(
     if probe.alpha is not None and named is None:
         chosen = presets.choose(output, presets.with_alpha(chosen), clip.info)
     delivery = presets.adapted(chosen, clip.info.rate * next(iter(rates)), probe)
+    writer.refuse_size(delivery, probe.width, probe.height)
     if probe.alpha is None or pixels.layout(delivery.layout).alpha:
         return delivery, []
     carried = ", ".join(name for name, one in presets.PRESETS.items() if one.alpha is not None)
