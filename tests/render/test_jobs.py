@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,9 @@ import torch
 
 import clips
 from answerprint.errors import DeliveryError, JobError, MediaError, SettingsError
+from answerprint.frame import Frame
 from answerprint.media import reader
+from answerprint.operations import grade
 from answerprint.render import decide, jobs
 from answerprint.render.ledger import Ledger
 from answerprint.render.options import Options
@@ -264,6 +267,28 @@ def test_field_rate_doubles_the_rate_of_the_delivery(tmp_path: Path) -> None:
     assert outcome.frames == len(clip) == 20
     assert clip.info.rate == 50 and clip.info.field_order == "progressive"
     assert clip.info.duration == Fraction(10, 25)
+    assert jobs.render(made, tmp_path / "one.mov", Options(start="0", stop="1")).frames == 2
+
+
+@pytest.mark.parametrize(("stop", "times"), [(1, 1), (2, 3)])
+def test_a_frame_alone_is_worked_out_once(
+    source: Path, shot_list: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, times: int
+) -> None:
+    made = decided(source, shot_list)
+    jobs.render(made, tmp_path / "whole.mov", Options(start="0", stop="2"))
+    worked: list[Fraction] = []
+
+    def counted(frames: Iterator[Frame], *rest: Any) -> Iterator[Frame]:
+        for frame in graded(frames, *rest):
+            worked.append(frame.time)
+            yield frame
+
+    graded = grade.run
+    monkeypatch.setattr(grade, "run", counted)
+    outcome = jobs.render(made, tmp_path / "one.mov", Options(start="0", stop=str(stop)))
+    assert outcome.frames == stop and len(worked) == times
+    one, whole = (next(reader.open(tmp_path / name).frames(0, 1)) for name in ("one.mov", "whole.mov"))
+    assert torch.equal(one.pixels, whole.pixels)
 
 
 def test_a_locked_operation_stays_when_the_clip_is_analyzed_again(source: Path, shot_list: str, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class ChunkTask:
         file: where its encoded frames go.
         delivery: how they are encoded.
         device: name of the torch device.
+        made: its frames, where they are there already: a still was worked out to see what its delivery must carry.
     """
 
     key: str
@@ -58,9 +59,13 @@ class ChunkTask:
     file: Path
     delivery: Delivery
     device: str
+    made: tuple[Frame, ...] = ()
 
     def frames(self) -> Iterator[Frame]:
-        return render_chunk(self.clip, self.shot, self.steps, self.start, self.stop, torch.device(self.device))
+        if self.made:
+            yield from self.made
+            return
+        yield from render_chunk(self.clip, self.shot, self.steps, self.start, self.stop, torch.device(self.device))
 
 
 def here(tasks: Sequence[ChunkTask], on_frame: Callable[[], None]) -> Iterator[Done]:

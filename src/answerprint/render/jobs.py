@@ -14,8 +14,10 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from answerprint import operations
 from answerprint.color import lut
 from answerprint.color.lut import Cube
 from answerprint.errors import ColorError, JobError, SettingsError
+from answerprint.frame import Frame
 from answerprint.media import pixels, presets, writer
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
@@ -150,9 +153,14 @@ def render(
     refuse_output(clip, output, options, made.delivery)
     device = device_of(options.device)
     listed = _without_gaps(made, clip, options, watcher)
-    delivery, lost = _delivery(listed, clip, output, preset_of(options, made.delivery), device)
+    alone = _alone(listed, frame_range(clip, options))
+    begins = _beginning(listed[0], clip, device, whole=alone)
+    delivery, lost = _delivery(listed, clip, output, preset_of(options, made.delivery), begins)
     folder = job_folder(output)
     tasks = _plan(listed, clip, delivery, folder, options, device)
+    if alone:
+        tasks = [replace(task, made=begins) for task in tasks]
+    del begins
     with Ledger(folder) as ledger:
         _remember(ledger, folder, made, output, options, decisions_file, wants_report, keep_chunks)
         done = _still_there(ledger, tasks)
@@ -204,12 +212,26 @@ def _without_gaps(made: DecisionList, clip: Clip, options: Options, watcher: Wat
     return listed
 
 
+def _alone(listed: Sequence[ShotDecision], wanted: tuple[int, int]) -> bool:
+    """Whether nothing but the first frame of a shot is rendered: a still, most often."""
+    first = listed[0].range
+    asked = (max(first.start, wanted[0]), min(first.stop, wanted[1]))
+    return len(listed) == 1 and asked == (first.start, first.start + 1)
+
+
+def _beginning(shot: ShotDecision, clip: Clip, device: torch.device, *, whole: bool) -> tuple[Frame, ...]:
+    """What a shot's chain makes of its first frame: the first picture, or all."""
+    frames = render_chunk(clip, shot.range, chain_of(shot), shot.range.start, shot.range.start + 1, device)
+    with closing(frames):  # type: ignore[type-var]
+        return tuple(islice(frames, None if whole else 1))
+
+
 def _delivery(
-    listed: Sequence[ShotDecision], clip: Clip, output: Path, named: str | None, device: torch.device
+    listed: Sequence[ShotDecision], clip: Clip, output: Path, named: str | None, begins: Sequence[Frame]
 ) -> tuple[Delivery, list[str]]:
     """How the output is encoded: by preset or file ending, and by what the chain does to rate, size and fields.
 
-    With it, in words, what of the frames it does not carry.
+    With it, in words, what of the frames it does not carry. `begins` is what the chain makes of the first frame.
 
     Raises:
         DeliveryError: it takes no pictures of the size that the chain makes.
@@ -220,12 +242,9 @@ def _delivery(
     if len(rates) > 1:
         shown = ", ".join(f"{clip.info.rate * rate} in shot {name}" for rate, name in rates.items())
         raise SettingsError(f"shots of one output must have one frame rate, these differ: {shown}")
-    first = listed[0]
-    frames = render_chunk(clip, first.range, chain_of(first), first.range.start, first.range.start + 1, device)
-    probe = next(iter(frames), None)
-    frames.close()  # type: ignore[attr-defined]
-    if probe is None:
+    if not begins:
         return chosen, []
+    probe = begins[0]
     if probe.alpha is not None and named is None:
         chosen = presets.choose(output, presets.with_alpha(chosen), clip.info)
     delivery = presets.adapted(chosen, clip.info.rate * next(iter(rates)), probe)
