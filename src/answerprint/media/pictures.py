@@ -105,9 +105,9 @@ def _describe(spec: OpenImageIO.ImageSpec, delivery: Delivery) -> None:
         spec.alpha_channel = 0
     spec["PixelAspectRatio"] = float(delivery.sar)
     spec["Software"] = "Answerprint"
-    if delivery.how.codec == "dpx":
-        # The time of writing would make the same picture another file.
-        spec["DateTime"] = "1970:01:01 00:00:00"
+    # The time of writing would make the same picture another file, and is not that of its capture, as OpenEXR calls it:
+    # empty, it is left out there.
+    spec["DateTime"] = "1970:01:01 00:00:00" if delivery.how.codec == "dpx" else ""
 
 
 def _premultiplied(
