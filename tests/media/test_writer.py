@@ -136,7 +136,7 @@ def test_other_tools_see_which_kind_it_is(tmp_path: Path, name: str, tag: str) -
         assert container.streams.video[0].codec_context.codec_tag == tag
 
 
-@pytest.mark.parametrize("name", ["ffv1", "prores-hq", "dnxhr-hqx", "exr", "dpx", "png"])
+@pytest.mark.parametrize("name", ["ffv1", "prores-hq", "dnxhr-hqx", "exr", "dpx", "tiff", "png"])
 def test_chunks_of_frames_that_stand_alone_are_the_whole(tmp_path: Path, name: str) -> None:
     """Cut anywhere and made at any time, the output is the same file to the byte."""
     delivery = delivery_of(name)

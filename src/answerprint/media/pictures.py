@@ -105,8 +105,8 @@ def _describe(spec: OpenImageIO.ImageSpec, delivery: Delivery) -> None:
         spec.alpha_channel = 0
     spec["PixelAspectRatio"] = float(delivery.sar)
     spec["Software"] = "Answerprint"
-    # The time of writing would make the same picture another file, and is not that of its capture, as OpenEXR calls it:
-    # empty, it is left out there.
+    # The time of writing would make the same picture another file, and is not that of its capture, as OpenEXR calls it.
+    # Empty, it is left out of OpenEXR and TIFF.
     spec["DateTime"] = "1970:01:01 00:00:00" if delivery.how.codec == "dpx" else ""
 
 

@@ -79,7 +79,7 @@ class Params(Settings):
         ge=1,
         le=3,
         description="More than one lets the network go over what it made, along motion found between whole pictures: "
-        "nearer to what was there, for about five times the work with 2, ten times with 3.",
+        "nearer to what was there, for about four times the work with 2, nine times with 3.",
     )
     weights: Path | None = Field(None, description="Weights to use in place of those that ship.")
 
