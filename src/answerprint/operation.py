@@ -1,15 +1,18 @@
 """The one contract of what can be done to a shot, and the helpers that operations are written with.
 
-An operation is a module in `operations/` whose docstring names its method and source. The file's name is its name:
+An operation is a file or a folder in `operations/` whose docstring names its method and source. Its name is the
+operation's name:
 
     HANDLES = 2                    # neighbor frames needed on each side; None = the whole shot
     class Params(Settings): ...    # what the user may say
     class Findings(Settings): ...  # optional: what analysis found in this shot; editable
 
     def analyze(shot, params, device) -> Findings: ...           # optional, once per shot; a fourth argument, `say`,
-                                                                 # takes lines on how it gets on
-    def run(frames, params, findings, device) -> Iterator[Frame]: ...
+                                                                 # takes lines on its progress
+    def run(frames, params, findings, device) -> Iterator[Frame]: ...   # names those that it needs, `frames` first
 
+    OWN = ("matte",)                                  # optional: what it does itself that the house does for others
+    STRENGTH = True                                   # optional: the house applies `params.strength`
     QUANTIZERS = True                                 # optional: it looks at the coder's quantizers, Origin.steps
     def handles(params) -> int | None: ...            # optional, where HANDLES depends on the parameters
     def rate(params, findings) -> Fraction: ...       # optional: frames out per frame in (deinterlacing to fields: 2)
@@ -19,8 +22,15 @@ An operation is a module in `operations/` whose docstring names its method and s
 `run` is streaming and sees one shot, or one chunk of it with its handles: a `for` with a `yield` for per-frame work,
 `for window in windows(frames, HANDLES)` for neighbors, `spool(frames)` for the whole shot, local variables for memory.
 `run` must not depend on where its chunk begins: with enough handles, chunks give the same frames as the whole shot.
-`params` and `findings` are all it may decide by; `findings` is None where the module has no Findings. What Findings
-say in `summary` and `note` is told while the job runs.
+`params` and `findings` are all it may decide by.
+
+What every operation needs is done here, around `run`, unless `OWN` names it:
+
+    "findings"   a shot without findings is refused where the module has `Findings`
+    "finite"     pixels that are no finite numbers reach `run` as 0 (NaN, -inf) or 1 (+inf) and leave as they came
+    "matte"      pixels outside the frame's matte stay, those within are blended by it
+
+`matte` and `strength` blend a frame with the source frame of the same time and size, or the last one before it.
 """
 
 from __future__ import annotations
@@ -42,10 +52,11 @@ import torch
 from torch import Tensor
 
 from answerprint.color.lut import Cube
+from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.settings import Settings
 
-__all__ = ["Operation", "Shot", "Spool", "Window", "fields", "spool", "windows"]
+__all__ = ["Operation", "Shot", "Spool", "Window", "spool", "windows"]
 
 
 @dataclass(frozen=True)
@@ -112,8 +123,72 @@ class Operation:
     def run(
         self, frames: Iterator[Frame], params: Settings, findings: Settings | None, device: torch.device
     ) -> Iterator[Frame]:
-        result: Iterator[Frame] = self.module.run(frames, params, findings, device)
-        return result
+        """The frames of one shot, or of a chunk with its handles, as the operation leaves them.
+
+        Raises:
+            SettingsError: the operation has Findings, and `findings` is None.
+        """
+        own = frozenset(getattr(self.module, "OWN", ()))
+        if findings is None and self.findings_type is not None and "findings" not in own:
+            raise SettingsError(f"{self.name}: the shot has no findings; analyze it first")
+        strength = float(params.strength) if getattr(self.module, "STRENGTH", False) else 1.0  # type: ignore[attr-defined]
+        given = {"params": params, "findings": findings, "device": device}
+        named = signature(self.module.run).parameters
+        passed = {name: value for name, value in given.items() if name in named}
+        if strength == 0:
+            return frames
+        guard = _Guard("finite" not in own, "matte" not in own, strength)
+        result: Iterator[Frame] = self.module.run(guard.sources(frames), **passed)
+        return guard.blended(result)
+
+
+class _Guard:
+    """Source frames on their way through `run`, and what of them the frames that come out take back.
+
+    Only sources that have something to give back are held: those with pixels that are no finite numbers, those with a
+    matte, and all of them where `strength` is below 1; no longer than until a later frame comes out.
+
+    Args:
+        finite: whether pixels that are no finite numbers are replaced for `run` and put back.
+        matte: whether frames are blended by their source's matte.
+        strength: share of the operation's result, 0..1.
+    """
+
+    def __init__(self, finite: bool, matte: bool, strength: float) -> None:
+        self._finite, self._matte, self._strength = finite, matte, strength
+        self._held: deque[tuple[Fraction, Frame | None]] = deque()
+
+    def sources(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """The frames as `run` sees them."""
+        for frame in frames:
+            # A sum is a finite number only where all its terms are: one pass, nothing allocated.
+            broken = self._finite and not bool(frame.pixels.sum().isfinite())
+            needed = broken or self._strength < 1 or (self._matte and frame.matte is not None)
+            self._held.append((frame.time, frame if needed else None))
+            if broken:
+                frame = frame.with_pixels(frame.pixels.nan_to_num(nan=0.0, posinf=1.0, neginf=0.0))
+            yield frame
+
+    def blended(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """The frames that came out of `run`, with what their sources keep."""
+        for frame in frames:
+            while len(self._held) > 1 and self._held[1][0] <= frame.time:
+                self._held.popleft()
+            source = self._held[0][1] if self._held and self._held[0][0] <= frame.time else None
+            yield frame if source is None else self._blend(source, frame)
+            del frame, source  # they are large: they must not stay alive while the next one is made
+
+    def _blend(self, source: Frame, frame: Frame) -> Frame:
+        if frame.pixels is source.pixels or frame.pixels.shape != source.pixels.shape:
+            return frame
+        before = source.pixels.to(frame.pixels.device)
+        result = frame.pixels if self._strength == 1 else torch.lerp(before, frame.pixels, self._strength)
+        if self._matte and source.matte is not None:
+            matte = source.matte.to(result.device)
+            result = torch.where(matte > 0, torch.lerp(before, result, matte), before)
+        if self._finite:
+            result = torch.where(before.isfinite().all(0) & result.isfinite().all(0), result, before)
+        return frame.with_pixels(result)
 
 
 def _reload(name: str, module: str) -> Operation:
@@ -219,13 +294,3 @@ class Spool(Sequence[Frame]):
 def spool(frames: Iterator[Frame]) -> Spool:
     """Puts the frames of a whole shot on disk, so that work in any order needs no memory that grows with the shot."""
     return Spool(frames)
-
-
-def fields(frame: Frame) -> tuple[Tensor, Tensor]:
-    """The two fields of a frame in the order they were taken, each (3, H/2, W).
-
-    An odd height gives the top field one line more. A frame whose order is unknown or progressive is split top field
-    first.
-    """
-    top, bottom = frame.pixels[:, 0::2], frame.pixels[:, 1::2]
-    return (bottom, top) if frame.field_order == "bff" else (top, bottom)

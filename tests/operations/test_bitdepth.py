@@ -10,12 +10,12 @@ import torch
 
 import clips
 from answerprint.cli import main
+from answerprint.coding import codes
+from answerprint.coding.coding import of as coding_of
 from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Coding, ColorTags, Frame, Origin, Shot
-from answerprint.imgproc import codes
 from answerprint.media import pixels, reader
-from answerprint.media.coding import of as coding_of
 from answerprint.metrics import quality
 from answerprint.nets import bitdepth as bitdepth_net
 from answerprint.nets import toflow, weights

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from answerprint.errors import SettingsError
+from answerprint.fields import interlace
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import interlace
 from answerprint.media import reader
 from answerprint.operations import deinterlace
 from answerprint.operations.deinterlace import HANDLES, Findings, Params

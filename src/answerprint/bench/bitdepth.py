@@ -24,10 +24,10 @@ from av.filter import Graph
 from numpy.typing import NDArray
 from torch import Tensor
 
+from answerprint.coding import codes
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
 from answerprint.frame import ColorTags, Frame
-from answerprint.imgproc import codes
 from answerprint.media import pixels, reader
 from answerprint.media.presets import repeatable
 from answerprint.metrics.quality import psnr, ssim
@@ -178,7 +178,7 @@ def _bands(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Table:
         graded[name] = strong
     share = graded["ours"] / max(graded["decoded only"], 1e-9)
     target = at_most("banding after the grade, ours / decoded only", share, 0.5)
-    notes = ["grade: contrast times 2.5 around the mean of the picture; measured as imgproc/codes.py says, on luma"]
+    notes = ["grade: contrast times 2.5 around the mean of the picture; measured as coding/codes.py says, on luma"]
     return Table(
         "banding, percent of pixels",
         ("masters", "method", "as it is", "after a strong grade"),

@@ -22,10 +22,12 @@ import torch
 
 from answerprint.errors import MediaError
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import flow, levelset, motion, tracking
-from answerprint.imgproc.levelset import Weights
 from answerprint.metrics.tables import Lines, Table, at_least, at_most
+from answerprint.motion import camera as motion
+from answerprint.motion import flow
 from answerprint.operations import cutout
+from answerprint.operations.cutout import levelset, tracking
+from answerprint.operations.cutout.levelset import Weights
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

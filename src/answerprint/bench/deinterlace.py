@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from answerprint.errors import SettingsError
+from answerprint.fields import interlace
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import interlace
 from answerprint.metrics.quality import psnr, ssim
 from answerprint.metrics.tables import Cell, Table, at_least
 from answerprint.operations import deinterlace

@@ -29,11 +29,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import collaborative, flow
 from answerprint.metrics.quality import mean_absolute_error, psnr, ssim
 from answerprint.metrics.tables import Bars, Cell, Lines, Table, Target, at_least, at_most
+from answerprint.motion import flow
 from answerprint.nets import denoise as nets
 from answerprint.nets import engine, single
+from answerprint.noise import blocks
 from answerprint.operations import denoise as operation
 from answerprint.train import data as training
 from answerprint.train import degrade
@@ -244,7 +245,7 @@ def _ours() -> Method:
 
 def _refined() -> Method:
     ours = _ours()
-    return lambda noisy, sigma: collaborative.filtered(noisy, ours(noisy, sigma), torch.full_like(noisy, sigma))
+    return lambda noisy, sigma: blocks.filtered(noisy, ours(noisy, sigma), torch.full_like(noisy, sigma))
 
 
 def _nonlocal(noisy: Tensor, sigma: float) -> Tensor:

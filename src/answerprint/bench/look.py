@@ -24,10 +24,10 @@ from answerprint.bench import media
 from answerprint.color import lut, spaces, style
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import flow
 from answerprint.media import reader
 from answerprint.metrics import lpips, quality
 from answerprint.metrics.tables import Bars, Table, at_least, at_most
+from answerprint.motion import flow
 from answerprint.operations import grade, look, match
 from answerprint.shots import boundary
 

@@ -13,7 +13,7 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from answerprint.imgproc.codes import CELL
+CELL = 8  # pixels of luma along a side of the cells in which a coder's quantizer is told
 
 # AVVideoEncParams: count, offset and size of the blocks, kind of coder, quantizer of the picture; libavutil.
 _HEAD = "<I4xQQii"

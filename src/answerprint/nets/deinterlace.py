@@ -28,7 +28,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.imgproc.interlace import aligned, moved
+from answerprint.fields.interlace import aligned, moved
 from answerprint.nets import engine, weights
 from answerprint.settings import Settings
 

@@ -1,7 +1,7 @@
 """Bit depth: gives 8-bit 4:2:0 footage the values between its codes, for grading as 10-bit 4:2:2.
 
 After "Decoding Consumer Grade Video for Filmmaking" (Eder), which names three tasks, and its own failure: smooth
-regions (sky, skin, defocus). Here each task is worked on within what the stored code value allows (`imgproc/codes.py`):
+regions (sky, skin, defocus). Here each task is worked on within what the stored code value allows (`coding/codes.py`):
 
 artifact removal     steps across the borders of coded blocks are evened out, as far as the coder's quantizer can have
                      made them, where the shot shows such blocks at all
@@ -30,11 +30,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from answerprint.coding import codes
+from answerprint.coding.codes import Plane
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
 from answerprint.frame import Coding, ColorTags, Frame, Shot
-from answerprint.imgproc import codes
-from answerprint.imgproc.codes import Plane
 from answerprint.media import pixels as planar
 from answerprint.nets import bitdepth as bitdepth_net
 from answerprint.nets import engine, toflow, weights
@@ -42,6 +42,7 @@ from answerprint.operation import Window, windows
 from answerprint.settings import Settings
 
 HANDLES = 3
+OWN = ("findings", "finite", "matte")
 QUANTIZERS = True
 Model = Literal["bounds", "network", "toflow"]
 Encoding = Literal["display", "log", "s-log2", "s-log3", "c-log", "c-log2", "c-log3", "v-log", "log-c", "f-log"]

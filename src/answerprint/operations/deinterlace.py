@@ -35,8 +35,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from answerprint.fields import interlace
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import interlace
 from answerprint.nets import deinterlace as nets
 from answerprint.nets import engine, weights
 from answerprint.operation import Window, windows
@@ -44,6 +44,7 @@ from answerprint.settings import Settings
 
 # A group of 3 fields that begins up to two frames off, each with two frames around it for three passes.
 HANDLES = 4
+OWN = ("findings", "finite", "matte")
 
 # Analysis looks at this many runs of this many frames, spread through the shot.
 _RUNS, _RUN = 3, 11

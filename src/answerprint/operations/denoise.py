@@ -1,13 +1,13 @@
 """Takes noise out of footage with a temporal network that is told how strong the noise is in every pixel.
 
 Analysis measures the noise of a shot: its level per channel and luma band, how far it reaches, and the share of
-impulses (salt and pepper, dropouts); how, imgproc/noise.py says.
+impulses (salt and pepper, dropouts); how, noise/measure.py says.
 
-Rendering mends impulses, lays the neighbors of a frame onto it along their motion (imgproc/fusion.py), lays out the
+Rendering mends impulses, lays the neighbors of a frame onto it along their motion (noise/merge.py), lays out the
 noise that is left in every pixel, and runs the network of nets/denoise.py, where its sources are named. `--model` puts
 in its place one of the paper's three networks (nets/gan.py, densenet.py, cyclegan.py) or another single-picture
 network, which are told nothing and see one frame at a time. `--refine` filters what came out once more, blocks that
-look alike together (imgproc/collaborative.py).
+look alike together (noise/blocks.py).
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from torch.nn import functional as F
 from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
-from answerprint.imgproc import collaborative, fusion, impulse, noise
 from answerprint.nets import denoise as nets
 from answerprint.nets import single, weights
+from answerprint.noise import blocks, impulse, merge
+from answerprint.noise import measure as noise
 from answerprint.operation import windows
 from answerprint.settings import Settings
 from answerprint.train import degrade
@@ -38,6 +39,8 @@ ENOUGH = 1 << 21  # pixels that noise is measured on
 CLEAN = 0.002  # below half a code value of 8 bits there is nothing that a master would show
 FARTHEST = 3.5  # deviations: what lies farther off is no noise, whatever the network thinks
 OWN_ERROR = 0.006  # of the network where there is hardly any noise
+
+OWN = ("findings", "finite", "matte")
 
 
 class Params(Settings):
@@ -134,18 +137,18 @@ def _told_noise(
     """Our network: it sees the neighbors and is told the noise of every pixel."""
     streamed = _streamed(network, device)
     held: list[Frame] = []
-    joined: list[fusion.Noisy] = []
+    joined: list[merge.Noisy] = []
 
     def noted() -> Iterator[tuple[Tensor, ...]]:
-        seen: dict[Fraction, fusion.Noisy] = {}
+        seen: dict[Fraction, merge.Noisy] = {}
         for window in windows(frames, params.neighbors):
             held.append(window.center)
             shown = window.frames[window.first : len(window.frames) - window.last]
             seen = {frame.time: seen.get(frame.time) or _noisy(frame, params, findings) for frame in shown}
             own = window.center.time
-            pixels, sigma = fusion.fused(seen[own], [seen[t] for t in seen if t != own], findings.reach)
+            pixels, sigma = merge.fused(seen[own], [seen[t] for t in seen if t != own], findings.reach)
             if params.refine:
-                joined.append(fusion.Noisy(pixels, sigma))
+                joined.append(merge.Noisy(pixels, sigma))
             yield pixels[None], sigma[None], _reach_plane(pixels, findings)
 
     for clean in streamed.frames(noted()):
@@ -160,15 +163,15 @@ def _told_noise(
         yield frame.with_pixels(_finished(frame, mended + found, params, findings))
 
 
-def _refined(noisy: fusion.Noisy, clean: Tensor, findings: Findings) -> Tensor:
+def _refined(noisy: merge.Noisy, clean: Tensor, findings: Findings) -> Tensor:
     """What the network made, gone over once more beside what it was made of; small pictures as they are."""
-    if min(clean.shape[-2:]) < collaborative.SMALLEST:
+    if min(clean.shape[-2:]) < blocks.SMALLEST:
         return clean
     sigma = noisy.sigma.to(clean)
     known = (sigma < 1) & noisy.pixels.isfinite().to(sigma.device)
     level = torch.where(known, sigma, sigma[known].mean() if known.any() else 0)
     pixels = torch.where(known, noisy.pixels.to(clean), clean)
-    return collaborative.filtered(pixels, clean, level, findings.reach)
+    return blocks.filtered(pixels, clean, level, findings.reach)
 
 
 def _pair(shot: Shot, position: int) -> tuple[Tensor, Tensor | None]:
@@ -210,8 +213,8 @@ def _built(model: str | Path, stamp: object) -> nn.Module:  # noqa: ARG001 - ano
         raise WeightsError(f"{error}; --model takes ours, gan, densenet, cyclegan or a file") from None
 
 
-def _noisy(frame: Frame, params: Params, findings: Findings) -> fusion.Noisy:
-    return fusion.Noisy(*_told(frame.pixels, params, findings))
+def _noisy(frame: Frame, params: Params, findings: Findings) -> merge.Noisy:
+    return merge.Noisy(*_told(frame.pixels, params, findings))
 
 
 def _told(pixels: Tensor, params: Params, findings: Findings) -> tuple[Tensor, Tensor]:

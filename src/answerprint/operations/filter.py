@@ -31,11 +31,12 @@ from pydantic import Field
 from torch import Tensor
 
 from answerprint.color import spaces
+from answerprint.filters import classical, histogram
 from answerprint.frame import ColorTags, Frame, Shot
-from answerprint.imgproc import filters, histogram
 from answerprint.settings import Settings
 
 HANDLES = 0
+OWN = ("findings", "finite", "matte")
 
 
 class Params(Settings):
@@ -119,15 +120,15 @@ def _planes(planes: Tensor, guide: Tensor, params: Params, findings: Findings | 
     """The filter itself on (1, H, W) or (3, H, W)."""
     match params.kind:
         case "gaussian":
-            return filters.gaussian(planes, params.sigma)
+            return classical.gaussian(planes, params.sigma)
         case "bilateral":
-            return filters.bilateral(planes, params.radius, params.sigma or 1e-3, params.edge)
+            return classical.bilateral(planes, params.radius, params.sigma or 1e-3, params.edge)
         case "median":
-            return filters.median(planes, params.radius)
+            return classical.median(planes, params.radius)
         case "guided":
-            return filters.guided(planes, guide, params.radius, params.edge**2)
+            return classical.guided(planes, guide, params.radius, params.edge**2)
         case "laplacian":
-            return planes - params.amount * filters.laplacian(planes, params.sigma)
+            return planes - params.amount * classical.laplacian(planes, params.sigma)
         case "clahe":
             return histogram.clahe(planes[0], params.clip, params.tiles)[None]
         case "equalize":

@@ -29,6 +29,7 @@ from answerprint.frame import Frame
 from answerprint.settings import Settings
 
 HANDLES = 0
+OWN = ("findings", "finite", "matte")
 
 Triple = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0, le=100)]

@@ -39,6 +39,7 @@ from answerprint.operations import look, match
 from answerprint.settings import Settings
 
 HANDLES = 0
+OWN = ("findings", "finite", "matte")
 
 Array = NDArray[np.float64]
 Triple = tuple[float, float, float]

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from answerprint.coding import codes
 from answerprint.color import spaces
-from answerprint.imgproc import codes
 from answerprint.media import pixels
 from answerprint.nets.bitdepth import Config, Decoder, folded, unfolded
 from answerprint.train import coded, septuplets

@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from answerprint.imgproc import fusion, impulse
 from answerprint.nets.denoise import Config, Denoiser
+from answerprint.noise import impulse, merge
 from answerprint.train import degrade
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
@@ -120,10 +120,10 @@ def join(noisy: Tensor, sigma: Tensor, correlation: Tensor, neighbors: int) -> t
 
     What is left of the noise then differs from pixel to pixel, and hangs together from frame to frame.
     """
-    seen = [fusion.Noisy(*planes) for planes in zip(noisy, sigma, strict=True)]
+    seen = [merge.Noisy(*planes) for planes in zip(noisy, sigma, strict=True)]
     reach = 4 * float(correlation.flatten()[0])
     made = [
-        fusion.fused(frame, [*seen[max(t - neighbors, 0) : t], *seen[t + 1 : t + 1 + neighbors]], reach)
+        merge.fused(frame, [*seen[max(t - neighbors, 0) : t], *seen[t + 1 : t + 1 + neighbors]], reach)
         for t, frame in enumerate(seen)
     ]
     pictures, left = (torch.stack(planes) for planes in zip(*made, strict=True))

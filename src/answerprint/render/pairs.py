@@ -1,6 +1,6 @@
 """Reads footage and the same footage as someone graded it, side by side; what does not lie side by side is told.
 
-Edges say where things are, whatever the grade (`imgproc/align.py`). An offset in time is found by them and corrected
+Edges say where things are, whatever the grade (`motion/align.py`). An offset in time is found by them and corrected
 where it is clear, a small shift in the picture likewise; frames that show something else (a title, a dissolve) are left
 out, and footage that shows something else altogether is refused.
 """
@@ -21,10 +21,10 @@ from torch import Tensor
 
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
-from answerprint.imgproc import align
 from answerprint.media import reader
 from answerprint.media.reader import Clip
 from answerprint.media.sequence import ENDINGS
+from answerprint.motion import align
 
 Plane = NDArray[np.float32]
 

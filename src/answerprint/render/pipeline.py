@@ -17,8 +17,8 @@ from functools import partial
 import torch
 
 from answerprint import operations
+from answerprint.coding import coding
 from answerprint.frame import Frame, Shot
-from answerprint.media import coding
 from answerprint.media.reader import Clip
 from answerprint.operation import Operation, Spool
 from answerprint.settings import Settings

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from answerprint.coding import coding
 from answerprint.errors import AnswerprintError, TrainingError
 from answerprint.frame import ColorTags
-from answerprint.media import coding, pixels, reader
+from answerprint.media import pixels, reader
 from answerprint.media.presets import repeatable
 from answerprint.media.quantizer import export
 from answerprint.media.quantizer import steps as steps_of
@@ -340,7 +341,7 @@ class Coded(NamedTuple):
         frames: as the decoder gives them.
         rate: bits a pixel that they took.
         step: of the quantizer in codes, mean over the frames.
-        steps: in the cells of each frame (media/coding.py); None where its decoder does not tell.
+        steps: in the cells of each frame (coding/coding.py); None where its decoder does not tell.
     """
 
     frames: list[Planes]

@@ -1,0 +1,1 @@
+"""What a coder did to the picture: quantizer, banding, blocks."""

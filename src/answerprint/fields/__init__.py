@@ -1,0 +1,1 @@
+"""Interlaced fields: weaving, combing, cadence."""

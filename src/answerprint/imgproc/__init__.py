@@ -1,1 +1,0 @@
-"""Classical image processing: pure functions of tensors."""

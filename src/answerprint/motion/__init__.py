@@ -1,0 +1,1 @@
+"""Where things move: flow, camera, layers, lines, clean plates."""

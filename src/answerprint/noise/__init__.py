@@ -1,0 +1,1 @@
+"""Noise: measured, merged along motion, filtered in blocks, impulses."""
