@@ -93,11 +93,9 @@ def test_a_docstring_becomes_markdown() -> None:
     )
 
 
-def test_links_of_papers_outside_the_site_become_names() -> None:
+def test_links_of_papers_lead_to_pages_or_become_words() -> None:
     text = "[a](docs/first-grade.md#a-chain) [b](CONTRIBUTING.md) [c](examples/chains) [d](https://example.org/x)"
-    assert (
-        docs_pages.relinked(text) == "[a](first-grade.md#a-chain) [b](CONTRIBUTING.md) `c` [d](https://example.org/x)"
-    )
+    assert docs_pages.relinked(text) == "[a](first-grade.md#a-chain) [b](contributing.md) c [d](https://example.org/x)"
 
 
 def test_every_link_leads_to_a_page_or_picture(pages: dict[str, str]) -> None:

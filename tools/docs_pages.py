@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).parents[1]
+PAPERS = {  # files of the repository's root that are pages of the site
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+    "CODE_OF_CONDUCT.md": "conduct.md",
+}
 HELP_COLUMNS = 100
 LONGEST_DEFAULT = 40  # characters; a longer one says nothing in a table
 
@@ -41,8 +47,7 @@ def pages() -> dict[str, str]:
         "presets.md": presets_page(),
         "models.md": models_page(),
         "api.md": api_page(),
-        "contributing.md": relinked((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")),
-        "changelog.md": relinked((ROOT / "CHANGELOG.md").read_text(encoding="utf-8")),
+        **{page: relinked((ROOT / paper).read_text(encoding="utf-8")) for paper, page in PAPERS.items()},
     }
 
 
@@ -258,9 +263,17 @@ def annotated(entry: Any) -> Iterator[type]:
 
 
 def relinked(text: str) -> str:
-    """A paper of the repository's root as a page: links into docs/ stay, other files are named only."""
-    text = re.sub(r"\]\(docs/([^)]+)\)", r"](\1)", text)
-    return re.sub(r"\[([^\]]+)\]\((?!https?:)(?![\w-]+\.(?:md|jpg)(?:#[\w-]+)?\))[^)]+\)", r"`\1`", text)
+    """A paper of the repository's root as a page: links lead to pages of the site; files outside it are only named."""
+
+    def link(match: re.Match[str]) -> str:
+        words, target = match.groups()
+        if "://" in target:
+            return match[0]
+        if target.startswith("docs/"):
+            return f"[{words}]({target.removeprefix('docs/')})"
+        return f"[{words}]({PAPERS[target]})" if target in PAPERS else words
+
+    return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", link, text)
 
 
 def with_help(text: str) -> str:
