@@ -231,8 +231,8 @@ def documented(entry: Any, heading: str | None = None) -> str:
     text = f"::: {entry.__module__}.{entry.__qualname__}\n    options:\n      heading_level: 3"
     if heading is None:
         return text
-    text += f"\n      heading: {heading}"
     public = heading.rpartition(".")[2]
+    text += f"\n      heading: {heading}\n      toc_label: {public}"
     return text if public == entry.__name__ else f"{text}\n\nInside the package, `{public}` is `{entry.__name__}`."
 
 
