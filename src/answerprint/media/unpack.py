@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from answerprint.errors import MediaError
+from answerprint.media.layout import parse_layout
 
 # Each packed or semi-planar format and the planar one with the same code values.
 _PLANAR_TWIN = {
@@ -93,19 +94,8 @@ def storage(pix_fmt: str, path: str) -> Storage:
             f"{path}: pictures stored as {pix_fmt} cannot be read; convert the file to Y'CbCr or R'G'B' first"
         )
     floating = "f32" in layout
-    bits = 16 if "f16" in stored else 32 if floating else bit_depth(layout)
+    bits = 16 if "f16" in stored else 32 if floating else parse_layout(layout).bits
     return Storage(stored, pix_fmt, layout, bits, floating, full)
-
-
-def bit_depth(layout: str) -> int:
-    """Bits per sample of an integer planar layout."""
-    found = re.search(r"(?:p|gray|ya)(\d+)$", layout)
-    return int(found[1]) if found else 8
-
-
-def has_alpha(layout: str) -> bool:
-    """Whether a planar layout carries alpha, always as its last plane."""
-    return layout.startswith(("yuva", "gbrap", "ya"))
 
 
 def planes(frame: VideoFrame, how: Storage) -> tuple[Tensor, ...]:
