@@ -146,15 +146,15 @@ def test_chunks_of_frames_that_stand_alone_are_the_whole(tmp_path: Path, name: s
     frames = list(slopes(evenly(6), 256, 128))
     made = []
     for folder, lengths in (("a", [6]), ("b", [1, 3, 2])):
-        if made and delivery.how.pictures:
+        if made and delivery.format.pictures:
             sleep(1.1)  # dates of files are told to the second
         (tmp_path / folder).mkdir()
-        many = ".%04d" if delivery.how.pictures else ""
+        many = ".%04d" if delivery.format.pictures else ""
         out = tmp_path / folder / f"out{many}{delivery.ending}"
         join(chunked(tmp_path / folder, frames, delivery, lengths), out, delivery, None, Fraction(0), 6 / FILM)
         made.append([digest(file) for file in sorted((tmp_path / folder).glob("out*"))])
     assert made[0] == made[1]
-    assert len(made[0]) == (6 if delivery.how.pictures else 1)
+    assert len(made[0]) == (6 if delivery.format.pictures else 1)
 
 
 @pytest.mark.parametrize("name", ["h264", "h265-10", "av1"])

@@ -1,4 +1,4 @@
-"""How hard a file was coded: codec, bits per pixel, and the quantizer where its decoder or its headers tell it.
+"""Codec, bits per pixel and quantizer of a file, where its decoder or its headers tell them.
 
 Decoders of H.264, MPEG-2 and VP9 export the quantizer of every block (media/quantizer.py). HEVC and AV1 tell that of
 each picture in its headers, which FFmpeg's `trace_headers` reads; how blocks differ from it is not seen there.
@@ -41,7 +41,9 @@ _LOG_CURVES = {
 
 
 def measure_coding(clip: Clip, start: int = 0) -> Coding:
-    """How hard a clip was coded; only its codec is known where it is a sequence of pictures or cannot be read.
+    """Codec, bits per pixel, quantizer and log curve of a clip.
+
+    Only the codec is known of a sequence of pictures, or where the file cannot be read.
 
     Args:
         clip: the footage.

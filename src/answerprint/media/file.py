@@ -160,7 +160,7 @@ class _Timing:
 
 @dataclass(frozen=True)
 class _Header:
-    """What the container alone says: color numbers, field order, and where the frames are.
+    """Color numbers, field order and index as the container alone gives them.
 
     Read before anything is decoded, because decoders write what they find over what the container says.
     """
@@ -241,10 +241,10 @@ def _header(path: str, salvage: bool) -> _Header:
     return _Header(color, field_order, index)
 
 
-def _timing(stream: VideoStream, index: Index, asked: Fraction | None) -> _Timing:
+def _timing(stream: VideoStream, index: Index, override: Fraction | None) -> _Timing:
     rate, variable, constant = probe.rate(stream, index)
-    if asked is not None:
-        rate, variable, constant, notes = asked, False, True, [f"rate {asked} as asked for"]
+    if override is not None:
+        rate, variable, constant, notes = override, False, True, [f"rate {override} as asked for"]
     elif index.ordinal:
         notes = [f"the file has no usable frame times: a constant {rate} fps is used"]
     elif constant:

@@ -1,4 +1,4 @@
-"""Where every frame of a video stream is and when it is shown, found without decoding wherever that can be trusted."""
+"""Place and time of every frame of a video stream, read without decoding wherever that can be trusted."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Index:
 
 @dataclass
 class _Packets:
-    """What the packets of a stream say.
+    """Times and keyframes of the packets of a stream.
 
     Attributes:
         pts: presentation times, as stored.

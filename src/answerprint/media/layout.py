@@ -25,7 +25,7 @@ _SUBSAMPLING = {"444": (0, 0), "440": (0, 1), "422": (1, 0), "420": (1, 1), "411
 
 @dataclass(frozen=True)
 class Layout:
-    """How a planar picture is stored.
+    """A planar pixel format.
 
     Attributes:
         name: FFmpeg pixel format name without endianness ("yuv422p10").
@@ -91,7 +91,7 @@ def parse_layout(name: str) -> Layout:
 
 
 class CodeScale(NamedTuple):
-    """How codes become values: (code - zero) * step."""
+    """The linear map from codes to values: (code - zero) * step."""
 
     zero: np.float32
     step: np.float32

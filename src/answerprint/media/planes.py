@@ -148,7 +148,7 @@ def dither_seed(time: Fraction) -> int:
 
 @dataclass(frozen=True)
 class _Target:
-    """What is encoded to; `seed` is that of the dither, None rounds only."""
+    """The form to encode to; `seed` is that of the dither, None rounds only."""
 
     layout: Layout
     color: ColorTags
@@ -158,7 +158,7 @@ class _Target:
 
 @dataclass(frozen=True)
 class _Source:
-    """What a frame was decoded from.
+    """The codes that a frame was decoded from, and what they decode to.
 
     Attributes:
         pixels: float32 (3, H, W); a pixel that still equals it is not dithered.

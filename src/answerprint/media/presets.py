@@ -173,8 +173,8 @@ class Delivery(Settings):
         return ColorTags(self.primaries, self.transfer, self.matrix, self.range, self.siting)
 
     @property
-    def how(self) -> Preset:
-        """The preset itself."""
+    def format(self) -> Preset:
+        """The preset: codec, container of chunks and encoder options."""
         return PRESETS[self.preset]
 
 
@@ -213,7 +213,7 @@ def choose(path: Path | str, name: str | None, info: ClipInfo) -> Delivery:
 
 def preset_with_alpha(delivery: Delivery) -> str:
     """Name of the container's preset that carries alpha; that of the delivery where it does, or where none can."""
-    if delivery.how.alpha is not None:
+    if delivery.format.alpha is not None:
         return delivery.preset
     return next((p.name for p in _ALL if p.alpha is not None and delivery.ending in p.endings), delivery.preset)
 
@@ -226,7 +226,7 @@ def adapt(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
         rate: frames per second at the end of the chain.
         probe: a frame as it leaves the chain.
     """
-    preset, changes = delivery.how, dict[str, object]()
+    preset, changes = delivery.format, dict[str, object]()
     if rate != delivery.rate:
         base = delivery.time_base / max(math.ceil(rate / delivery.rate), 1) if delivery.variable_rate else 1 / rate
         changes |= {"rate": rate, "time_base": base}
@@ -254,12 +254,12 @@ _ONE_CHANNEL = MappingProxyType({"openexr": "grayf32", "png": "gray16", "tiff": 
 def _alpha(delivery: Delivery, probe: Frame) -> dict[str, object]:
     """Changes of a delivery by the alpha of a chain's frames; a picture that is a matte gets one channel."""
     if probe.matte is not None and probe.alpha is None and torch.equal(probe.pixels, probe.matte.expand(3, -1, -1)):
-        one = _ONE_CHANNEL.get(delivery.how.codec)
+        one = _ONE_CHANNEL.get(delivery.format.codec)
         return {"alpha": "matte"} if one is None else {"alpha": "matte", "layout": one}
-    if probe.alpha is None or delivery.how.alpha is None:
+    if probe.alpha is None or delivery.format.alpha is None:
         return {}
     # OpenEXR's alpha is premultiplied by definition; who asks for another gets it, labelled.
-    multiplied = delivery.how.codec == "openexr" if probe.associated is None else probe.associated
+    multiplied = delivery.format.codec == "openexr" if probe.associated is None else probe.associated
     return {"alpha": "premultiplied" if multiplied else "straight"}
 
 

@@ -33,7 +33,7 @@ _RUN = 4  # successive frames at each place
 
 @dataclass(frozen=True)
 class Orientation:
-    """How a decoded picture is made upright, from a display matrix: transpose first, then mirror across and down."""
+    """The turn that makes a decoded picture upright, from a display matrix: transpose, then mirror across and down."""
 
     transpose: bool = False
     across: bool = False
@@ -66,7 +66,7 @@ class Orientation:
 
 @dataclass(frozen=True)
 class FirstFrame:
-    """What the first frame and the decoder say beyond the container.
+    """Facts that the first frame and the decoder add to those of the container.
 
     Attributes:
         storage: how the pictures are stored.
@@ -206,7 +206,7 @@ def gaps(index: Index, times: Sequence[Fraction]) -> list[str]:
 
 @dataclass(frozen=True)
 class Fields:
-    """How lines were taken: as used, as the file says, as the pictures show; and notes on it."""
+    """Field order as used, as the file says and as the pictures show, with notes on it."""
 
     order: FieldOrder
     tagged: FieldOrder

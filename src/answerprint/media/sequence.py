@@ -126,11 +126,11 @@ def open_sequence(path: str, overrides: Overrides) -> SequenceSource:
     return SequenceSource(info, times, tuple(str(entry) for entry in pictures.paths), nonfinite)
 
 
-def _info(pictures: PictureList, spec: Any, asked_rate: Fraction | None, overrides: Overrides) -> ClipInfo:
-    """What is known of a sequence from its first picture, whose header is `spec`."""
+def _info(pictures: PictureList, spec: Any, rate_override: Fraction | None, overrides: Overrides) -> ClipInfo:
+    """The facts of a sequence by its first picture, whose header is `spec`."""
     first, range_ = pictures.paths[0], overrides.get("range")
     picture = read_picture(first)
-    rate, notes = _rate(header.read_rate(spec), asked_rate)
+    rate, notes = _rate(header.read_rate(spec), rate_override)
     tagged, color = header.read_color(spec, first, range_)
     if range_ is not None:
         notes.append(f"range {range_} as asked for")
@@ -167,10 +167,10 @@ def _info(pictures: PictureList, spec: Any, asked_rate: Fraction | None, overrid
     )
 
 
-def _rate(own: Fraction | None, asked: Fraction | None) -> tuple[Fraction, list[str]]:
-    """The rate to use, with a note unless it was asked for."""
-    if asked is not None:
-        return asked, []
+def _rate(own: Fraction | None, override: Fraction | None) -> tuple[Fraction, list[str]]:
+    """The rate to use, with a note unless the user says it."""
+    if override is not None:
+        return override, []
     if own is not None:
         return own, [f"rate {own} as the pictures say"]
     return DEFAULT_RATE, [f"a sequence has no rate: {DEFAULT_RATE} fps assumed"]

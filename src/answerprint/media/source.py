@@ -1,4 +1,4 @@
-"""What a clip reads its frames from, and what the user may say of footage instead of its own tags."""
+"""The interface between a clip and its file or sequence, and the tags that the user may override."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FrameSource(Protocol):
 
 
 class Overrides(TypedDict, total=False):
-    """What the user says of footage instead of its own tags (see `reader.open`). None is the same as absent."""
+    """Tags of footage that the user overrides (see `reader.open`); None is the same as absent."""
 
     matrix: str | None
     range: str | None
@@ -56,7 +56,7 @@ def parse_rate(rate: Fraction | int | str) -> Fraction:
 
 
 def rate_of(overrides: Overrides) -> Fraction | None:
-    """The rate that the user says, None where none.
+    """The rate that the user says, None where they say none.
 
     Raises:
         SettingsError: it is no rate.

@@ -93,7 +93,7 @@ def refuse_output(clip: Clip, output: Path, options: Options, delivery: Mapping[
     start, stop = frame_range(clip, options)
     named = preset_of(options, delivery)
     chosen = presets.choose(output, named, clip.info)
-    if chosen.how.pictures:
+    if chosen.format.pictures:
         checks.check_picture_count(output, stop - start)
     if named is None:
         # Where a chain gives pictures alpha, another of the container's presets carries it, and takes other sizes.

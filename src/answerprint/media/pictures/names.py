@@ -199,7 +199,7 @@ def _by_pattern(by_form: dict[tuple[str, int, str], list[Path]]) -> dict[str, li
 
 
 def _digits(path: Path) -> int:
-    """How many digits the number in a name has."""
+    """Number of digits of the number in a name, 0 where there is none."""
     match = _NUMBERED.match(path.name)
     return len(match[2]) if match else 0
 

@@ -40,7 +40,7 @@ def write_picture(
     Raises:
         DeliveryError: it cannot be written.
     """
-    form, preset = parse_layout(delivery.layout), delivery.how
+    form, preset = parse_layout(delivery.layout), delivery.format
     samples = torch.stack(planes, dim=-1).numpy()
     height, width, channels = samples.shape
     spec = oiio.ImageSpec(width, height, channels, "half" if form.floating else f"uint{8 if form.bits == 8 else 16}")
@@ -61,23 +61,23 @@ def write_picture(
 
 def _describe(spec: oiio.ImageSpec, delivery: Delivery) -> None:
     """Puts compression, alpha and sample aspect ratio into the header."""
-    form, options = parse_layout(delivery.layout), delivery.how.options
+    form, options = parse_layout(delivery.layout), delivery.format.options
     if "compression" in options:
         spec["compression"] = options["compression"]
     if form.alpha:
         spec.alpha_channel = 3
-        if delivery.how.codec != "openexr":
+        if delivery.format.codec != "openexr":
             spec["oiio:UnassociatedAlpha"] = 1
     if delivery.alpha:
         spec["ImageDescription"] = ALPHA_LABELS[delivery.alpha]
-    if delivery.alpha == "matte" and delivery.how.codec == "openexr":
+    if delivery.alpha == "matte" and delivery.format.codec == "openexr":
         spec.channelnames = ("A",)  # what compositing tools read as a matte
         spec.alpha_channel = 0
     spec["PixelAspectRatio"] = float(delivery.sar)
     spec["Software"] = "Answerprint"
     # The time of writing would make the same picture another file, and is not that of its capture, as OpenEXR calls it.
     # Empty, it is left out of OpenEXR and TIFF.
-    spec["DateTime"] = "1970:01:01 00:00:00" if delivery.how.codec == "dpx" else ""
+    spec["DateTime"] = "1970:01:01 00:00:00" if delivery.format.codec == "dpx" else ""
 
 
 def _premultiply(samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What an output must not be, checked before anything is written."""
+"""Checks of an output before anything is written."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def check_size(delivery: Delivery, width: int, height: int) -> None:
     Raises:
         DeliveryError: the delivery does not take pictures of this size.
     """
-    codec, form = delivery.how.codec, parse_layout(delivery.layout)
-    if codec == "ffv1" or delivery.how.pictures:
+    codec, form = delivery.format.codec, parse_layout(delivery.layout)
+    if codec == "ffv1" or delivery.format.pictures:
         return
     if codec == "dnxhd" and (width < 256 or height < 120):
         raise DeliveryError(f"{width} x {height}: DNxHR takes pictures from 256 x 120 on; use ffv1 or prores")

@@ -42,7 +42,7 @@ class ChunkWriter(Output):
             DeliveryError: disk full, folder not writable, a size that the codec cannot take or that changed.
         """
         with delivery_errors(self._output):
-            if self._encoder is None and self.delivery.how.pictures:
+            if self._encoder is None and self.delivery.format.pictures:
                 self._encoder = PictureEncoder(self._part, self.delivery)
             elif self._encoder is None:
                 self._encoder = VideoEncoder(self._part, self.delivery, frame)

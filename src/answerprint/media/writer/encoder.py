@@ -38,7 +38,7 @@ class VideoEncoder:
 
     def __init__(self, path: Path, delivery: Delivery, first: Frame) -> None:
         self._delivery, self._first, self._size = delivery, first.time, (first.height, first.width)
-        preset = delivery.how
+        preset = delivery.format
         check_size(delivery, first.width, first.height)
         base = delivery.time_base
         options = {"video_track_timescale": str(base.denominator)} if preset.chunk == "mov" else {}
@@ -143,7 +143,7 @@ def set_color_tags(context: Any, delivery: Delivery) -> tuple[int, int, int, int
         next((number for number, name in table.items() if name == value), 2)
         for table, value in zip(tables, values, strict=True)
     ]
-    if _PACKED.get(delivery.layout) and delivery.how.codec == "ffv1":
+    if _PACKED.get(delivery.layout) and delivery.format.codec == "ffv1":
         numbers[3] = 2
     context.color_primaries, context.color_trc, context.colorspace, context.color_range = numbers
     return numbers[0], numbers[1], numbers[2], numbers[3]
@@ -151,7 +151,7 @@ def set_color_tags(context: Any, delivery: Delivery) -> tuple[int, int, int, int
 
 def configure(stream: Any, delivery: Delivery, width: int, height: int) -> tuple[int, int, int, int]:
     """Sets up an encoder; returns the numbers of its color tags, which ProRes wants on frames too."""
-    preset, context = delivery.how, stream.codec_context
+    preset, context = delivery.format, stream.codec_context
     stream.width, stream.height, stream.pix_fmt = width, height, _native(_stored_layout(delivery))
     context.time_base = delivery.time_base
     context.sample_aspect_ratio = delivery.sar
@@ -164,18 +164,18 @@ def configure(stream: Any, delivery: Delivery, width: int, height: int) -> tuple
 
 def encoder_options(delivery: Delivery, width: int, height: int) -> dict[str, str]:
     """FFmpeg's private options of the encoder for pictures of this size."""
-    options, form = dict(delivery.how.options) | repeatable(delivery.how.codec), parse_layout(delivery.layout)
+    options, form = dict(delivery.format.options) | repeatable(delivery.format.codec), parse_layout(delivery.layout)
     if form.subsampled:
         options["chroma_sample_location"] = delivery.siting
     odd = form.subsampled and (width % 2 or height % 2)
-    if delivery.how.codec == "ffv1" and (odd or min(width, height) < 16):
+    if delivery.format.codec == "ffv1" and (odd or min(width, height) < 16):
         options["slices"] = "1"  # FFV1 cannot cut such pictures
     return options
 
 
 def _stored_layout(delivery: Delivery) -> str:
     """The pixel format that the encoder takes."""
-    return _PACKED.get(delivery.layout, delivery.layout) if delivery.how.codec == "ffv1" else delivery.layout
+    return _PACKED.get(delivery.layout, delivery.layout) if delivery.format.codec == "ffv1" else delivery.layout
 
 
 def _native(layout: str) -> str:

@@ -52,7 +52,7 @@ def join(
         check_not_source(out, Path(source.info.path))
     if not chunks:
         raise DeliveryError(f"{out}: there are no frames to write")
-    if delivery.how.pictures:
+    if delivery.format.pictures:
         with delivery_errors(out):
             return _join_pictures(chunks, out, delivery, source, start)
     part = out.with_name(f".{out.name}.part{out.suffix}")
@@ -103,7 +103,7 @@ def _mux(
 
 def _add_video(out: Any, chunk: Any, delivery: Delivery) -> Any:
     """The video stream of the output: as in the chunks, with all tags."""
-    if delivery.how.codec == "ffv1" and delivery.ending == ".mkv":
+    if delivery.format.codec == "ffv1" and delivery.ending == ".mkv":
         # Opened as an encoder of the same settings, it has the same header, and where chroma lies besides.
         width, height = chunk.codec_context.width, chunk.codec_context.height
         stream = out.add_stream("ffv1", rate=delivery.rate, options=encoder_options(delivery, width, height))
@@ -111,13 +111,13 @@ def _add_video(out: Any, chunk: Any, delivery: Delivery) -> Any:
         return stream
     video = out.add_stream_from_template(chunk, opaque=True)
     context = video.codec_context
-    if delivery.how.codec == "prores_ks":
+    if delivery.format.codec == "prores_ks":
         context.codec_tag = chunk.codec_context.codec_tag  # all that tells Proxy from HQ
     context.framerate = delivery.rate
     context.sample_aspect_ratio = delivery.sar
     context.field_order = FIELD_ORDERS.get(delivery.field_order, 0)
     set_color_tags(context, delivery)
-    if delivery.how.codec == "libx265" and delivery.ending in (".mov", ".mp4"):
+    if delivery.format.codec == "libx265" and delivery.ending in (".mov", ".mp4"):
         context.codec_tag = "hvc1"  # QuickTime plays nothing else
     return video
 

@@ -36,7 +36,7 @@ def video_packets(
         stop: time in the source where the output ends.
     """
     end = round((stop - start) / base)
-    packets = _in_order(chunks, base, start, end) if delivery.how.intra else _reordered(chunks, base, start, end)
+    packets = _in_order(chunks, base, start, end) if delivery.format.intra else _reordered(chunks, base, start, end)
     for packet, pts, dts, duration in packets:
         packet.time_base, packet.pts, packet.dts, packet.duration = base, pts, dts, duration
         packet.stream = video
