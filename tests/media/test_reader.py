@@ -144,6 +144,11 @@ def test_phone_footage_has_a_variable_rate() -> None:
     assert (info.assumed.transfer, info.assumed.matrix, info.layout) == ("arib-std-b67", "bt2020nc", "yuv420p10")
 
 
+def test_a_keyword_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'matrx'; allowed: matrix, range"):
+        reader.open(tmp_path / "a.mov", matrx="bt709")  # type: ignore[call-arg]
+
+
 def test_a_clip_travels_to_another_process(tmp_path: Path) -> None:
     clip = reader.open(encode_clip(tmp_path / "a.mkv", "ffv1", "yuv422p10", 5))
     copy = pickle.loads(pickle.dumps(clip))

@@ -116,7 +116,7 @@ def _log_curve(tags: list[str]) -> str:
 
 def _header_steps(container: InputContainer, stream: VideoStream, pictures: int, bits: int) -> list[float]:
     """Steps of pictures (slices, in HEVC) of HEVC or AV1 from their headers."""
-    with _logged() as lines:
+    with _capture_log() as lines:
         trace = BitStreamFilterContext("trace_headers", stream)
         for packet in islice((packet for packet in container.demux(stream) if packet.size), pictures):
             trace.filter(packet)
@@ -126,7 +126,7 @@ def _header_steps(container: InputContainer, stream: VideoStream, pictures: int,
 
 
 @contextmanager
-def _logged() -> Iterator[list[tuple[int, str, str]]]:
+def _capture_log() -> Iterator[list[tuple[int, str, str]]]:
     """Collects what FFmpeg logs in this thread. Its log level is one for the process: one thread at a time."""
     with _LOG_LOCK:
         before = av.logging.get_level()

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from answerprint.media.index import Index, whole_packets
 
 
-class Decoder:
+class FrameDecoder:
     """Decodes from a place before a frame that gives that frame whole, and tells frames apart by their times.
 
     Attributes:

@@ -18,7 +18,7 @@ from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
 from answerprint.media import index as indexing
 from answerprint.media import probe, quantizer, tags, unpack
 from answerprint.media.container import check_readable, open_container, video_stream
-from answerprint.media.decoder import Decoder
+from answerprint.media.decoder import FrameDecoder
 from answerprint.media.index import Index, Times
 from answerprint.media.info import ClipInfo, clock
 from answerprint.media.planes import decode_alpha, to_rgb
@@ -69,7 +69,7 @@ class FileSource:
         self, container: InputContainer, stream: VideoStream, start: int, stop: int
     ) -> Iterator[tuple[int, VideoFrame]]:
         """Decoded frames [start, stop) in order, each with its number."""
-        decoder = Decoder(self.index, container, stream, start)
+        decoder = FrameDecoder(self.index, container, stream, start)
         expected = start
         early: dict[int, VideoFrame] = {}
         for number, picture in decoder.frames():

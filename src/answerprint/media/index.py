@@ -173,7 +173,7 @@ def build(path: str, container: InputContainer, stream: VideoStream, size: int, 
     pts = sorted(packets.pts)
     notes: list[str] = []
     ordinal = False
-    if salvage or not pts or not _trusted(packets, pts, family, codec):
+    if salvage or not pts or not _has_frame_times(packets, pts, family, codec):
         pts, ordinal, count = _by_decoding(path, notes)
     else:
         if not packets.first_is_key or pts[0] < packets.keys[0][1]:
@@ -208,7 +208,7 @@ def _read(container: InputContainer, stream: VideoStream, family: str, size: int
     return packets, [text for _, _, text in messages]
 
 
-def _trusted(packets: _Packets, pts: list[int], family: str, codec: str) -> bool:
+def _has_frame_times(packets: _Packets, pts: list[int], family: str, codec: str) -> bool:
     """Whether the times of packets, `pts` in rising order, are those of the frames."""
     if codec not in _ONE_TO_ONE or family not in _TRUSTED_PTS:
         return False
@@ -322,10 +322,10 @@ def _by_decoding(path: str, notes: list[str]) -> tuple[list[int], bool, int]:
     if damaged:
         count = "1 frame is" if len(damaged) == 1 else f"{len(damaged)} frames are"
         notes.append(f"{count} damaged, the first is frame {damaged[0]}")
-    known = [time for time in pts if time is not None]
-    ordered = all(a < b for a, b in itertools.pairwise(known))
-    if len(known) == len(pts) and ordered:
-        return known, False, len(known)
+    times = [time for time in pts if time is not None]
+    ordered = all(a < b for a, b in itertools.pairwise(times))
+    if len(times) == len(pts) and ordered:
+        return times, False, len(times)
     return [], True, len(pts)
 
 

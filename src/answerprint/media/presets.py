@@ -258,9 +258,9 @@ def _alpha(delivery: Delivery, probe: Frame) -> dict[str, object]:
         return {"alpha": "matte"} if one is None else {"alpha": "matte", "layout": one}
     if probe.alpha is None or delivery.format.alpha is None:
         return {}
-    # OpenEXR's alpha is premultiplied by definition; who asks for another gets it, labelled.
-    multiplied = delivery.format.codec == "openexr" if probe.associated is None else probe.associated
-    return {"alpha": "premultiplied" if multiplied else "straight"}
+    # OpenEXR's alpha is premultiplied by definition; where an operation says otherwise, the file is labeled so.
+    premultiplied = delivery.format.codec == "openexr" if probe.associated is None else probe.associated
+    return {"alpha": "premultiplied" if premultiplied else "straight"}
 
 
 def _is_gray(frame: Frame) -> bool:

@@ -117,7 +117,7 @@ def first_frame(
         storage=storage,
         width=frame.width,
         height=frame.height,
-        color=tags.tagged(stream_color, numbers, siting, storage.full),
+        color=tags.parse_tags(stream_color, numbers, siting, storage.full),
         field_order=_FLAGS.get(order, "progressive"),
         orientation=_orientation(frame),
         timecode=timecode,

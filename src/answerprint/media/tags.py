@@ -75,7 +75,7 @@ _PRIMARIES_OF = {
 }
 
 
-def tagged(
+def parse_tags(
     stream: tuple[int, int, int, int], frame: tuple[int, int, int, int], siting: str, full: bool = False
 ) -> ColorTags:
     """The tags of a clip from its stream and its first frame.

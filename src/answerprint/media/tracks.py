@@ -85,11 +85,11 @@ class Tracks:
         for stream in self._container.streams:
             self._add(stream, out, ending)
 
-    def interleaved(self, video: Iterator[tuple[Fraction, Any]]) -> Iterator[Any]:
+    def interleave(self, video: Iterator[tuple[Fraction, Any]]) -> Iterator[Any]:
         """The packets of all tracks and of the pictures, in the order of their times."""
-        numbered = ((time, 0, packet) for time, packet in video)
+        pictures = ((time, 0, packet) for time, packet in video)
         others = ((time, 1, packet) for time, packet in self._packets())
-        for _, _, packet in heapq.merge(numbered, others, key=lambda entry: entry[:2]):
+        for _, _, packet in heapq.merge(pictures, others, key=lambda entry: entry[:2]):
             yield packet
 
     def _packets(self) -> Iterator[tuple[Fraction, Any]]:

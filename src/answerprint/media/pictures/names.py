@@ -106,7 +106,7 @@ def list_pictures(path: str) -> PictureList:
     return PictureList(str(pattern), [pattern.path(number) for number in numbers], numbers[0])
 
 
-def numbered(out: Path, number: int) -> Path:
+def picture_path(out: Path, number: int) -> Path:
     """The file of one picture to write: `shot.%04d.exr` or `shot.####.exr` with its number filled in.
 
     Args:

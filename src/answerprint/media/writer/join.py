@@ -96,7 +96,7 @@ def _mux(
             (out if ending == ".mkv" else video).metadata["timecode"] = label
         packets = video_packets(chunks, video, delivery, base, start, stop)
         out.start_encoding()
-        for packet in others.interleaved(packets):
+        for packet in others.interleave(packets):
             out.mux_one(packet)
     return notes
 
@@ -169,7 +169,7 @@ def _join_pictures(
     moves: list[tuple[Path, Path]] = []
     try:
         for file in files:
-            place = names.numbered(out, begin + int(file.stem) - zero)
+            place = names.picture_path(out, begin + int(file.stem) - zero)
             part = place.with_name(f".{place.name}.part")
             moves.append((part, place))
             link(file, part)

@@ -36,8 +36,8 @@ def video_packets(
         stop: time in the source where the output ends.
     """
     end = round((stop - start) / base)
-    packets = _in_order(chunks, base, start, end) if delivery.format.intra else _reordered(chunks, base, start, end)
-    for packet, pts, dts, duration in packets:
+    order = _in_order if delivery.format.intra else _in_coding_order
+    for packet, pts, dts, duration in order(chunks, base, start, end):
         packet.time_base, packet.pts, packet.dts, packet.duration = base, pts, dts, duration
         packet.stream = video
         yield dts * base, packet
@@ -68,16 +68,16 @@ def _in_order(chunks: Sequence[Path], base: Fraction, start: Fraction, end: int)
         yield _Timed(last[0], last[1], last[1], max(end - last[1], 1))
 
 
-def _reordered(chunks: Sequence[Path], base: Fraction, start: Fraction, end: int) -> Iterator[_Timed]:
+def _in_coding_order(chunks: Sequence[Path], base: Fraction, start: Fraction, end: int) -> Iterator[_Timed]:
     """Packets of a codec that sends frames before those they are shown after.
 
     The n-th packet is decoded at the time that the frame `delay` places before it in the order of showing has: that
     never is later than its own showing, and rises for any spacing of the frames.
     """
-    coded = [pts for chunk in chunks for pts, _ in _demux(chunk, base, start, intra=False)]
-    order = sorted(coded)
+    sequence = [pts for chunk in chunks for pts, _ in _demux(chunk, base, start, intra=False)]
+    order = sorted(sequence)
     place = {pts: number for number, pts in enumerate(order)}
-    delay = max(number - place[pts] for number, pts in enumerate(coded))
+    delay = max(number - place[pts] for number, pts in enumerate(sequence))
     step = order[1] - order[0] if len(order) > 1 else 1
     number = 0
     for chunk in chunks:
