@@ -20,7 +20,7 @@ import torch
 from answerprint.errors import AnswerprintError
 from answerprint.frame import ColorTags
 from answerprint.media import reader
-from answerprint.media.pixels import from_rgb
+from answerprint.media.planes import from_rgb
 
 WIDTH, HEIGHT, RATE, SHOT_FRAMES = 1280, 720, 24, 24
 SOUND_RATE = 48_000

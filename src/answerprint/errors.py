@@ -1,27 +1,27 @@
-"""Everything that Answerprint can refuse, drawn as one tree.
+"""All errors of Answerprint, as one tree.
 
     AnswerprintError
-    ├── MediaError            a file or sequence that cannot be read or written as asked   (OSError)
-    │   ├── NotMediaError     it is no footage at all
+    ├── MediaError            a file or sequence cannot be read or written              (OSError)
+    │   ├── NotMediaError     the input is not footage
     │   └── DeliveryError     the output cannot be made
-    ├── SettingsError         a parameter, recipe or decision list that says the impossible (ValueError)
-    ├── ColorError            a LUT, CDL or color space that cannot be used                 (ValueError)
-    ├── ShotError             a shot list or timeline that does not fit the clip            (ValueError)
-    ├── JobError              a job that cannot go on                                       (RuntimeError)
-    ├── WeightsError          trained weights that cannot be loaded or trusted              (ValueError)
-    └── TrainingError         a training run that cannot start or go on                     (RuntimeError)
+    ├── SettingsError         a wrong key or value in parameters, chain or decision list  (ValueError)
+    ├── ColorError            a LUT, CDL or color space cannot be used                    (ValueError)
+    ├── ShotError             a shot list or timeline does not fit the clip               (ValueError)
+    ├── JobError              a job cannot continue                                       (RuntimeError)
+    ├── WeightsError          trained weights cannot be loaded or trusted                 (ValueError)
+    └── TrainingError         a training run cannot start or continue                     (RuntimeError)
 
-A message is one line: what, where (file, frame, timecode), what to do. The command line prints it and exits with 2.
-Anything else that escapes is a defect of Answerprint and shows its traceback.
+A message is one line: what is wrong, where (file, frame, timecode), what to do. The command line prints it and exits
+with status 2. Any other exception is a defect of Answerprint and shows its traceback.
 """
 
 
 class AnswerprintError(Exception):
-    """One clear line for a person: what is wrong, where, what to do."""
+    """Base of all errors; its message is one line: what is wrong, where, what to do."""
 
 
 class MediaError(AnswerprintError, OSError):
-    """A file or sequence cannot be read or written as asked."""
+    """A file or sequence cannot be read or written."""
 
     # OSError would otherwise print its errno form.
     __str__ = AnswerprintError.__str__
@@ -36,7 +36,7 @@ class DeliveryError(MediaError):
 
 
 class SettingsError(AnswerprintError, ValueError):
-    """A parameter, recipe or decision list has a wrong key or value."""
+    """A parameter, chain or decision list has a wrong key or value."""
 
 
 class ColorError(AnswerprintError, ValueError):
@@ -48,7 +48,7 @@ class ShotError(AnswerprintError, ValueError):
 
 
 class JobError(AnswerprintError, RuntimeError):
-    """A job cannot go on."""
+    """A job cannot continue."""
 
 
 class WeightsError(AnswerprintError, ValueError):
@@ -56,4 +56,4 @@ class WeightsError(AnswerprintError, ValueError):
 
 
 class TrainingError(AnswerprintError, RuntimeError):
-    """A training run cannot start or go on."""
+    """A training run cannot start or continue."""

@@ -1,4 +1,4 @@
-"""Frame and Shot, and the one pixel convention.
+"""Frame and Shot, and the pixel convention.
 
 Pixels are float32 R'G'B', shape (3, H, W), in the footage's own display encoding (no linearizing on the way in),
 nominal black at 0 and nominal white at 1. Values below 0 and above 1 (sub-blacks, super-whites) are kept. A gray
@@ -23,7 +23,7 @@ FieldOrder = Literal["progressive", "tff", "bff", "unknown"]
 
 @dataclass(frozen=True)
 class ColorTags:
-    """What a stream says of its color, in FFmpeg's names ("bt709", "smpte170m", "bt2020nc", "arib-std-b67", ...).
+    """Color tags of a stream, in FFmpeg's names ("bt709", "smpte170m", "bt2020nc", "arib-std-b67", ...).
 
     `range` is "limited" or "full"; `siting` is the chroma sample location ("left", "center", "topleft", "top",
     "bottomleft", "bottom"). "unknown" means untagged. `matrix` is "rgb" for R'G'B' storage.
@@ -38,17 +38,17 @@ class ColorTags:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """The code values that a frame was decoded from, kept so that what nobody changed is written back unchanged.
+    """The code values that a frame was decoded from: pixels that no operation changed are written back with them.
 
     Attributes:
         planes: code values as stored, one tensor (h, w) per plane in the order Y, Cb, Cr (or R, G, B), then alpha;
             uint8 or uint16 for integers, float32 for float storage.
         layout: FFmpeg pixel format name without endianness ("yuv422p10", "gbrp12", "yuva444p12"), the planar form.
         color: the tags by which the planes were converted, no entry unknown.
-        pixels: what the planes convert to; a pixel that still equals it was not changed.
-        interlaced: whether chroma was taken per field.
+        pixels: the planes converted, float32 (3, H, W); a pixel that still equals it was not changed.
+        interlaced: whether chroma was sampled per field.
         steps: step of the coder's quantizer in codes, in cells of 8 x 8 pixels, (rows, columns) float32; None where
-            the decoder does not tell, or was not asked.
+            the decoder does not export it, or it was not requested.
     """
 
     planes: tuple[Tensor, ...]
@@ -66,14 +66,15 @@ class Frame:
     Attributes:
         pixels: float32 (3, H, W), see the module's convention.
         time: seconds from the clip's first frame.
-        color: the tags of `pixels`: what the display encoding is.
+        color: the tags of `pixels`, which name the display encoding.
         alpha: the footage's own alpha, float32 (1, H, W) in 0..1, straight; travels to outputs that carry alpha.
-        matte: where masked operations act, float32 (1, H, W) in 0..1; made by `cutout`, never delivered as alpha.
-        associated: whether `pixels` are multiplied by `alpha` already, where an operation was told which to give; None:
-            they are not, and the output multiplies them if that is its format's way.
+        matte: where operations act, float32 (1, H, W), 0 outside and 1 inside; made by `cutout`, never delivered as
+            alpha.
         depth: distance from the camera, float32 (1, H, W), from a Z channel.
         field_order: how the lines of this picture were taken.
         origin: the stored code values, while shape and color are still those of the source.
+        associated: whether `pixels` are multiplied by `alpha` already, where an operation's settings say so; None:
+            they are not, and the output multiplies them where its format does that.
     """
 
     pixels: Tensor
@@ -101,14 +102,16 @@ class Frame:
 
     @property
     def height(self) -> int:
+        """Lines."""
         return int(self.pixels.shape[1])
 
     @property
     def width(self) -> int:
+        """Columns."""
         return int(self.pixels.shape[2])
 
     def with_pixels(self, pixels: Tensor) -> Frame:
-        """The same moment with other pixels; a change of size drops what was tied to the old grid."""
+        """The frame with other pixels, float32 (3, H, W); another size drops alpha, matte, depth and origin."""
         if pixels.shape == self.pixels.shape:
             return replace(self, pixels=pixels)
         return replace(self, pixels=pixels, alpha=None, matte=None, depth=None, origin=None)
@@ -121,9 +124,9 @@ class Coding:
     Attributes:
         codec: FFmpeg's name of it.
         bits_per_pixel: of the video stream, on average; 0 where it is not known.
-        step: of the coder's quantizer, in codes of the depth it is coded in (mean over pictures of the shot); 0 where
-            the stream does not tell.
-        log: the camera's log curve where a tag of the clip names it ("s-log3", "v-log", ...), "" else.
+        step: of the coder's quantizer, in codes of the depth it is coded in, mean over a few pictures of the shot; 0
+            where the stream does not tell it.
+        log: the camera's log curve where a tag of the clip names it ("s-log3", "v-log", ...), "" otherwise.
     """
 
     codec: str
@@ -134,18 +137,18 @@ class Coding:
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """A run of frames without a cut, as analysis sees it: the operations before have already worked on it.
+    """A run of frames without a cut, as the operations before in the chain leave it.
 
-    Only the frames that are asked for are worked out.
+    Frames are rendered when they are read, and only those.
 
     Attributes:
         name: "001", "002", ... or the name in the given shot list.
         length: number of frames at this point of the chain.
         rate: frames per second at this point of the chain (nominal where the source has a variable rate).
-        read: gives frames [start, stop) of the shot in order.
+        read: returns frames [start, stop) of the shot in order.
         start: number of its first frame in the clip, at this point of the chain.
-        coding: tells how its source was coded, worked out when asked; None where it comes from no file.
-        reach: neighbors on each side that the operations before work out with a frame, whether asked for or not.
+        coding: measures how its source was coded; None where it comes from no file.
+        reach: neighbors on each side that the operations before render with a frame.
     """
 
     name: str
@@ -162,7 +165,7 @@ class Shot:
         return self.read(max(start, 0), stop)
 
     def at(self, numbers: Iterable[int]) -> Iterator[Frame]:
-        """The frames of these numbers, each once, in order; those between near ones are worked out once, not twice."""
+        """The frames of these numbers, each once, in order; those between near ones are rendered once, not twice."""
         runs: list[list[int]] = []
         for number in sorted(set(numbers)):
             if runs and number - runs[-1][-1] <= 2 * self.reach + 1:
@@ -180,9 +183,9 @@ class Shot:
         return [(2 * i + 1) * self.length // (2 * count) for i in range(count)]
 
     def sample(self, count: int) -> list[Frame]:
-        """Up to `count` frames spread evenly through the shot."""
+        """Up to `count` frames spread evenly through the shot, all in memory."""
         return list(self.samples(count))
 
     def samples(self, count: int) -> Iterator[Frame]:
-        """The same one by one, for who needs only one of them in memory."""
+        """The frames of `sample`, one at a time."""
         yield from self.at(self.positions(count))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from answerprint.media import presets, reader
-from answerprint.media.writer import Writer
+from answerprint.media.writer.direct import Writer
 from clips import noise, write  # type: ignore[import-not-found]
 
 FOOTAGE = Path(__file__).parents[3] / "shared" / "data" / "video"

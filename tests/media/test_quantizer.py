@@ -38,8 +38,8 @@ def coded(codec: str, options: dict[str, str], count: int = 6) -> list[np.ndarra
         container.mux(stream.encode(None))
     packed.seek(0)
     with av.open(packed) as container:
-        quantizer.export(container.streams.video[0])
-        return [quantizer.steps(frame) for frame in container.decode(video=0)]
+        quantizer.request_export(container.streams.video[0])
+        return [quantizer.step_map(frame) for frame in container.decode(video=0)]
 
 
 def test_h264_of_one_quantizer_has_that_step_everywhere() -> None:
@@ -108,9 +108,9 @@ def test_they_are_the_same_whatever_else_goes_on(tmp_path: Path) -> None:
 
     def told(_: int) -> list[bytes]:
         with av.open(str(path)) as opened:
-            stream = container.picture(opened, str(path))
-            quantizer.export(stream)
-            found = [quantizer.steps(frame) for frame in opened.decode(stream)]
+            stream = container.video_stream(opened, str(path))
+            quantizer.request_export(stream)
+            found = [quantizer.step_map(frame) for frame in opened.decode(stream)]
         return [cells.tobytes() for cells in found if cells is not None]
 
     with ThreadPoolExecutor(6) as pool:

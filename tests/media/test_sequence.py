@@ -12,7 +12,9 @@ import torch
 
 from answerprint.errors import MediaError, NotMediaError, SettingsError
 from answerprint.frame import Frame
-from answerprint.media import reader, sequence, unpack
+from answerprint.media import reader
+from answerprint.media.layout import parse_layout
+from answerprint.media.pictures.header import write_rate_and_timecode
 
 
 def store(
@@ -27,7 +29,7 @@ def store(
     sar: float = 1.0,
 ) -> None:
     """Writes a picture of given code values with OpenImageIO itself."""
-    bits = unpack.bit_depth(layout)
+    bits = parse_layout(layout).bits
     data = np.stack([plane.numpy() for plane in planes], axis=-1)
     if data.dtype == np.uint16 and bits < 16:
         data = (data << (16 - bits)) | (data >> (2 * bits - 16))
@@ -50,7 +52,7 @@ def store(
         spec.attribute("oiio:BitsPerSample", bits)
     if compression:
         spec.attribute("compression", compression)
-    sequence.stamp(spec, path.suffix, rate, timecode)
+    write_rate_and_timecode(spec, path.suffix, rate, timecode)
     output = oiio.ImageOutput.create(str(path))
     assert output.open(str(path), spec) and output.write_image(np.ascontiguousarray(data)) and output.close()
 

@@ -19,9 +19,12 @@ import torch
 
 from answerprint.errors import DeliveryError
 from answerprint.frame import ColorTags, Frame
-from answerprint.media import presets, reader, writer
+from answerprint.media import presets, reader
 from answerprint.media.presets import PRESETS, Delivery
-from answerprint.media.writer import ChunkWriter, Writer, join
+from answerprint.media.writer import files
+from answerprint.media.writer.chunk import ChunkWriter
+from answerprint.media.writer.direct import Writer
+from answerprint.media.writer.join import join
 from clips import Sound, flat, gradient, interlaced, samples, variable, write  # type: ignore[import-not-found]
 
 HD = ColorTags("bt709", "bt709", "bt709", "limited", "left")
@@ -143,15 +146,15 @@ def test_chunks_of_frames_that_stand_alone_are_the_whole(tmp_path: Path, name: s
     frames = list(slopes(evenly(6), 256, 128))
     made = []
     for folder, lengths in (("a", [6]), ("b", [1, 3, 2])):
-        if made and delivery.how.pictures:
+        if made and delivery.format.pictures:
             sleep(1.1)  # dates of files are told to the second
         (tmp_path / folder).mkdir()
-        many = ".%04d" if delivery.how.pictures else ""
+        many = ".%04d" if delivery.format.pictures else ""
         out = tmp_path / folder / f"out{many}{delivery.ending}"
         join(chunked(tmp_path / folder, frames, delivery, lengths), out, delivery, None, Fraction(0), 6 / FILM)
         made.append([digest(file) for file in sorted((tmp_path / folder).glob("out*"))])
     assert made[0] == made[1]
-    assert len(made[0]) == (6 if delivery.how.pictures else 1)
+    assert len(made[0]) == (6 if delivery.format.pictures else 1)
 
 
 @pytest.mark.parametrize("name", ["h264", "h265-10", "av1"])
@@ -382,7 +385,7 @@ def test_a_delivery_survives_being_stored(tmp_path: Path) -> None:
 def test_a_chain_that_doubles_the_rate_doubles_the_timecode(tmp_path: Path) -> None:
     delivery = presets.choose("a.mov", None, reader.open(source_with_all(tmp_path)).info)
     probe = next(slopes([Fraction(0)]))
-    after = presets.adapted(delivery, Fraction(60000, 1001), probe)
+    after = presets.adapt(delivery, Fraction(60000, 1001), probe)
     assert (after.rate, after.time_base, after.timecode) == (
         Fraction(60000, 1001),
         Fraction(1001, 60000),
@@ -464,11 +467,11 @@ def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("there is no /dev/full here")
-    said = writer._reason(tmp_path / "out.mov", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    said = files._reason(tmp_path / "out.mov", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     assert said == "the disk is full; free some space and run it again"
     with (
         pytest.raises(DeliveryError, match="the disk is full"),
-        writer._told(tmp_path / "out.mov"),
+        files.delivery_errors(tmp_path / "out.mov"),
         av.open(str(full), "w", format="nut") as container,
     ):
         stream: Any = container.add_stream("ffv1", rate=25)

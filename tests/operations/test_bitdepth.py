@@ -11,11 +11,12 @@ import torch
 import clips
 from answerprint.cli import main
 from answerprint.coding import codes
-from answerprint.coding.coding import of as coding_of
+from answerprint.coding.source import measure_coding
 from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Coding, ColorTags, Frame, Origin, Shot
-from answerprint.media import pixels, reader
+from answerprint.media import reader
+from answerprint.media.planes import from_rgb, to_rgb
 from answerprint.metrics import quality
 from answerprint.nets import bitdepth as bitdepth_net
 from answerprint.nets import toflow, weights
@@ -98,9 +99,9 @@ def test_what_the_stream_tells_is_found(tmp_path):
     assert found.quantizer == pytest.approx(0.625 * 2**5, rel=0.3)
     assert found.bits_per_pixel > 0 and found.bound > 0.5 + found.quantizer / 20
     tape = clip_of(tmp_path / "b.mpg", codec="mpeg2video", options={"qmin": "12", "qmax": "12"})
-    assert coding_of(tape).step == pytest.approx(12, abs=12)
-    assert coding_of(tape).codec == "mpeg2video" and coding_of(tape).step > 0
-    still = coding_of(clip_of(tmp_path / "c.mkv"))
+    assert measure_coding(tape).step == pytest.approx(12, abs=12)
+    assert measure_coding(tape).codec == "mpeg2video" and measure_coding(tape).step > 0
+    still = measure_coding(clip_of(tmp_path / "c.mkv"))
     assert still.codec == "ffv1" and still.step == 0
 
 
@@ -369,12 +370,12 @@ def coded(path, rate):
     with torch.inference_mode():
         whole = [frame.pixels[:, 60:420, 100:740] for frame in reader.open(path).frames(10, 17)]
         small = [torch.nn.functional.avg_pool2d(pixels, 2) for pixels in whole]
-    stored = [tuple(plane.numpy() for plane in pixels.from_rgb(picture, "yuv420p", TAGS)) for picture in small]
+    stored = [tuple(plane.numpy() for plane in from_rgb(picture, "yuv420p", TAGS)) for picture in small]
     made = septuplets.at_rate(stored, "h264", rate)
     frames = []
     for number, planes in enumerate(made.frames):
         kept = tuple(torch.from_numpy(plane.copy()) for plane in planes)
-        rgb = pixels.to_rgb(kept, "yuv420p", TAGS)
+        rgb = to_rgb(kept, "yuv420p", TAGS)
         steps = made.steps[number]
         origin = Origin(kept, "yuv420p", TAGS, rgb, steps=None if steps is None else torch.from_numpy(steps))
         frames.append(Frame(rgb, Fraction(number, 25), TAGS, field_order="progressive", origin=origin))
@@ -404,7 +405,7 @@ def coded_noise():
         kept = tuple(
             torch.from_numpy(rng.integers(90, 160, shape, np.uint8)) for shape in ((48, 64), (24, 32), (24, 32))
         )
-        rgb = pixels.to_rgb(kept, "yuv420p", TAGS)
+        rgb = to_rgb(kept, "yuv420p", TAGS)
         origin = Origin(kept, "yuv420p", TAGS, rgb)
         frames.append(Frame(rgb, Fraction(number, 25), TAGS, field_order="progressive", origin=origin))
     told = Coding("h264", 0.2, 8.0)
@@ -417,7 +418,7 @@ def test_faint_lines_of_color_behind_the_network_are_smoothed_by_no_more_than_ro
         torch.from_numpy(np.ascontiguousarray(np.broadcast_to(plane, shape)).astype(np.uint8))
         for plane, shape in ((np.full(160, 110), (96, 160)), (lines, (48, 80)), (lines, (48, 80)))
     )
-    rgb = pixels.to_rgb(kept, "yuv420p", TAGS)
+    rgb = to_rgb(kept, "yuv420p", TAGS)
     frame = Frame(rgb, Fraction(0), TAGS, field_order="progressive", origin=Origin(kept, "yuv420p", TAGS, rgb))
     told = Coding("h264", 0.2, 8.0)
     shot = Shot("001", 1, Fraction(25), lambda a, b: iter([frame][a:b]), coding=lambda: told)

@@ -51,10 +51,10 @@ def made(masters, folder, **said):
 def test_every_codec_meets_the_rate_and_keeps_the_picture(codec, tmp_path):
     clip = reader.open(str(master(tmp_path / "a.mkv")))
     color = clip.info.assumed
-    from answerprint.media import pixels
+    from answerprint.media.planes import from_rgb
 
     frames = [frame.pixels for frame in clip.frames(0, 7)]
-    offered = [tuple(plane.numpy() for plane in pixels.from_rgb(frame, "yuv420p", color)) for frame in frames]
+    offered = [tuple(plane.numpy() for plane in from_rgb(frame, "yuv420p", color)) for frame in frames]
     errors = []
     for wanted in (0.3, 0.6):
         coded, rate, *_ = septuplets.at_rate(offered, codec, wanted)

@@ -28,7 +28,8 @@ from answerprint.coding import codes
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
 from answerprint.frame import ColorTags, Frame
-from answerprint.media import pixels, reader
+from answerprint.media import reader
+from answerprint.media.planes import from_rgb, to_rgb
 from answerprint.media.presets import repeatable
 from answerprint.metrics.quality import psnr, ssim
 from answerprint.metrics.tables import Cell, Lines, Table, at_least, at_most
@@ -247,7 +248,7 @@ def _filtered(coded: Coded, name: str) -> Tensor:
         graph.push(frame)
     made: Any = graph.pull()
     back = tuple(torch.from_numpy(_plane(plane, deep)) for plane in made.planes)
-    return pixels.to_rgb(back, form.removesuffix("le"), origin.color)
+    return to_rgb(back, form.removesuffix("le"), origin.color)
 
 
 def _fill(frame: av.VideoFrame, planes: Sequence[NDArray[Any]]) -> None:
@@ -335,7 +336,7 @@ def _encode(frames: Sequence[Tensor], path: Path, factor: float) -> None:
         context.color_primaries = context.color_trc = context.colorspace = context.color_range = 1
         for number, picture in enumerate(frames):
             frame = av.VideoFrame(stream.width, stream.height, "yuv420p")
-            _fill(frame, [plane.numpy() for plane in pixels.from_rgb(picture, "yuv420p", TAGS)])
+            _fill(frame, [plane.numpy() for plane in from_rgb(picture, "yuv420p", TAGS)])
             frame.pts = number
             frame.color_primaries = frame.color_trc = frame.colorspace = frame.color_range = 1
             container.mux(stream.encode(frame))

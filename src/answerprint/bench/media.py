@@ -26,7 +26,7 @@ import torch
 from answerprint import operations
 from answerprint.color import lut, spaces
 from answerprint.frame import ColorTags, Frame, Shot
-from answerprint.media import pixels
+from answerprint.media.planes import from_rgb, to_rgb
 from answerprint.metrics.tables import Table, at_least, at_most
 from answerprint.operation import Operation
 from answerprint.render import decide, jobs
@@ -156,19 +156,19 @@ def _conversion(times: int) -> Table:
         rows = np.zeros((plane.height, plane.line_size // 2), np.uint16)
         rows[:, : plane.width] = codes.numpy()
         plane.update(rows.tobytes())
-    rgb = pixels.to_rgb(planes, "yuv422p10", VIDEO)
+    rgb = to_rgb(planes, "yuv422p10", VIDEO)
     theirs = frame.reformat(format="gbrpf32le", src_colorspace="ITU709", dst_colorspace="ITU709")
     there = _in_turn(
-        lambda: pixels.to_rgb(planes, "yuv422p10", VIDEO),
+        lambda: to_rgb(planes, "yuv422p10", VIDEO),
         lambda: frame.reformat(format="gbrpf32le", src_colorspace="ITU709", dst_colorspace="ITU709"),
         times,
     )
     back = _in_turn(
-        lambda: pixels.from_rgb(rgb, "yuv422p10", VIDEO),
+        lambda: from_rgb(rgb, "yuv422p10", VIDEO),
         lambda: theirs.reformat(format="yuv422p10le", src_colorspace="ITU709", dst_colorspace="ITU709"),
         times,
     )
-    returned = pixels.from_rgb(rgb, "yuv422p10", VIDEO)
+    returned = from_rgb(rgb, "yuv422p10", VIDEO)
     wrong = max(int((a.int() - b.int()).abs().max()) for a, b in zip(planes, returned, strict=True))
     return Table(
         "Y'CbCr 4:2:2 10-bit to float R'G'B' and back, one 1080p frame",

@@ -1,4 +1,4 @@
-"""Work ahead in one background thread, a few items at most, so that decoding overlaps with what is done to frames."""
+"""Reading ahead in one background thread, so that decoding overlaps with the work on frames."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ LARGE = 10_000_000  # pixels, a little above 4K: a frame of 8K is half a gigabyt
 _POLL = 0.1  # seconds between looks at whether the consumer is still there
 
 
-class _Failed:
+class _Failure:
     """Carries what the thread raised to the consumer."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
-class _Done:
+class _End:
     """The end of the items."""
 
 
@@ -34,42 +34,42 @@ def ahead(items: Iterator[T], depth: int = 3) -> Iterator[T]:
     if depth == 0:
         yield from items
         return
-    made: queue.Queue[T | _Failed | _Done] = queue.Queue(maxsize=depth)
+    ready: queue.Queue[T | _Failure | _End] = queue.Queue(maxsize=depth)
     stop = threading.Event()
-    worker = threading.Thread(target=_produce, args=(items, made, stop), name="read ahead", daemon=True)
+    worker = threading.Thread(target=_produce, args=(items, ready, stop), name="read ahead", daemon=True)
     worker.start()
     try:
-        while not isinstance(item := made.get(), _Done):
-            if isinstance(item, _Failed):
+        while not isinstance(item := ready.get(), _End):
+            if isinstance(item, _Failure):
                 raise item.error
             # A frame is large: it must not stay alive here while it is worked on and the next one is made.
-            passed = [item]
+            last = [item]
             del item
-            yield passed.pop()
+            yield last.pop()
     finally:
         stop.set()
         worker.join()
 
 
-def _produce(items: Iterator[T], made: queue.Queue[T | _Failed | _Done], stop: threading.Event) -> None:
+def _produce(items: Iterator[T], ready: queue.Queue[T | _Failure | _End], stop: threading.Event) -> None:
     try:
         for item in items:
-            if not _put(made, item, stop):
+            if not _put(ready, item, stop):
                 return
-        _put(made, _Done(), stop)
+        _put(ready, _End(), stop)
     except BaseException as error:  # handed over, not swallowed: the consumer raises it
-        _put(made, _Failed(error), stop)
+        _put(ready, _Failure(error), stop)
     finally:
         close = getattr(items, "close", None)
         if close is not None:
             close()
 
 
-def _put(made: queue.Queue[T | _Failed | _Done], item: T | _Failed | _Done, stop: threading.Event) -> bool:
+def _put(ready: queue.Queue[T | _Failure | _End], item: T | _Failure | _End, stop: threading.Event) -> bool:
     """Puts an item in line; False when the consumer has gone."""
     while not stop.is_set():
         try:
-            made.put(item, timeout=_POLL)
+            ready.put(item, timeout=_POLL)
             return True
         except queue.Full:
             continue

@@ -1,4 +1,4 @@
-"""Opening a media file through PyAV, with every refusal told in one line."""
+"""Opening a media file through PyAV, with every refusal in one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BOXES = (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip")
 
 
 def check_readable(path: str) -> int:
-    """Bytes of a file that can be read.
+    """Size in bytes of a file that can be read.
 
     Raises:
         MediaError: it does not exist or may not be read.
@@ -39,8 +39,8 @@ def check_readable(path: str) -> int:
     return size
 
 
-def opened(path: str) -> InputContainer:
-    """An opened file; the caller closes it.
+def open_container(path: str) -> InputContainer:
+    """A file, open; the caller closes it.
 
     Raises:
         NotMediaError: it is no footage.
@@ -60,8 +60,8 @@ def opened(path: str) -> InputContainer:
     return container
 
 
-def picture(container: InputContainer, path: str, threads: int | None = None) -> VideoStream:
-    """The picture of a file, ready to decode with slice and frame threads.
+def video_stream(container: InputContainer, path: str, threads: int | None = None) -> VideoStream:
+    """The stream of moving pictures of a file, ready to decode with slice and frame threads.
 
     Raises:
         NotMediaError: the file has no moving picture.
@@ -93,11 +93,13 @@ def _refusal(path: str, error: av.error.FFmpegError) -> MediaError:
 
 
 def _head(path: str) -> bytes:
+    """The first bytes of a file."""
     with Path(path).open("rb") as file:
         return file.read(4096)
 
 
 def _kind(path: str) -> str:
+    """A file that is no video, in words."""
     head = _head(path)
     try:
         # The cut may fall inside a character.

@@ -22,7 +22,7 @@ _COLUMNS = 480
 
 
 def measure(runs: Iterable[list[NDArray[np.generic]]], bits: int) -> FieldOrder:
-    """The order that most of the pictures have.
+    """The field order that most of the pictures have.
 
     Args:
         runs: runs of successive luma planes (h, w), each from one place of the clip.
@@ -44,7 +44,7 @@ def measure(runs: Iterable[list[NDArray[np.generic]]], bits: int) -> FieldOrder:
 
 
 def compare(a: NDArray[np.float32], b: NDArray[np.float32]) -> FieldOrder:
-    """The order that two successive luma pictures (h, w), in 8-bit code values, show."""
+    """The field order that two successive luma planes (h, w), float32 in 8-bit code values, show."""
     if a.shape != b.shape or a.shape[0] < 8 or float(np.abs(a - b).mean()) < _NOISE:
         return "unknown"
     within = _comb(a, a)
@@ -67,6 +67,7 @@ def _comb(top: NDArray[np.float32], bottom: NDArray[np.float32]) -> float:
 
 
 def _columns(plane: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Up to twice `_COLUMNS` evenly spaced columns of a plane (h, w), of an even number of lines."""
     step = max(plane.shape[1] // _COLUMNS, 1)
-    found: NDArray[np.float32] = plane[: plane.shape[0] // 2 * 2, ::step].astype(np.float32)
-    return found
+    columns: NDArray[np.float32] = plane[: plane.shape[0] // 2 * 2, ::step].astype(np.float32)
+    return columns

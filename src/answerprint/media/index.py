@@ -1,4 +1,4 @@
-"""Where every frame of a video stream is and when it is shown, found without decoding wherever that can be trusted."""
+"""Place and time of every frame of a video stream, read without decoding wherever that can be trusted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from answerprint.media.container import opened, picture
+from answerprint.media.container import open_container, video_stream
 
 # One packet is one picture in these; others have packets that show nothing (VP8's hidden frames, DivX's packed ones).
 _INTRA = frozenset(
@@ -95,33 +95,33 @@ class Index:
         count: number of frames.
         tick: seconds.
         keys: (place to seek to, presentation time) of every packet that decoding can start from, by presentation time.
-        last: duration of the last frame in ticks, 0 where unknown.
+        last_duration: of the last frame in ticks, 0 where unknown.
         seekable: whether seeking can be tried.
         ordinal: frames carry no usable times: they are told apart by counting, and time is count / rate.
-        steps: how many keyframes before the wanted one decoding starts.
-        lost: frames that the container names but that are not in the file; 0 where nothing is lost or nothing is known.
-        cut: whether the file ends before it should.
-        notes: what was found out of order, in words.
+        preroll: how many keyframes before the wanted one decoding starts.
+        lost_frames: that the container names but that are not in the file; 0 where nothing is lost or nothing is known.
+        truncated: whether the file ends before it should.
+        notes: defects of the stream, in words.
     """
 
     pts: array[int]
     count: int
     tick: Fraction
     keys: tuple[tuple[int, int], ...]
-    last: int
+    last_duration: int
     seekable: bool
     ordinal: bool
-    steps: int = 0
-    lost: int = 0
-    cut: bool = False
+    preroll: int = 0
+    lost_frames: int = 0
+    truncated: bool = False
     notes: tuple[str, ...] = ()
 
     def key_before(self, frame: int) -> int | None:
         """Number of the key that decoding starts from to reach a frame, None for the start of the file."""
         if not self.seekable or not self.keys or self.ordinal:
             return None
-        found = bisect.bisect_right([pts for _, pts in self.keys], self.pts[frame]) - 1 - self.steps
-        return found if found > 0 else None
+        key = bisect.bisect_right([pts for _, pts in self.keys], self.pts[frame]) - 1 - self.preroll
+        return key if key > 0 else None
 
     def number(self, pts: int | None) -> int | None:
         """Number of the frame shown at `pts`, None where there is none."""
@@ -133,16 +133,27 @@ class Index:
 
 @dataclass
 class _Packets:
-    """What the packets of a stream say."""
+    """Times and keyframes of the packets of a stream.
+
+    Attributes:
+        pts: presentation times, as stored.
+        keys: (place to seek to, presentation time) of every keyframe.
+        untimed: packets without a presentation time.
+        corrupt: packets that the container calls so.
+        count: of all packets.
+        last_duration: of the frame that is shown last, in ticks.
+        first_is_key: whether the first packet is a keyframe.
+        error: why reading ended early, "" where it did not.
+    """
 
     pts: list[int]
     keys: list[tuple[int, int]]
-    missing: int = 0
+    untimed: int = 0
     corrupt: int = 0
     count: int = 0
-    last: int = 0
+    last_duration: int = 0
     first_is_key: bool = True
-    broke: str = ""
+    error: str = ""
 
 
 def build(path: str, container: InputContainer, stream: VideoStream, size: int, salvage: bool = False) -> Index:
@@ -157,52 +168,58 @@ def build(path: str, container: InputContainer, stream: VideoStream, size: int, 
     """
     family = container.format.name.split(",")[0]
     codec = stream.codec_context.codec.canonical_name
-    av.logging.set_level(av.logging.WARNING)
-    try:
-        with av.logging.Capture(local=False) as said:
-            found = _table(stream, size) if family == "mov" and codec in _INTRA else None
-            if found is None:
-                found = _packets(container, stream, by_pts=family == "matroska")
-    finally:
-        av.logging.set_level(None)
-    cut, lost = _missing(stream, family, found, size, [text for _, _, text in said])
-    tick = Fraction(stream.time_base or 1)
-    sound = (
-        not salvage
-        and codec in _ONE_TO_ONE
-        and family in _TRUSTED_PTS
-        and not (found.missing or found.corrupt)
-        and len(set(found.pts)) == len(found.pts)
-    )
-    pts = sorted(found.pts)
+    packets, messages = _read(container, stream, family, size)
+    truncated, lost = _loss(stream, family, packets, size, messages)
+    pts = sorted(packets.pts)
     notes: list[str] = []
     ordinal = False
-    if sound and family in ("mpeg", "mpegts") and not _even(pts):
-        # Packets without a time of their own got one that may be out of order.
-        sound = False
-    if not sound or not pts:
+    if salvage or not pts or not _has_frame_times(packets, pts, family, codec):
         pts, ordinal, count = _by_decoding(path, notes)
     else:
-        if not found.first_is_key or pts[0] < found.keys[0][1]:
-            pts = _without_broken_head(path, pts, found.keys[0][1] if found.keys else pts[0], notes)
+        if not packets.first_is_key or pts[0] < packets.keys[0][1]:
+            pts = _without_broken_head(path, pts, packets.keys[0][1] if packets.keys else pts[0], notes)
         count = len(pts)
     return Index(
         pts=array("q", pts),
         count=count,
-        tick=tick,
-        keys=tuple(sorted(found.keys, key=lambda key: key[1])),
-        last=found.last,
-        seekable=family in _SEEKABLE and not found.missing,
+        tick=Fraction(stream.time_base or 1),
+        keys=tuple(sorted(packets.keys, key=lambda key: key[1])),
+        last_duration=packets.last_duration,
+        seekable=family in _SEEKABLE and not packets.untimed,
         ordinal=ordinal,
-        steps=1 if codec not in _INTRA and family not in ("mov", "matroska") else 0,
-        lost=lost,
-        cut=cut,
+        preroll=1 if codec not in _INTRA and family not in ("mov", "matroska") else 0,
+        lost_frames=lost,
+        truncated=truncated,
         notes=tuple(notes),
     )
 
 
+def _read(container: InputContainer, stream: VideoStream, family: str, size: int) -> tuple[_Packets, list[str]]:
+    """The packets of the stream, and FFmpeg's warnings meanwhile."""
+    codec = stream.codec_context.codec.canonical_name
+    av.logging.set_level(av.logging.WARNING)
+    try:
+        with av.logging.Capture(local=False) as messages:
+            packets = _table(stream, size) if family == "mov" and codec in _INTRA else None
+            if packets is None:
+                packets = _packets(container, stream, by_pts=family == "matroska")
+    finally:
+        av.logging.set_level(None)
+    return packets, [text for _, _, text in messages]
+
+
+def _has_frame_times(packets: _Packets, pts: list[int], family: str, codec: str) -> bool:
+    """Whether the times of packets, `pts` in rising order, are those of the frames."""
+    if codec not in _ONE_TO_ONE or family not in _TRUSTED_PTS:
+        return False
+    if packets.untimed or packets.corrupt or len(set(pts)) != len(pts):
+        return False
+    # Packets of MPEG streams without a time of their own got one that may be out of order.
+    return family not in ("mpeg", "mpegts") or _even(pts)
+
+
 def _table(stream: VideoStream, size: int) -> _Packets | None:
-    """What the table of frames of a QuickTime file says of an intra codec, without reading the frames.
+    """The packets of an intra codec by a QuickTime file's table of frames, without reading the frames.
 
     An hour of ProRes is 100 GB. None where the table cannot be trusted to give times as packets do.
     """
@@ -220,54 +237,56 @@ def _table(stream: VideoStream, size: int) -> _Packets | None:
     if any(a >= b for a, b in itertools.pairwise(pts)):
         return None
     end = (stream.start_time or 0) + (stream.duration or 0)
-    last = end - pts[-1] if end > pts[-1] else pts[-1] - pts[-2]
-    return _Packets(pts=pts, keys=[(time, time) for time in pts], count=count, last=last)
+    last_duration = end - pts[-1] if end > pts[-1] else pts[-1] - pts[-2]
+    return _Packets(pts=pts, keys=[(time, time) for time in pts], count=count, last_duration=last_duration)
 
 
 def _packets(container: InputContainer, stream: VideoStream, by_pts: bool) -> _Packets:
-    found = _Packets([], [])
+    """The packets by reading all of them; keys are sought by presentation time, or by decoding time."""
+    packets = _Packets([], [])
     latest = None
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
-            if found.count == 0:
-                found.first_is_key = packet.is_keyframe
-            found.count += 1
+            if packets.count == 0:
+                packets.first_is_key = packet.is_keyframe
+            packets.count += 1
             if packet.pts is None:
-                found.missing += 1
+                packets.untimed += 1
                 continue
             if packet.is_keyframe:
                 place = packet.pts if by_pts or packet.dts is None else packet.dts
-                found.keys.append((place, packet.pts))
+                packets.keys.append((place, packet.pts))
             if packet.is_discard:
                 continue
-            found.corrupt += packet.is_corrupt
-            found.pts.append(packet.pts)
+            packets.corrupt += packet.is_corrupt
+            packets.pts.append(packet.pts)
             if latest is None or packet.pts > latest:
-                latest, found.last = packet.pts, packet.duration or 0
+                latest, packets.last_duration = packet.pts, packet.duration or 0
     except av.error.FFmpegError as error:
-        found.broke = str(error.strerror or error)
-    return found
+        packets.error = str(error.strerror or error)
+    return packets
 
 
-def _missing(stream: VideoStream, family: str, found: _Packets, size: int, said: list[str]) -> tuple[bool, int]:
+def _loss(stream: VideoStream, family: str, packets: _Packets, size: int, messages: list[str]) -> tuple[bool, int]:
     """Whether the file is cut off, and how many frames its own tables say are lost."""
     if family == "mov":
         entries = stream.index_entries
         lost = sum(entries[i].pos + entries[i].size > size for i in range(len(entries)))
         return lost > 0, lost
-    if family == "avi" and stream.frames > found.count:
-        return True, stream.frames - found.count
-    ended = any(mark in text for text in said for mark in ("partial file", "ended prematurely", "Truncat", "truncat"))
+    if family == "avi" and stream.frames > packets.count:
+        return True, stream.frames - packets.count
+    marks = ("partial file", "ended prematurely", "Truncat", "truncat")
+    ended = any(mark in text for text in messages for mark in marks)
     lost = 0
     if stream.duration and stream.time_base and family == "mxf":
-        lost = max(stream.duration - found.count, 0)
-    return ended or bool(found.broke) or lost > 0, lost
+        lost = max(stream.duration - packets.count, 0)
+    return ended or bool(packets.error) or lost > 0, lost
 
 
 def whole_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Packets up to the place where the container itself is broken; what is missing after it is told by its frames."""
+    """Packets up to the place where the container itself is broken; missing frames tell the rest."""
     packets = container.demux(stream)
     while True:
         try:
@@ -286,8 +305,8 @@ def _by_decoding(path: str, notes: list[str]) -> tuple[list[int], bool, int]:
     """Times by decoding everything: (times, whether they are of no use, number of frames)."""
     pts: list[int | None] = []
     damaged: list[int] = []
-    with opened(path) as container:
-        stream = picture(container, path)
+    with open_container(path) as container:
+        stream = video_stream(container, path)
         for packet in whole_packets(container, stream):
             try:
                 for frame in packet.decode():
@@ -303,29 +322,30 @@ def _by_decoding(path: str, notes: list[str]) -> tuple[list[int], bool, int]:
     if damaged:
         count = "1 frame is" if len(damaged) == 1 else f"{len(damaged)} frames are"
         notes.append(f"{count} damaged, the first is frame {damaged[0]}")
-    known = [time for time in pts if time is not None]
-    ordered = all(a < b for a, b in itertools.pairwise(known))
-    if len(known) == len(pts) and ordered:
-        return known, False, len(known)
+    times = [time for time in pts if time is not None]
+    ordered = all(a < b for a, b in itertools.pairwise(times))
+    if len(times) == len(pts) and ordered:
+        return times, False, len(times)
     return [], True, len(pts)
 
 
 def _without_broken_head(path: str, pts: list[int], key: int, notes: list[str]) -> list[int]:
     """Drops the frames before the first keyframe that need pictures from before the file began."""
-    shown: set[int] = set()
-    with opened(path) as container:
-        stream = picture(container, path)
+    decodable: set[int] = set()
+    with open_container(path) as container:
+        stream = video_stream(container, path)
         for packet in whole_packets(container, stream):
             try:
-                shown.update(frame.pts for frame in packet.decode() if frame.pts is not None)
+                decodable.update(frame.pts for frame in packet.decode() if frame.pts is not None)
             except av.error.FFmpegError:
                 continue
-            if sum(time > key for time in shown) > 2:
+            if sum(time > key for time in decodable) > 2:
                 break
-    border = max(shown, default=pts[0])
-    kept = [time for time in pts if time in shown or time > border]
-    if len(kept) < len(pts):
+    border = max(decodable, default=pts[0])
+    remaining = [time for time in pts if time in decodable or time > border]
+    if len(remaining) < len(pts):
         notes.append(
-            f"the file begins inside a group of pictures: {len(pts) - len(kept)} frames before it cannot be decoded"
+            "the file begins inside a group of pictures: "
+            f"{len(pts) - len(remaining)} frames before it cannot be decoded"
         )
-    return kept
+    return remaining

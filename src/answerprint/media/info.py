@@ -1,4 +1,4 @@
-"""What is known of a clip: `ClipInfo`, as a table for people and as JSON for programs."""
+"""Facts of a clip: `ClipInfo`, as a table for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StreamInfo:
         codec: FFmpeg's name, "unknown" where the decoder is not known.
         language: as tagged, "und" where not.
         title: as tagged, may be empty.
-        detail: what matters of this kind, in words ("48000 Hz, stereo, s32").
+        detail: format of this kind, in words ("48000 Hz, stereo, s32").
         metadata: all tags of the track.
     """
 
@@ -43,7 +43,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """All that is known of a clip without looking at every picture.
+    """Everything about a clip that can be told without decoding every picture.
 
     Attributes:
         path: the file, or the pattern of the sequence.
@@ -122,7 +122,7 @@ _FIELD_ORDERS = {
 
 
 def table(info: ClipInfo) -> list[tuple[str, str]]:
-    """(label, value) rows of all that a person wants to know, in the order of reading."""
+    """(label, value) rows for `answerprint info`, in the order of reading."""
     rows = [
         ("path", info.path),
         ("container", info.container),
@@ -149,8 +149,8 @@ def table(info: ClipInfo) -> list[tuple[str, str]]:
 
 def to_json(info: ClipInfo) -> dict[str, Any]:
     """All fields as plain JSON values; fractions as "30000/1001", times in exact seconds the same way."""
-    found: dict[str, Any] = _plain({field.name: getattr(info, field.name) for field in fields(info)})
-    return found
+    values: dict[str, Any] = _plain({field.name: getattr(info, field.name) for field in fields(info)})
+    return values
 
 
 def clock(seconds: Fraction) -> str:
@@ -180,13 +180,8 @@ def _size(info: ClipInfo) -> str:
 
 
 def _pixels(info: ClipInfo) -> str:
-    kind = "float" if info.floating else "bit"
-    read = f" read as {info.layout}" if info.stored != info.layout else ""
-    return (
-        f"{info.stored}{read}, {info.bits} {kind}"
-        if not info.floating
-        else f"{info.stored}{read}, {info.bits}-bit float"
-    )
+    planar = f" read as {info.layout}" if info.stored != info.layout else ""
+    return f"{info.stored}{planar}, {info.bits}" + ("-bit float" if info.floating else " bit")
 
 
 def _rate(info: ClipInfo) -> str:
@@ -206,11 +201,9 @@ def _fields(info: ClipInfo) -> str:
 def _color(info: ClipInfo) -> str:
     parts = []
     for field in fields(ColorTags):
-        used, said = getattr(info.assumed, field.name), getattr(info.color, field.name)
-        parts.append(
-            f"{field.name} {used}"
-            + ("" if used == said else " (assumed)" if said == "unknown" else f" (tagged {said})")
-        )
+        value, tag = getattr(info.assumed, field.name), getattr(info.color, field.name)
+        source = "" if value == tag else " (assumed)" if tag == "unknown" else f" (tagged {tag})"
+        parts.append(f"{field.name} {value}{source}")
     return ", ".join(parts)
 
 

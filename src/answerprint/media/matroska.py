@@ -1,8 +1,8 @@
-"""The one thing that FFmpeg's muxer cannot be told through PyAV: the sample aspect ratio of a Matroska video track.
+"""The sample aspect ratio of a Matroska video track, which FFmpeg's muxer cannot be given through PyAV.
 
 The muxer takes it from a field of the stream that PyAV does not set. So the track is written with a placeholder for a
-name, and the bytes of that name are given to the display size (RFC 9559, DisplayWidth, DisplayHeight, DisplayUnit) once
-the file is whole. No other byte moves.
+name, and the bytes of that name are replaced by the display size (RFC 9559, DisplayWidth, DisplayHeight, DisplayUnit)
+once the file is whole. No other byte moves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Element = tuple[int, bytes]
 
 
 def set_aspect(path: Path, width: int, height: int, sar: Fraction) -> None:
-    """Gives the video track of a file its display size, in the place of its placeholder name.
+    """Writes the display size of the video track in the place of its placeholder name.
 
     Args:
         path: a Matroska file whose video track has the title `PLACEHOLDER`.
@@ -38,13 +38,13 @@ def set_aspect(path: Path, width: int, height: int, sar: Fraction) -> None:
     with path.open("r+b") as file:
         head = file.read(_HEADER)
         begin, end = _find_tracks(head, path)
-        tracks = _changed_tracks(head[begin:end], _display(width, height, sar), path)
+        tracks = _replace_in_tracks(head[begin:end], _display(width, height, sar), path)
         file.seek(begin)
         file.write(tracks)
 
 
 def _find_tracks(head: bytes, path: Path) -> tuple[int, int]:
-    """Where the content of Tracks begins and ends."""
+    """Positions in `head` where the content of Tracks begins and ends."""
     at = 0
     while at < len(head) - 12:
         kind, size, content = _header(head, at)
@@ -54,48 +54,51 @@ def _find_tracks(head: bytes, path: Path) -> tuple[int, int]:
     raise DeliveryError(f"{path}: the sample aspect ratio cannot be written into this file")
 
 
-def _changed_tracks(tracks: bytes, display: bytes, path: Path) -> bytes:
+def _replace_in_tracks(tracks: bytes, display: bytes, path: Path) -> bytes:
     """The content of Tracks, of the same length, with the display size in the video track."""
-    elements = [(kind, _changed_track(body, display) if kind == _TRACK else body) for kind, body in _elements(tracks)]
-    checked = elements[0][0] == _CRC
-    rest = b"".join(_written(*element) for element in elements[checked:])
-    if checked:
-        rest = _written(_CRC, zlib.crc32(rest).to_bytes(4, "little")) + rest
+    elements = [
+        (kind, _replace_in_track(body, display) if kind == _TRACK else body) for kind, body in _elements(tracks)
+    ]
+    has_crc = elements[0][0] == _CRC
+    rest = b"".join(_element(*element) for element in elements[has_crc:])
+    if has_crc:
+        rest = _element(_CRC, zlib.crc32(rest).to_bytes(4, "little")) + rest
     room = len(tracks) - len(rest)
     if room < 0 or room == 1:
         raise DeliveryError(f"{path}: the sample aspect ratio cannot be written into this file")
     if not room:
         return rest
     # What is left of the name becomes a Void; it counts for the checksum too.
-    rest = rest[6 * checked :] + _void(room)
-    return (_written(_CRC, zlib.crc32(rest).to_bytes(4, "little")) if checked else b"") + rest
+    rest = rest[6 * has_crc :] + _void(room)
+    return (_element(_CRC, zlib.crc32(rest).to_bytes(4, "little")) if has_crc else b"") + rest
 
 
-def _changed_track(track: bytes, display: bytes) -> bytes:
+def _replace_in_track(track: bytes, display: bytes) -> bytes:
+    """The content of a track entry, its placeholder name replaced by the display size."""
     elements = _elements(track)
     if (_NAME, PLACEHOLDER.encode()) not in elements:
         return track
-    made = b""
+    result = b""
     for kind, body in elements:
         if kind == _VIDEO:
-            kept = b"".join(_written(*element) for element in _elements(body) if element[0] not in _DISPLAY)
-            made += _written(kind, kept + display)
+            fields = b"".join(_element(*element) for element in _elements(body) if element[0] not in _DISPLAY)
+            result += _element(kind, fields + display)
         elif kind != _NAME:
-            made += _written(kind, body)
-    return made
+            result += _element(kind, body)
+    return result
 
 
 def _display(width: int, height: int, sar: Fraction) -> bytes:
-    """In pixels where they come out whole, else as an aspect ratio."""
-    shown = width * sar
-    if shown.denominator == 1:
-        across, down, unit = int(shown), height, 0
+    """The display size in pixels where they come out whole, else as an aspect ratio."""
+    display_width = width * sar
+    if display_width.denominator == 1:
+        across, down, unit = int(display_width), height, 0
     else:
         across, down, unit = width * sar.numerator, height * sar.denominator, 3
-        shared = math.gcd(across, down)
-        across, down = across // shared, down // shared
-    sizes = _written(0x54B0, across.to_bytes(4, "big")) + _written(0x54BA, down.to_bytes(4, "big"))
-    return sizes + _written(0x54B2, unit.to_bytes(1, "big"))
+        divisor = math.gcd(across, down)
+        across, down = across // divisor, down // divisor
+    sizes = _element(0x54B0, across.to_bytes(4, "big")) + _element(0x54BA, down.to_bytes(4, "big"))
+    return sizes + _element(0x54B2, unit.to_bytes(1, "big"))
 
 
 def _header(data: bytes, at: int) -> tuple[int, int, int]:
@@ -109,15 +112,17 @@ def _header(data: bytes, at: int) -> tuple[int, int, int]:
 
 
 def _elements(data: bytes) -> list[Element]:
-    found, at = [], 0
+    """(id, content) of the elements in the content of another."""
+    elements, at = [], 0
     while at < len(data):
         kind, size, at = _header(data, at)
-        found.append((kind, data[at : at + size]))
+        elements.append((kind, data[at : at + size]))
         at += size
-    return found
+    return elements
 
 
-def _written(kind: int, body: bytes) -> bytes:
+def _element(kind: int, body: bytes) -> bytes:
+    """An element of that id and content."""
     length = 1
     while len(body) >= (1 << (7 * length)) - 1:
         length += 1
@@ -127,4 +132,4 @@ def _written(kind: int, body: bytes) -> bytes:
 
 def _void(room: int) -> bytes:
     """An element of `room` bytes (2 to 128) that says nothing."""
-    return _written(_VOID, bytes(room - 2))
+    return _element(_VOID, bytes(room - 2))

@@ -1,4 +1,4 @@
-"""Delivery presets: what can be made, in which containers, and how a source and a preset become a `Delivery`."""
+"""Delivery presets, the containers they go to, and how a source and a preset become a `Delivery`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from pydantic import Field
 from answerprint.color.spaces import LUMA_WEIGHTS
 from answerprint.errors import DeliveryError
 from answerprint.frame import ColorTags, FieldOrder, Frame
-from answerprint.media import pixels, timecode
+from answerprint.media import timecode
 from answerprint.media.info import ClipInfo
+from answerprint.media.layout import Layout, parse_layout
 from answerprint.settings import Settings
 
 VIDEO_FORMATS = {".mov": "mov", ".mp4": "mp4", ".mkv": "matroska", ".mxf": "mxf", ".avi": "avi"}
@@ -27,7 +28,7 @@ _AVX_512F = 13  # to OpenCV, which has no name for it in Python
 
 
 def repeatable(codec: str) -> dict[str, str]:
-    """What an encoder must be told so that it makes the same bytes of the same frames every time.
+    """Encoder options that make the same frames the same bytes every time on this machine.
 
     x264 does not with AVX-512: of 25 runs on one clip up to six different streams. Not part of a preset, for it is the
     machine's matter, not the job's.
@@ -40,13 +41,13 @@ class Preset:
     """One way to deliver.
 
     Attributes:
-        name: what people say.
-        summary: what it is, in a line.
+        name: by which users choose it.
+        summary: codec, bits and chroma in a line.
         endings: file endings it can be written to, the usual one first.
         codec: FFmpeg's name of the encoder; OpenImageIO's name of the format for pictures.
         layout: planar pixel format it stores; "source" keeps the source's.
         alpha: the pixel format for a source with alpha; None where alpha cannot be carried.
-        options: what the encoder is told.
+        options: of the encoder, by FFmpeg's names.
         intra: every frame stands alone.
         chunk: container of the chunks of a job; one that keeps time bases exactly.
         full_range: full-range Y'CbCr can be signaled.
@@ -145,7 +146,7 @@ _FFV1_BITS = {"yuv": (8, 9, 10, 12, 14, 16), "yuva": (8, 9, 10, 12, 16), "rgb": 
 
 
 class Delivery(Settings):
-    """All that an encoder needs to know; stored with a job, so that resuming it makes the same bytes."""
+    """All settings of an encoder; stored with a job, so that resuming it makes the same bytes."""
 
     preset: str = Field(description="Name of the preset.")
     ending: str = Field(description="File ending of the output, with its dot.")
@@ -172,17 +173,17 @@ class Delivery(Settings):
         return ColorTags(self.primaries, self.transfer, self.matrix, self.range, self.siting)
 
     @property
-    def how(self) -> Preset:
-        """The preset itself."""
+    def format(self) -> Preset:
+        """The preset: codec, container of chunks and encoder options."""
         return PRESETS[self.preset]
 
 
 def choose(path: Path | str, name: str | None, info: ClipInfo) -> Delivery:
-    """How a clip is delivered to a path.
+    """The delivery of a clip to a path.
 
     Args:
         path: the output; its ending names the container.
-        name: preset; by the ending where None.
+        name: preset; the ending's default where None.
         info: the source.
 
     Raises:
@@ -210,22 +211,22 @@ def choose(path: Path | str, name: str | None, info: ClipInfo) -> Delivery:
     )
 
 
-def with_alpha(delivery: Delivery) -> str:
-    """The preset that takes the place of a container's own where frames carry alpha; its own where none can."""
-    if delivery.how.alpha is not None:
+def preset_with_alpha(delivery: Delivery) -> str:
+    """Name of the container's preset that carries alpha; that of the delivery where it does, or where none can."""
+    if delivery.format.alpha is not None:
         return delivery.preset
     return next((p.name for p in _ALL if p.alpha is not None and delivery.ending in p.endings), delivery.preset)
 
 
-def adapted(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
-    """The delivery after a chain of operations that changed rate, fields or color.
+def adapt(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
+    """The delivery of what a chain of operations gives, which may have changed rate, fields or color.
 
     Args:
         delivery: as chosen for the source.
         rate: frames per second at the end of the chain.
         probe: a frame as it leaves the chain.
     """
-    preset, changes = delivery.how, dict[str, object]()
+    preset, changes = delivery.format, dict[str, object]()
     if rate != delivery.rate:
         base = delivery.time_base / max(math.ceil(rate / delivery.rate), 1) if delivery.variable_rate else 1 / rate
         changes |= {"rate": rate, "time_base": base}
@@ -236,11 +237,11 @@ def adapted(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
     for name in ("primaries", "transfer"):
         if getattr(probe.color, name) not in ("unknown", getattr(delivery, name)):
             changes[name] = getattr(probe.color, name)
-    if probe.alpha is not None and preset.alpha and not pixels.layout(delivery.layout).alpha:
+    if probe.alpha is not None and preset.alpha and not parse_layout(delivery.layout).alpha:
         # An operation made an alpha (a cutout): a format that can carry it does.
         changes["layout"] = preset.alpha if preset.alpha != "source" else _lossless_layout(_with_alpha(delivery.layout))
     changes |= _alpha(delivery, probe)
-    form = pixels.layout(delivery.layout)
+    form = parse_layout(delivery.layout)
     if form.family == "gray" and preset.layout == "source" and not _is_gray(probe):
         changes |= {"layout": f"yuv444p{form.bits if form.bits > 8 else ''}", "range": "limited"}
         changes["matrix"] = "bt709" if delivery.matrix in ("rgb", "unknown") else delivery.matrix
@@ -251,15 +252,15 @@ _ONE_CHANNEL = MappingProxyType({"openexr": "grayf32", "png": "gray16", "tiff": 
 
 
 def _alpha(delivery: Delivery, probe: Frame) -> dict[str, object]:
-    """What kind of alpha a chain's frames carry, and the layout of one channel for a picture that is a matte."""
+    """Changes of a delivery by the alpha of a chain's frames; a picture that is a matte gets one channel."""
     if probe.matte is not None and probe.alpha is None and torch.equal(probe.pixels, probe.matte.expand(3, -1, -1)):
-        one = _ONE_CHANNEL.get(delivery.how.codec)
+        one = _ONE_CHANNEL.get(delivery.format.codec)
         return {"alpha": "matte"} if one is None else {"alpha": "matte", "layout": one}
-    if probe.alpha is None or delivery.how.alpha is None:
+    if probe.alpha is None or delivery.format.alpha is None:
         return {}
-    # OpenEXR's alpha is premultiplied by definition; who asks for another gets it, labelled.
-    multiplied = delivery.how.codec == "openexr" if probe.associated is None else probe.associated
-    return {"alpha": "premultiplied" if multiplied else "straight"}
+    # OpenEXR's alpha is premultiplied by definition; where an operation says otherwise, the file is labeled so.
+    premultiplied = delivery.format.codec == "openexr" if probe.associated is None else probe.associated
+    return {"alpha": "premultiplied" if premultiplied else "straight"}
 
 
 def _is_gray(frame: Frame) -> bool:
@@ -286,23 +287,23 @@ def _preset(path: Path, name: str | None) -> tuple[Preset, str]:
 
 
 def _layout_for(preset: Preset, source: str) -> str:
-    form = pixels.layout(source)
+    form = parse_layout(source)
     if preset.layout == "source":
         return _lossless_layout(form)
     return preset.alpha if form.alpha and preset.alpha else preset.layout
 
 
-def _with_alpha(name: str) -> pixels.Layout:
+def _with_alpha(name: str) -> Layout:
     """The layout with an alpha plane; there is none beside 4:4:0, 4:1:1 and 4:1:0, so these become 4:4:4."""
-    form = pixels.layout(name)
+    form = parse_layout(name)
     if form.family != "yuv":
         return replace(form, alpha=True)
     kind = form.name.removeprefix("yuvj").removeprefix("yuv")
-    return pixels.layout("yuva" + (kind if kind[:3] in ("444", "422", "420") else "444" + kind[3:]))
+    return parse_layout("yuva" + (kind if kind[:3] in ("444", "422", "420") else "444" + kind[3:]))
 
 
-def _lossless_layout(form: pixels.Layout) -> str:
-    """What FFV1 stores a source in without losing a bit (floats become 16-bit)."""
+def _lossless_layout(form: Layout) -> str:
+    """Name of the layout that FFV1 stores a source in without losing a bit (floats become 16-bit)."""
     if form.family == "rgb":
         bits = 16 if form.floating else next(b for b in _FFV1_BITS["rgb"] if b >= form.bits)
         if form.alpha and bits == 9:
@@ -326,7 +327,7 @@ def _lossless_layout(form: pixels.Layout) -> str:
 
 
 def _color_for(preset: Preset, layout: str, source: str, tags: ColorTags) -> ColorTags:
-    form, before = pixels.layout(layout), pixels.layout(source)
+    form, before = parse_layout(layout), parse_layout(source)
     if form.family == "rgb":
         keep = before.family == "rgb" and not form.floating and not preset.pictures
         return ColorTags(tags.primaries, tags.transfer, "rgb", tags.range if keep else "full", "center")
@@ -336,9 +337,9 @@ def _color_for(preset: Preset, layout: str, source: str, tags: ColorTags) -> Col
     from_rgb = before.family == "rgb" and form.family == "yuv"
     # A format that cannot say "full" is read as limited everywhere.
     range_ = tags.range if preset.full_range and not from_rgb else "limited"
-    alike = (form.across, form.down) == (before.across, before.down) and before.family == "yuv"
-    carried = alike and (preset.codec != "dnxhd" and preset.codec != "prores_ks")
-    siting = tags.siting if carried else "left"
+    alike = form.subsampling == before.subsampling and before.family == "yuv"
+    keeps_siting = alike and preset.codec not in ("dnxhd", "prores_ks")
+    siting = tags.siting if keeps_siting else "left"
     return ColorTags(tags.primaries, tags.transfer, matrix, range_, siting)
 
 

@@ -1,4 +1,4 @@
-"""What a file says of itself: the `ClipInfo` of a file and how its pictures are to be turned."""
+"""The parts of a file's `ClipInfo`: first frame, rate, field order, tracks, chapters, timecode, orientation."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
+from torch import Tensor
 
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, FieldOrder
 from answerprint.media import fieldorder, tags, unpack
-from answerprint.media.container import opened, picture
+from answerprint.media.container import open_container, video_stream
 from answerprint.media.index import Index
 from answerprint.media.info import Chapter, StreamInfo, clock
 
 # FFmpeg's AVFieldOrder. Where fields are stored interleaved, 4 (QuickTime's 9) is top field first, 5 bottom first.
 _FIELDS: dict[int, FieldOrder] = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}
-_CODED: dict[str, FieldOrder] = {"P": "progressive", "T": "tff", "B": "bff"}
+_FLAGS: dict[str, FieldOrder] = {"P": "progressive", "T": "tff", "B": "bff"}
 _PLACES = 4  # where in a clip field order is measured
 _RUN = 4  # successive frames at each place
 
 
 @dataclass(frozen=True)
-class Turn:
-    """How a decoded picture is turned to be upright, from a display matrix: transpose first, then mirror."""
+class Orientation:
+    """The turn that makes a decoded picture upright, from a display matrix: transpose, then mirror across and down."""
 
     transpose: bool = False
     across: bool = False
     down: bool = False
 
     @property
-    def nothing(self) -> bool:
+    def upright(self) -> bool:
+        """Whether the picture is upright as stored."""
         return not (self.transpose or self.across or self.down)
 
     @property
@@ -51,63 +53,90 @@ class Turn:
 
     @property
     def mirrored(self) -> bool:
+        """Whether the picture is stored mirrored."""
         return (self.transpose + self.across + self.down) % 2 == 1
+
+    def apply(self, planes: Tensor) -> Tensor:
+        """A tensor (..., h, w) made upright."""
+        if self.transpose:
+            planes = planes.transpose(-1, -2)
+        sides = [axis for axis, mirror in ((-1, self.across), (-2, self.down)) if mirror]
+        return (planes.flip(sides) if sides else planes).contiguous()
 
 
 @dataclass(frozen=True)
-class First:
-    """What the first frame and the decoder say beyond the container."""
+class FirstFrame:
+    """Facts that the first frame and the decoder add to those of the container.
+
+    Attributes:
+        storage: how the pictures are stored.
+        width: stored columns.
+        height: stored lines.
+        color: tags of stream and frame.
+        field_order: as the picture is flagged.
+        orientation: how it is made upright.
+        timecode: of an MPEG-2 group of pictures, or None.
+    """
 
     storage: unpack.Storage
     width: int
     height: int
     color: ColorTags
-    coded_order: FieldOrder
-    turn: Turn
+    field_order: FieldOrder
+    orientation: Orientation
     timecode: str | None
 
 
-def first(path: str, container: InputContainer, stream: VideoStream, says: tuple[int, int, int, int]) -> First:
-    """Decodes one frame.
+def first_frame(
+    path: str, container: InputContainer, stream: VideoStream, stream_color: tuple[int, int, int, int]
+) -> FirstFrame:
+    """Decodes one frame and reads what it tells.
 
     Args:
-        says: primaries, transfer, matrix and range as numbers, from the stream before anything was decoded.
+        path: the file.
+        container: it, open, at its start.
+        stream: the picture.
+        stream_color: primaries, transfer, matrix and range as numbers, from the stream before anything was decoded.
 
     Raises:
         MediaError: nothing can be decoded.
     """
-    frame = _first_frame(path, container, stream)
-    told = _told(frame, stream)
-    how = unpack.storage(frame.format.name, path)
-    of_frame = (frame.color_primaries, frame.color_trc, frame.colorspace, frame.color_range)
-    numbers = tuple(int(value) for value in of_frame)
-    siting = found[1] if (found := re.search(r" cl:(\w+)", told)) else "unspecified"
-    order = found[1] if (found := re.search(r" i:(\w)", told)) else "P"
-    timecode = found[1] if (found := re.search(r"GOP timecode: ?(\S+)", told)) else None
-    return First(
-        storage=how,
+    frame = _decode_first(path, container, stream)
+    text = _showinfo(frame, stream)
+    storage = unpack.storage(frame.format.name, path)
+    numbers = (
+        int(frame.color_primaries),
+        int(frame.color_trc),
+        int(frame.colorspace),
+        int(frame.color_range),
+    )
+    siting = match[1] if (match := re.search(r" cl:(\w+)", text)) else "unspecified"
+    order = match[1] if (match := re.search(r" i:(\w)", text)) else "P"
+    timecode = match[1] if (match := re.search(r"GOP timecode: ?(\S+)", text)) else None
+    return FirstFrame(
+        storage=storage,
         width=frame.width,
         height=frame.height,
-        color=tags.tagged(says, (numbers[0], numbers[1], numbers[2], numbers[3]), siting, how.full),
-        coded_order=_CODED.get(order, "progressive"),
-        turn=_turn(frame),
+        color=tags.parse_tags(stream_color, numbers, siting, storage.full),
+        field_order=_FLAGS.get(order, "progressive"),
+        orientation=_orientation(frame),
         timecode=timecode,
     )
 
 
-def _first_frame(path: str, container: InputContainer, stream: VideoStream) -> VideoFrame:
-    failed = ""
+def _decode_first(path: str, container: InputContainer, stream: VideoStream) -> VideoFrame:
+    reason = ""
     for packet in container.demux(stream):
         try:
             for frame in packet.decode():
                 return frame
         except av.error.FFmpegError as error:
-            failed = f" ({error.strerror or error})"
-    raise MediaError(f"{path}: no frame of its picture can be decoded{failed}; the file is damaged or empty")
+            reason = f" ({error.strerror or error})"
+    raise MediaError(f"{path}: no frame of its picture can be decoded{reason}; the file is damaged or empty")
 
 
-def _told(frame: VideoFrame, stream: VideoStream) -> str:
-    """What FFmpeg's showinfo filter says of a frame: siting and field order have no other way out of PyAV."""
+def _showinfo(frame: VideoFrame, stream: VideoStream) -> str:
+    """The text of FFmpeg's showinfo filter on a frame: siting and field order have no other way out of PyAV."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=frame.width,
@@ -121,32 +150,24 @@ def _told(frame: VideoFrame, stream: VideoStream) -> str:
     graph.configure()
     av.logging.set_level(av.logging.INFO)
     try:
-        with av.logging.Capture(local=False) as said:
+        with av.logging.Capture(local=False) as messages:
             graph.push(frame)
             graph.pull()
     finally:
         av.logging.set_level(None)
-    return "".join(text for _, name, text in said if name == "showinfo")
+    return "".join(text for _, name, text in messages if name == "showinfo")
 
 
-def _turn(frame: VideoFrame) -> Turn:
-    """The turn that FFmpeg would apply: the display matrix maps stored to shown positions, 16.16 fixed point."""
-    found: list[Any] = list(frame.side_data)
-    matrices = [side for side in found if side.type.name == "DISPLAYMATRIX"]
+def _orientation(frame: VideoFrame) -> Orientation:
+    """The orientation that FFmpeg would apply: the display matrix maps stored to shown positions, 16.16 fixed point."""
+    side_data: list[Any] = list(frame.side_data)
+    matrices = [side for side in side_data if side.type.name == "DISPLAYMATRIX"]
     if not matrices:
-        return Turn()
+        return Orientation()
     a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrices[0])[:36])
     if abs(a) + abs(d) >= abs(b) + abs(c):
-        return Turn(across=a < 0, down=d < 0)
-    return Turn(transpose=True, across=c < 0, down=b < 0)
-
-
-def turn(plane: Any, how: Turn) -> Any:
-    """A tensor (..., h, w) made upright."""
-    if how.transpose:
-        plane = plane.transpose(-1, -2)
-    sides = [axis for axis, mirror in ((-1, how.across), (-2, how.down)) if mirror]
-    return (plane.flip(sides) if sides else plane).contiguous()
+        return Orientation(across=a < 0, down=d < 0)
+    return Orientation(transpose=True, across=c < 0, down=b < 0)
 
 
 def rate(stream: VideoStream, index: Index) -> tuple[Fraction, bool, bool]:
@@ -170,7 +191,7 @@ def rate(stream: VideoStream, index: Index) -> tuple[Fraction, bool, bool]:
 
 
 def gaps(index: Index, times: Sequence[Fraction]) -> list[str]:
-    """What is to be said of longer steps between frames."""
+    """Notes on longer steps between frames."""
     steps = np.diff(np.asarray(index.pts, dtype=np.int64))
     long = np.flatnonzero(steps > 1.8 * np.median(steps))
     if not len(long):
@@ -185,7 +206,7 @@ def gaps(index: Index, times: Sequence[Fraction]) -> list[str]:
 
 @dataclass(frozen=True)
 class Fields:
-    """How lines were taken: as used, as the file says, as the pictures show; and what is to be said of it."""
+    """Field order as used, as the file says and as the pictures show, with notes on it."""
 
     order: FieldOrder
     tagged: FieldOrder
@@ -194,22 +215,25 @@ class Fields:
 
 
 def fields(
-    path: str, index: Index, how: unpack.Storage, container: FieldOrder, coded: FieldOrder, asked: str | None
+    path: str, index: Index, storage: unpack.Storage, container: FieldOrder, coded: FieldOrder, override: str | None
 ) -> Fields:
     """The field order to use.
 
     Args:
-        container: as the container says.
+        path: the file.
+        index: of its frames.
+        storage: how its pictures are stored.
+        container: field order as the container says.
         coded: as the first picture is flagged.
-        asked: as the user says, or None.
+        override: as the user says, or None.
 
     Raises:
         SettingsError: what the user says is no field order.
     """
-    measured = fieldorder.measure(_runs(path, index, how), 0 if how.floating else how.bits)
+    measured = fieldorder.measure(_runs(path, index, storage), 0 if storage.floating else storage.bits)
     tagged = coded if container == "unknown" and coded != "progressive" else container
-    if asked is not None:
-        order = _asked_order(asked)
+    if override is not None:
+        order = _parse_order(override)
         note = f"field order {order} as asked for (the file says {tagged}, the pictures show {measured})"
         return Fields(order, tagged, measured, (note,))
     if tagged == "unknown":
@@ -227,32 +251,32 @@ def fields(
     return Fields(tagged, tagged, measured, tuple(notes))
 
 
-def _asked_order(asked: str) -> FieldOrder:
+def _parse_order(text: str) -> FieldOrder:
     orders: tuple[FieldOrder, ...] = ("progressive", "tff", "bff")
     for order in orders:
-        if asked == order:
+        if text == order:
             return order
-    raise SettingsError(f"field order '{asked}' is unknown; allowed: {', '.join(orders)}")
+    raise SettingsError(f"field order '{text}' is unknown; allowed: {', '.join(orders)}")
 
 
-def _runs(path: str, index: Index, how: unpack.Storage) -> list[list[NDArray[np.generic]]]:
+def _runs(path: str, index: Index, storage: unpack.Storage) -> list[list[NDArray[np.generic]]]:
     """Luma of a few successive frames after keyframes spread through the clip."""
     runs = []
     spread = sorted({index.keys[i * (len(index.keys) - 1) // _PLACES] for i in range(_PLACES)}) if index.keys else []
-    with opened(path) as container:
-        stream = picture(container, path)
+    with open_container(path) as container:
+        stream = video_stream(container, path)
         for place, _ in spread if index.seekable and len(spread) > 1 else [(None, 0)]:
             if place is not None:
                 container.seek(place, stream=stream)
-            runs.append(_run(container, stream, how))
+            runs.append(_run(container, stream, storage))
     return runs
 
 
-def _run(container: InputContainer, stream: VideoStream, how: unpack.Storage) -> list[NDArray[np.generic]]:
+def _run(container: InputContainer, stream: VideoStream, storage: unpack.Storage) -> list[NDArray[np.generic]]:
     lumas: list[NDArray[np.generic]] = []
     try:
         for frame in container.decode(stream):
-            plane = unpack.planes(frame, how)[0]
+            plane = unpack.planes(frame, storage)[0]
             lumas.append(plane.numpy())
             if len(lumas) == _RUN:
                 break
@@ -262,9 +286,9 @@ def _run(container: InputContainer, stream: VideoStream, how: unpack.Storage) ->
     return lumas
 
 
-def streams(container: InputContainer, shown: VideoStream) -> tuple[StreamInfo, ...]:
+def streams(container: InputContainer, video: VideoStream) -> tuple[StreamInfo, ...]:
     """All tracks beside the picture."""
-    return tuple(_stream(stream) for stream in container.streams if stream.index != shown.index)
+    return tuple(_stream(stream) for stream in container.streams if stream.index != video.index)
 
 
 def _stream(stream: Any) -> StreamInfo:
@@ -290,21 +314,21 @@ def _stream(stream: Any) -> StreamInfo:
 
 def chapters(container: InputContainer, start: Fraction) -> tuple[Chapter, ...]:
     """Chapters in seconds from the first frame."""
-    found = []
+    result = []
     for chapter in container.chapters():
         base = Fraction(chapter["time_base"] or 1)
         bounds = [max(chapter[end] * base - start, Fraction(0)) for end in ("start", "end")]
-        found.append(Chapter(bounds[0], bounds[1], chapter.get("metadata", {}).get("title", "")))
-    return tuple(found)
+        result.append(Chapter(bounds[0], bounds[1], chapter.get("metadata", {}).get("title", "")))
+    return tuple(result)
 
 
-def timecode(container: InputContainer, stream: VideoStream, first: First) -> str | None:
+def timecode(container: InputContainer, stream: VideoStream, first: FirstFrame) -> str | None:
     """Timecode of the first frame: of the picture, a timecode track, the container, or an MPEG-2 group of pictures."""
     tracks = [stream, *(s for s in container.streams if s.index != stream.index)]
     tables = [*(track.metadata for track in tracks), container.metadata]
     # Matroska spells it in capitals.
-    found = [table.get(key) for table in tables for key in ("timecode", "TIMECODE")]
-    return next((text for text in [*found, first.timecode] if text), None)
+    labels = [table.get(key) for table in tables for key in ("timecode", "TIMECODE")]
+    return next((text for text in [*labels, first.timecode] if text), None)
 
 
 def tagged_order(stream: VideoStream) -> FieldOrder:

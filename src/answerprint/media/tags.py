@@ -1,4 +1,4 @@
-"""Color tags: what a stream says of its color, and the stated policy for what it does not say.
+"""Color tags of a stream, and the stated policy for those that it lacks.
 
 Names are FFmpeg's (`av_color_primaries_name` and its sisters), numbers those of ITU-T H.273 (2021), tables 2 to 4.
 """
@@ -9,6 +9,9 @@ from dataclasses import replace
 
 from answerprint.errors import SettingsError
 from answerprint.frame import ColorTags
+from answerprint.media.layout import Layout, parse_layout
+from answerprint.media.siting import SITES
+from answerprint.media.source import Overrides
 
 PRIMARIES = {
     1: "bt709",
@@ -57,7 +60,7 @@ MATRICES = {
     14: "ictcp",
 }
 RANGES = {1: "limited", 2: "full"}
-SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
+SITINGS = tuple(SITES)
 
 # Primaries imply the matrix of the same standard, and the other way round.
 _MATRIX_OF = {"bt2020": "bt2020nc", "bt709": "bt709", "smpte170m": "smpte170m", "bt470bg": "bt470bg"}
@@ -72,13 +75,18 @@ _PRIMARIES_OF = {
 }
 
 
-def tagged(
+def parse_tags(
     stream: tuple[int, int, int, int], frame: tuple[int, int, int, int], siting: str, full: bool = False
 ) -> ColorTags:
-    """The tags of a clip from (primaries, transfer, matrix, range) numbers of its stream and of its first frame.
+    """The tags of a clip from its stream and its first frame.
 
     The stream wins where both speak: DNxHR frames report BT.709 where the stream says BT.2020.
-    `full` is for the pixel formats (yuvj*) that are full range by name.
+
+    Args:
+        stream: primaries, transfer, matrix and range of the stream, as numbers.
+        frame: the same of the first frame.
+        siting: FFmpeg's name of the chroma location.
+        full: the pixel format is full range by its name (yuvj*).
     """
     tables = (PRIMARIES, TRANSFERS, MATRICES, RANGES)
     names = [table.get(s) or table.get(f) or "unknown" for table, s, f in zip(tables, stream, frame, strict=True)]
@@ -89,29 +97,33 @@ def tagged(
 
 
 def resolve(
-    tags: ColorTags,
-    *,
-    height: int,
-    layout: str,
-    codec: str,
-    matrix: str | None = None,
-    range: str | None = None,
-    siting: str | None = None,
+    tags: ColorTags, overrides: Overrides, *, height: int, layout: str, codec: str
 ) -> tuple[ColorTags, list[str]]:
     """Tags without an unknown entry, and a sentence for everything that was assumed or overridden.
 
     Policy for what a file does not say: matrix by primaries, else by size (601 under 720 lines, with the PAL flavor for
     576 lines; 709 from 720 lines on); limited range for Y'CbCr, full for R'G'B'; chroma sited left for 4:2:0 and 4:2:2
     (center for JPEG and MPEG-1); primaries by matrix; BT.709 transfer.
+
+    Args:
+        tags: as the file has them.
+        overrides: of these matrix, range and siting count.
+        height: lines of the stored picture.
+        layout: planar pixel format name.
+        codec: FFmpeg's name of it.
+
+    Raises:
+        SettingsError: an override does not exist or does not fit the layout.
     """
     notes: list[str] = []
-    rgb = is_rgb(layout)
-    tags = _override(tags, notes, rgb=rgb, matrix=matrix, range=range, siting=siting)
+    form = parse_layout(layout)
+    rgb = form.family == "rgb"
+    tags = _override(tags, overrides, rgb, notes)
     if rgb:
         tags = replace(tags, matrix="rgb")
     elif tags.matrix == "unknown":
         tags = _assume_matrix(tags, height, notes)
-    elif tags.matrix == "rgb" and not rgb and "444" not in layout:
+    elif tags.matrix == "rgb" and (form.family == "gray" or form.subsampled):
         tags = _assume_matrix(replace(tags, matrix="unknown"), height, notes)
         notes.append("the file tags its Y'CbCr pictures as R'G'B'; the tag was not believed")
     if tags.range == "unknown":
@@ -119,7 +131,7 @@ def resolve(
         if not rgb:
             notes.append("range is not tagged: limited (16-235) assumed")
     if tags.siting == "unknown":
-        tags = _assume_siting(tags, layout, codec, notes)
+        tags = _assume_siting(tags, form, codec, notes)
     if tags.primaries == "unknown":
         tags = replace(tags, primaries=_PRIMARIES_OF.get(tags.matrix, "bt709"))
         notes.append(f"primaries are not tagged: {tags.primaries} assumed")
@@ -129,17 +141,11 @@ def resolve(
     return tags, notes
 
 
-def is_rgb(layout: str) -> bool:
-    """Whether a planar layout stores R'G'B'."""
-    return layout.startswith("gbr")
-
-
-def _override(
-    tags: ColorTags, notes: list[str], *, rgb: bool, matrix: str | None, range: str | None, siting: str | None
-) -> ColorTags:
-    asked = {"matrix": matrix, "range": range, "siting": siting}
+def _override(tags: ColorTags, overrides: Overrides, rgb: bool, notes: list[str]) -> ColorTags:
+    """The tags with those that the user says, noted."""
+    values = {name: overrides.get(name) for name in ("matrix", "range", "siting")}
     allowed = {"matrix": tuple(MATRICES.values()), "range": ("limited", "full"), "siting": SITINGS}
-    for name, value in asked.items():
+    for name, value in values.items():
         if value is None:
             continue
         if value not in allowed[name]:
@@ -147,8 +153,8 @@ def _override(
         if name == "matrix" and rgb != (value == "rgb"):
             kind = "R'G'B'" if rgb else "Y'CbCr"
             raise SettingsError(f"matrix '{value}' cannot be used: the file stores {kind}")
-        found = getattr(tags, name)
-        notes.append(f"{name} {value} as asked for (the file says {'nothing' if found == 'unknown' else found})")
+        tag = getattr(tags, name)
+        notes.append(f"{name} {value} as asked for (the file says {'nothing' if tag == 'unknown' else tag})")
         tags = replace(tags, **{name: value})
     return tags
 
@@ -165,16 +171,15 @@ def _assume_matrix(tags: ColorTags, height: int, notes: list[str]) -> ColorTags:
     return replace(tags, matrix=matrix)
 
 
-def _assume_siting(tags: ColorTags, layout: str, codec: str, notes: list[str]) -> ColorTags:
-    subsampled = any(mark in layout for mark in ("420", "422", "411", "410", "440"))
+def _assume_siting(tags: ColorTags, form: Layout, codec: str, notes: list[str]) -> ColorTags:
     if codec in ("mjpeg", "mpeg1video", "jpeg", "ljpeg", "webp", "vp8"):
         siting = "center"
-    elif codec == "dvvideo" and "420" in layout:
+    elif codec == "dvvideo" and "420" in form.name:
         siting = "topleft"
     else:
         siting = "left"
-    if "420" in layout:
+    if "420" in form.name:
         notes.append(f"chroma siting is not tagged: {siting} assumed")
-    elif not subsampled:
+    elif not form.subsampled:
         siting = "left" if tags.matrix != "rgb" else "center"
     return replace(tags, siting=siting)

@@ -1,4 +1,4 @@
-"""What a source has beside its pictures, brought to an output: sound, subtitles, chapters, metadata, timecode."""
+"""Sound, subtitles, chapters, metadata and timecode of a source, brought to an output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from answerprint.media.reader import Clip
 
 # Sound that is copied as it is, by ending; "pcm" stands for all kinds of it.
-_COPIED = {
+_COPIABLE = {
     ".mov": ("pcm", "aac", "ac3", "eac3", "alac", "mp3", "mp2"),
     ".mp4": ("aac", "ac3", "eac3", "alac", "mp3", "mp2", "flac", "opus"),
     ".mkv": ("pcm", "aac", "ac3", "eac3", "alac", "mp3", "mp2", "flac", "opus", "vorbis", "dts", "truehd", "mlp"),
@@ -68,7 +68,7 @@ class Tracks:
         self, source: Clip | None, out: Any, ending: str, start: Fraction, stop: Fraction, stack: contextlib.ExitStack
     ) -> None:
         self.notes: list[str] = []
-        self._routes: dict[int, _Copy | _Recode] = {}
+        self._routes: dict[int, _CopiedTrack | _EncodedTrack] = {}
         self._container: Any = None
         self._start, self._stop = start, stop
         if source is None or source.info.kind != "file":
@@ -85,11 +85,11 @@ class Tracks:
         for stream in self._container.streams:
             self._add(stream, out, ending)
 
-    def interleaved(self, video: Iterator[tuple[Fraction, Any]]) -> Iterator[Any]:
+    def interleave(self, video: Iterator[tuple[Fraction, Any]]) -> Iterator[Any]:
         """The packets of all tracks and of the pictures, in the order of their times."""
-        numbered = ((time, 0, packet) for time, packet in video)
+        pictures = ((time, 0, packet) for time, packet in video)
         others = ((time, 1, packet) for time, packet in self._packets())
-        for _, _, packet in heapq.merge(numbered, others, key=lambda entry: entry[:2]):
+        for _, _, packet in heapq.merge(pictures, others, key=lambda entry: entry[:2]):
             yield packet
 
     def _packets(self) -> Iterator[tuple[Fraction, Any]]:
@@ -104,9 +104,9 @@ class Tracks:
                 continue
             if self._length is not None and packet.pts * packet.time_base - self._zero > self._length + 10:
                 break
-            yield from self._routes[packet.stream.index].take(packet)
+            yield from self._routes[packet.stream.index].convert(packet)
         for route in self._routes.values():
-            yield from route.finish()
+            yield from route.flush()
 
     def _add(self, stream: Any, out: Any, ending: str) -> None:
         if stream.type == "audio":
@@ -129,22 +129,22 @@ class Tracks:
             self.notes.append(f"sound track {stream.index} is not carried: its codec is not known")
             return
         name = context.name
-        copied = any(name == kind or name.startswith(f"{kind}_") for kind in _COPIED[ending])
+        copies = any(name == kind or name.startswith(f"{kind}_") for kind in _COPIABLE[ending])
         pcm = name.startswith("pcm_")
-        if copied and (self._whole or not pcm):
+        if copies and (self._whole or not pcm):
             new = out.add_stream_from_template(stream)
-            self._routes[stream.index] = _Copy(new, self._zero, self._length, preroll=ending in (".mov", ".mp4"))
+            self._routes[stream.index] = _CopiedTrack(new, self._zero, self._length, preroll=ending in (".mov", ".mp4"))
         else:
-            codec = name if copied else _NEW.get(ending) or _pcm_for(context.format.packed.name, ending)
+            codec = name if copies else _NEW.get(ending) or _pcm_for(context.format.packed.name, ending)
             rate = 48000 if ending == ".mxf" else context.sample_rate
             new = out.add_stream(codec, rate=rate, layout=context.layout.name)
             if codec == "aac":
                 new.bit_rate = 160_000 * max(context.layout.nb_channels // 2, 1)
-            self._routes[stream.index] = _Recode(stream, new, self._zero, self._length)
+            self._routes[stream.index] = _EncodedTrack(stream, new, self._zero, self._length)
             if not pcm or codec == "aac":
                 why = f"{ending} does not take {name}"
                 self.notes.append(f"sound track {stream.index} was encoded anew as {codec}: {why}")
-        _tag(new, stream, ending)
+        _copy_tags(new, stream, ending)
 
     def _add_subtitles(self, stream: Any, out: Any, ending: str) -> None:
         try:
@@ -155,18 +155,18 @@ class Tracks:
             name = stream.codec_context.name if stream.codec_context else "unknown kind"
             self.notes.append(f"subtitle track {stream.index} ({name}) is not carried: {ending} does not take it")
             return
-        _tag(new, stream, ending)
-        self._routes[stream.index] = _Copy(new, self._zero, self._length, preroll=False)
+        _copy_tags(new, stream, ending)
+        self._routes[stream.index] = _CopiedTrack(new, self._zero, self._length, preroll=False)
 
     def _chapters(self, source: Clip, out: Any, ending: str) -> None:
-        kept = []
+        chapters = []
         for chapter in source.info.chapters:
             begin = max(chapter.start, self._start) - self._start
             end = (chapter.stop if self._whole else min(chapter.stop, self._stop)) - self._start
             if end > begin:
-                kept.append((begin, end, chapter.title))
-        if kept and ending in (".mxf", ".avi"):
-            self.notes.append(f"{len(kept)} chapters are not carried: {ending} has no place for them")
+                chapters.append((begin, end, chapter.title))
+        if chapters and ending in (".mxf", ".avi"):
+            self.notes.append(f"{len(chapters)} chapters are not carried: {ending} has no place for them")
             return
         base = Fraction(1, 1_000_000_000 if ending == ".mkv" else 90_000)
         out.set_chapters(
@@ -175,18 +175,18 @@ class Tracks:
                     "id": number, "start": round(begin / base), "end": round(end / base), "time_base": base,
                     "metadata": {"title": title} if title else {},
                 }
-                for number, (begin, end, title) in enumerate(kept, 1)
+                for number, (begin, end, title) in enumerate(chapters, 1)
             ]
         )  # fmt: skip
 
 
-class _Copy:
-    """A track whose packets are taken as they are; cut at whole packets."""
+class _CopiedTrack:
+    """A track whose packets are copied; cut at whole packets."""
 
     def __init__(self, stream: Any, zero: Fraction, length: Fraction | None, preroll: bool) -> None:
         self._stream, self._zero, self._length, self._preroll = stream, zero, length, preroll
 
-    def take(self, packet: Any) -> Iterator[tuple[Fraction, Any]]:
+    def convert(self, packet: Any) -> Iterator[tuple[Fraction, Any]]:
         tick = packet.time_base
         begin = packet.pts * tick - self._zero
         end = begin + (packet.duration or 0) * tick
@@ -202,11 +202,11 @@ class _Copy:
         packet.stream = self._stream
         yield packet.dts * tick, packet
 
-    def finish(self) -> Iterator[tuple[Fraction, Any]]:
+    def flush(self) -> Iterator[tuple[Fraction, Any]]:
         return iter(())
 
 
-class _Recode:
+class _EncodedTrack:
     """A sound track that is decoded and encoded again; cut to the sample."""
 
     def __init__(self, source: Any, stream: Any, zero: Fraction, length: Fraction | None) -> None:
@@ -214,14 +214,14 @@ class _Recode:
         context = stream.codec_context
         self._resampler = av.AudioResampler(format=context.format, layout=context.layout, rate=context.sample_rate)
 
-    def take(self, packet: Any) -> Iterator[tuple[Fraction, Any]]:
+    def convert(self, packet: Any) -> Iterator[tuple[Fraction, Any]]:
         for frame in packet.decode():
             cut = self._cut(frame)
             if cut is not None:
                 for part in self._resampler.resample(cut):
                     yield from self._encode(part)
 
-    def finish(self) -> Iterator[tuple[Fraction, Any]]:
+    def flush(self) -> Iterator[tuple[Fraction, Any]]:
         for frame in self._source.decode(None):
             cut = self._cut(frame)
             if cut is not None:
@@ -259,19 +259,20 @@ class _Recode:
 
 def _pcm_for(packed: str, ending: str) -> str:
     """A PCM that loses nothing of decoded samples, and that the container takes."""
-    wanted = _PCM.get(packed, "pcm_s24le")
-    if ending in (".mxf", ".avi") and wanted not in ("pcm_s16le", "pcm_s24le"):
+    codec = _PCM.get(packed, "pcm_s24le")
+    if ending in (".mxf", ".avi") and codec not in ("pcm_s16le", "pcm_s24le"):
         return "pcm_s24le"
-    return wanted
+    return codec
 
 
 def _is_timecode(stream: Any) -> bool:
     return "timecode" in stream.metadata or stream.name in ("tmcd", None, "bin_data")
 
 
-def _tag(new: Any, old: Any, ending: str) -> None:
-    kept = {k: v for k, v in old.metadata.items() if k in ("language", "title", "handler_name")}
-    if "language" in kept and ending in (".mov", ".mkv"):
-        kept["language"] = _BIBLIOGRAPHIC.get(kept["language"], kept["language"])
-    new.metadata.update(kept)
+def _copy_tags(new: Any, old: Any, ending: str) -> None:
+    """Gives a track the language, title and disposition of the source's."""
+    labels = {k: v for k, v in old.metadata.items() if k in ("language", "title", "handler_name")}
+    if "language" in labels and ending in (".mov", ".mkv"):
+        labels["language"] = _BIBLIOGRAPHIC.get(labels["language"], labels["language"])
+    new.metadata.update(labels)
     new.disposition = old.disposition

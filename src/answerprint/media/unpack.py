@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from answerprint.errors import MediaError
+from answerprint.media.layout import parse_layout
 
-# Each packed or semi-planar format and the planar one with the same code values.
+# The planar format with the same code values, by packed or semi-planar format.
 _PLANAR_TWIN = {
     **dict.fromkeys(("rgb24", "bgr24", "rgb0", "bgr0", "0rgb", "0bgr", "pal8", "bgr8", "rgb8"), "gbrp"),
     **dict.fromkeys(("rgb565", "rgb555", "bgr565", "bgr555", "rgb444", "bgr444"), "gbrp"),
@@ -59,12 +60,12 @@ _PLANAR = re.compile(r"(yuva?4[0-4][0-4]p|gbra?p|gray)(f32|9|10|12|14|16)?")
 
 @dataclass(frozen=True)
 class Storage:
-    """How the pictures of a stream are stored and delivered.
+    """The pixel format of a stream, and the planar format that it is read as.
 
     Attributes:
         stored: FFmpeg's pixel format without endianness.
         native: with endianness, as the decoder names it.
-        layout: the planar format that planes are delivered in.
+        layout: the planar format that they are read as.
         bits: bits per sample.
         floating: whether samples are float32.
         full: whether the pixel format is full range by its name (yuvj*).
@@ -79,7 +80,7 @@ class Storage:
 
 
 def storage(pix_fmt: str, path: str) -> Storage:
-    """How pictures of an FFmpeg pixel format are delivered.
+    """The storage of an FFmpeg pixel format; `path` is for the message.
 
     Raises:
         MediaError: the format holds no picture that can be shown as R'G'B' (Bayer mosaics, XYZ, hardware surfaces).
@@ -93,48 +94,39 @@ def storage(pix_fmt: str, path: str) -> Storage:
             f"{path}: pictures stored as {pix_fmt} cannot be read; convert the file to Y'CbCr or R'G'B' first"
         )
     floating = "f32" in layout
-    bits = 16 if "f16" in stored else 32 if floating else bit_depth(layout)
+    bits = 16 if "f16" in stored else 32 if floating else parse_layout(layout).bits
     return Storage(stored, pix_fmt, layout, bits, floating, full)
 
 
-def bit_depth(layout: str) -> int:
-    """Bits per sample of an integer planar layout."""
-    found = re.search(r"(?:p|gray|ya)(\d+)$", layout)
-    return int(found[1]) if found else 8
-
-
-def has_alpha(layout: str) -> bool:
-    """Whether a planar layout carries alpha, always as its last plane."""
-    return layout.startswith(("yuva", "gbrap", "ya"))
-
-
-def planes(frame: VideoFrame, how: Storage) -> tuple[Tensor, ...]:
+def planes(frame: VideoFrame, form: Storage) -> tuple[Tensor, ...]:
     """The code values of a decoded frame, one tensor (h, w) each: Y, Cb, Cr or R, G, B, then alpha."""
-    if how.stored in _GRAY_ALPHA:
-        return _gray_alpha(frame, how)
-    if how.stored in _SEMI_PLANAR:
-        return _semi_planar(frame, how)
-    if how.native.endswith("be") or how.stored != how.layout:
-        frame = _reformat(frame, how)
-    views = [_view(plane, how) for plane in frame.planes]
-    if how.layout.startswith("gbr"):
+    if form.stored in _GRAY_ALPHA:
+        return _gray_alpha(frame, form)
+    if form.stored in _SEMI_PLANAR:
+        return _semi_planar(frame, form)
+    if form.native.endswith("be") or form.stored != form.layout:
+        frame = _reformat(frame, form)
+    views = [_view(plane, form) for plane in frame.planes]
+    if form.layout.startswith("gbr"):
         views[:3] = [views[2], views[0], views[1]]
     return tuple(views)
 
 
-def _reformat(frame: VideoFrame, how: Storage) -> VideoFrame:
+def _reformat(frame: VideoFrame, form: Storage) -> VideoFrame:
     """The planar twin: the same code values in another order, so nothing may depend on the color tags."""
-    target = how.layout if how.bits == 8 or how.layout in ("gbrp", "gbrap", "gray") else how.layout + "le"
+    target = form.layout if form.bits == 8 or form.layout in ("gbrp", "gbrap", "gray") else form.layout + "le"
     # In more than one thread swscale 8 now and then leaves the first samples of a slice wrong.
     return frame.reformat(format=target, threads=1)
 
 
-def _view(plane: av.video.plane.VideoPlane, how: Storage) -> Tensor:
-    kind = np.float32 if how.floating else np.uint8 if how.bits == 8 else np.dtype("<u2")
+def _view(plane: av.video.plane.VideoPlane, form: Storage) -> Tensor:
+    """A plane (h, w) in place."""
+    kind = np.float32 if form.floating else np.uint8 if form.bits == 8 else np.dtype("<u2")
     return torch.from_numpy(_lines(plane, np.dtype(kind), plane.width))
 
 
 def _lines(plane: av.video.plane.VideoPlane, kind: np.dtype[Any], width: int) -> NDArray[Any]:
+    """(h, width) samples of a plane, top line first."""
     stride = abs(plane.line_size)
     if stride % kind.itemsize:
         raise MediaError(f"a decoder gave lines of {stride} bytes for samples of {kind.itemsize}: the file is damaged")
@@ -143,17 +135,17 @@ def _lines(plane: av.video.plane.VideoPlane, kind: np.dtype[Any], width: int) ->
     return np.ascontiguousarray(lines[::-1]) if plane.line_size < 0 else lines
 
 
-def _gray_alpha(frame: VideoFrame, how: Storage) -> tuple[Tensor, ...]:
+def _gray_alpha(frame: VideoFrame, form: Storage) -> tuple[Tensor, ...]:
     plane = frame.planes[0]
-    kind = np.dtype(np.uint8 if how.bits == 8 else ">u2" if how.native.endswith("be") else "<u2")
+    kind = np.dtype(np.uint8 if form.bits == 8 else ">u2" if form.native.endswith("be") else "<u2")
     pairs = _lines(plane, kind, 2 * plane.width).astype(kind.newbyteorder("="))
     gray, alpha = (torch.from_numpy(np.ascontiguousarray(pairs[:, i::2])) for i in (0, 1))
     return gray, alpha
 
 
-def _semi_planar(frame: VideoFrame, how: Storage) -> tuple[Tensor, ...]:
-    kind = np.dtype(">u2" if how.native.endswith("be") else "<u2")
+def _semi_planar(frame: VideoFrame, form: Storage) -> tuple[Tensor, ...]:
+    kind = np.dtype(">u2" if form.native.endswith("be") else "<u2")
     luma, chroma = frame.planes
     lines = (_lines(luma, kind, luma.width), _lines(chroma, kind, 2 * chroma.width))
-    y, c = (plane.astype(np.uint16) >> (16 - how.bits) for plane in lines)
+    y, c = (plane.astype(np.uint16) >> (16 - form.bits) for plane in lines)
     return tuple(torch.from_numpy(np.ascontiguousarray(plane)) for plane in (y, c[:, 0::2], c[:, 1::2]))

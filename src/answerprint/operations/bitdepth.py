@@ -35,7 +35,8 @@ from answerprint.coding.codes import Plane
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
 from answerprint.frame import Coding, ColorTags, Frame, Shot
-from answerprint.media import pixels as planar
+from answerprint.media.layout import Layout, parse_layout
+from answerprint.media.siting import SITES
 from answerprint.nets import bitdepth as bitdepth_net
 from answerprint.nets import engine, toflow, weights
 from answerprint.operation import Window, windows
@@ -113,7 +114,7 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # no
         return Findings(codec=coding.codec)
     # Where other operations changed the pixels, the depth of the source is still known.
     origin = frames[0].origin
-    form = planar.layout(origin.layout) if origin is not None else None
+    form = parse_layout(origin.layout) if origin is not None else None
     bits = form.bits if form is not None else 8
     floating = form is not None and form.floating
     lumas = [_luma(frame) for frame in frames]
@@ -130,7 +131,7 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # no
     blocky = blocking > (_BLOCKY_FILTERED if coding.codec in _FILTERED else _BLOCKY)
     # Deep footage is left alone unless its coder's quantizer says how far a border can be off.
     deblock = min(max(step / 8, 1.0), _MOST_DEBLOCK) if blocky and lossy and (step or bits <= 8) else 0.0
-    halved = stored is not None and stored[0].form.family == "yuv" and (stored[0].form.across or stored[0].form.down)
+    halved = stored is not None and stored[0].form.family == "yuv" and stored[0].form.subsampled
     encoding, why = _encoding(frames, lumas, coding, params)
     found = Findings(
         codec=coding.codec, layout=form.name if form is not None else "", bits=bits,
@@ -320,7 +321,7 @@ def _suits(frame: Frame, params: Params) -> bool:
     stored = _stored(frame)
     if stored is None or len(stored) > 1 or min(frame.height, frame.width) < _SMALLEST:
         return False
-    return stored[0].form.name == "yuv420p" and stored[0].site == planar.SITES["left"]
+    return stored[0].form.name == "yuv420p" and stored[0].site == SITES["left"]
 
 
 def _by_network(network: bitdepth_net.Decoder, run_it: engine.Run, findings: Findings) -> _Learned:
@@ -448,7 +449,7 @@ class _Stored:
     """The planes of a frame that no operation has changed, or those of one of its fields; floats in 8-bit codes."""
 
     planes: tuple[Tensor, ...]
-    form: planar.Layout
+    form: Layout
     color: ColorTags
     site: tuple[float, float]
 
@@ -459,7 +460,7 @@ class _Stored:
         """What is added to a plane of chroma, at every pixel; what a network found comes in front of the bounds."""
         plane = self._plane(index)
         height, width = luma.shape
-        down = (1 << self.form.down, 1 << self.form.across)
+        down = (1 << self.form.chroma_shift_y, 1 << self.form.chroma_shift_x)
         shown, bound = plane, findings.bound
         if learned is not None:
             shown = np.add(plane, codes.thinned(learned, plane.shape[0], plane.shape[1], self.site, down))
@@ -486,8 +487,8 @@ def _stored(frame: Frame) -> list[_Stored] | None:
         return None
     if origin.color.matrix == "ycgco":
         return None
-    form = planar.layout(origin.layout)
-    across, down = planar.SITES.get(origin.color.siting, planar.SITES["left"])
+    form = parse_layout(origin.layout)
+    across, down = SITES.get(origin.color.siting, SITES["left"])
     if not _woven(frame):
         return [_Stored(origin.planes, form, origin.color, (across, down))]
     # Chroma line k of the frame lies at luma line 2 k + down (ISO/IEC 13818-2, 6.1.1.8); here in lines of a field.

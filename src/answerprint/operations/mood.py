@@ -34,7 +34,7 @@ from answerprint.color import display, emotion, fit, lut, spaces, style
 from answerprint.color.emotion import Mood
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, Frame, Shot
-from answerprint.media import sequence
+from answerprint.media.pictures.names import ENDINGS
 from answerprint.operations import look, match
 from answerprint.settings import Settings
 
@@ -382,9 +382,9 @@ def _scene(params: Params) -> _Seen:
 def _stills(folder: Path, role: str) -> list[Path]:
     if not folder.is_dir():
         raise MediaError(f"{role}: {folder} is no folder")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in sequence.ENDINGS)
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     if not found:
-        raise SettingsError(f"{role}: {folder} holds no stills ({', '.join(sequence.ENDINGS)})")
+        raise SettingsError(f"{role}: {folder} holds no stills ({', '.join(ENDINGS)})")
     return found
 
 

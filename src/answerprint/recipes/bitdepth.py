@@ -20,7 +20,7 @@ from torch import Tensor
 
 from answerprint.coding import codes
 from answerprint.color import spaces
-from answerprint.media import pixels
+from answerprint.media.planes import to_rgb
 from answerprint.nets.bitdepth import Config, Decoder, folded, unfolded
 from answerprint.train import coded, septuplets
 from answerprint.train.coded import TAGS
@@ -163,7 +163,7 @@ def sampled(
     beside = [told[min(max(place + offset, 0), len(told) - 1)] for offset in range(-radius, radius + 1) if offset]
     shown = [own, *codes.laid(own[0], beside)]
     y, cb, cr = (torch.from_numpy(plane) for plane in frames[place])
-    lost = _planes_of(master) - _planes_of(pixels.to_rgb((y, cb, cr), "yuv420p", TAGS))
+    lost = _planes_of(master) - _planes_of(to_rgb((y, cb, cr), "yuv420p", TAGS))
     return Sample(
         luma=np.stack([planes[0] for planes in shown]),
         chroma=np.stack([plane for planes in shown for plane in planes[1:3]]),

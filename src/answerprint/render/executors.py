@@ -25,7 +25,7 @@ from answerprint.frame import Frame
 from answerprint.media.ahead import LARGE, ahead
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
-from answerprint.media.writer import ChunkWriter
+from answerprint.media.writer.chunk import ChunkWriter
 from answerprint.render.ledger import Done
 from answerprint.render.options import give_back_large_blocks
 from answerprint.render.pipeline import Step, render_chunk

@@ -28,9 +28,12 @@ from answerprint.color import lut
 from answerprint.color.lut import Cube
 from answerprint.errors import ColorError, JobError, SettingsError
 from answerprint.frame import Frame
-from answerprint.media import pixels, presets, writer
+from answerprint.media import presets
+from answerprint.media.layout import parse_layout
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
+from answerprint.media.writer.checks import check_size
+from answerprint.media.writer.join import join
 from answerprint.metrics import report
 from answerprint.nets import weights
 from answerprint.render import executors
@@ -175,7 +178,7 @@ def render(
             done[result.key] = result
         whole = [task.file for task in tasks if done[task.key].frames > 0]
         begin, end = _times(clip, tasks)
-        notes = lost + writer.join(whole, output, delivery, clip, begin, end)
+        notes = lost + join(whole, output, delivery, clip, begin, end)
         _drop_stale(folder, ledger, {task.key for task in tasks})
     if not keep_chunks:
         shutil.rmtree(folder, ignore_errors=True)
@@ -246,10 +249,10 @@ def _delivery(
         return chosen, []
     probe = begins[0]
     if probe.alpha is not None and named is None:
-        chosen = presets.choose(output, presets.with_alpha(chosen), clip.info)
-    delivery = presets.adapted(chosen, clip.info.rate * next(iter(rates)), probe)
-    writer.refuse_size(delivery, probe.width, probe.height)
-    if probe.alpha is None or pixels.layout(delivery.layout).alpha:
+        chosen = presets.choose(output, presets.preset_with_alpha(chosen), clip.info)
+    delivery = presets.adapt(chosen, clip.info.rate * next(iter(rates)), probe)
+    check_size(delivery, probe.width, probe.height)
+    if probe.alpha is None or parse_layout(delivery.layout).alpha:
         return delivery, []
     carried = ", ".join(name for name, one in presets.PRESETS.items() if one.alpha is not None)
     return delivery, [f"alpha is not carried: preset {delivery.preset} has none; these have: {carried}"]

@@ -13,8 +13,9 @@ import torch
 from pydantic import Field
 
 from answerprint.errors import SettingsError
-from answerprint.media import presets, reader, timecode, writer
+from answerprint.media import presets, reader, timecode
 from answerprint.media.reader import Clip
+from answerprint.media.writer import checks
 from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
 
@@ -88,16 +89,16 @@ def refuse_output(clip: Clip, output: Path, options: Options, delivery: Mapping[
             together, it names one picture where there are several, or it takes no pictures of this size.
         SettingsError: the range is none of the clip.
     """
-    writer.refuse_same(Path(clip.path), output)
+    checks.check_not_source(output, Path(clip.path))
     start, stop = frame_range(clip, options)
     named = preset_of(options, delivery)
     chosen = presets.choose(output, named, clip.info)
-    if chosen.how.pictures:
-        writer.refuse_one(output, stop - start)
+    if chosen.format.pictures:
+        checks.check_picture_count(output, stop - start)
     if named is None:
         # Where a chain gives pictures alpha, another of the container's presets carries it, and takes other sizes.
-        chosen = presets.choose(output, presets.with_alpha(chosen), clip.info)
-    writer.refuse_size(chosen, clip.info.width, clip.info.height)
+        chosen = presets.choose(output, presets.preset_with_alpha(chosen), clip.info)
+    checks.check_size(chosen, clip.info.width, clip.info.height)
 
 
 def overlaps(shot: ShotRange, start: int, stop: int) -> bool:

@@ -22,8 +22,8 @@ from torch import Tensor
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
 from answerprint.media import reader
+from answerprint.media.pictures.names import ENDINGS
 from answerprint.media.reader import Clip
-from answerprint.media.sequence import ENDINGS
 from answerprint.motion import align
 
 Plane = NDArray[np.float32]

@@ -17,7 +17,7 @@ from functools import partial
 import torch
 
 from answerprint import operations
-from answerprint.coding import coding
+from answerprint.coding.source import measure_coding
 from answerprint.frame import Frame, Shot
 from answerprint.media.reader import Clip
 from answerprint.operation import Operation, Spool
@@ -130,7 +130,7 @@ def shot_after(clip: Clip, shot: ShotRange, steps: Sequence[Step], device: torch
                     yield frame
                 position += 1
 
-    how = partial(coding.of, clip, shot.start)
+    how = partial(measure_coding, clip, shot.start)
     reach = math.ceil((chain_handles(steps) or 0) * rate)
     return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate), how, reach)
 
@@ -145,7 +145,7 @@ def _spooled(clip: Clip, shot: ShotRange, steps: Sequence[Step], rate: Fraction,
         yield from spools[0][start:stop]
 
     length = max(1, int((shot.stop - shot.start) * rate))
-    how = partial(coding.of, clip, shot.start)
+    how = partial(measure_coding, clip, shot.start)
     return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate), how)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from answerprint.frame import ColorTags
-from answerprint.media import pixels
+from answerprint.media.planes import from_rgb
 from answerprint.train import septuplets
 from answerprint.train.data import Library
 
@@ -40,7 +40,7 @@ class Sequence:
     def septuplet(self) -> septuplets.Septuplet:
         """The same as a sample of a set: the target is the middle frame."""
         y, cb, cr = (np.stack(planes) for planes in zip(*self.coded.frames, strict=True))
-        target = pixels.from_rgb(self.master[septuplets.LENGTH // 2], "yuv444p16", TAGS)
+        target = from_rgb(self.master[septuplets.LENGTH // 2], "yuv444p16", TAGS)
         color = {"primaries": TAGS.primaries, "transfer": TAGS.transfer, "matrix": TAGS.matrix}
         facts = {"color": color, "bits a pixel": self.coded.rate, "quantizer": self.coded.step}
         return septuplets.Septuplet((y, cb, cr), np.stack([plane.numpy() for plane in target]), facts)
@@ -65,6 +65,6 @@ def _sequence(data: Library, number: int, piece: int, rates: tuple[float, float]
     seen = data.crop(rng, 2 * piece, septuplets.LENGTH, grown=False)
     seen = seen[:, : seen.shape[1] // 4 * 4, : seen.shape[2] // 4 * 4]
     master = F.avg_pool2d(torch.from_numpy(np.ascontiguousarray(seen)).permute(0, 3, 1, 2).float() / 255, 2)
-    stored = [pixels.from_rgb(picture.contiguous(), "yuv420p", TAGS) for picture in master]
+    stored = [from_rgb(picture.contiguous(), "yuv420p", TAGS) for picture in master]
     offered = [(y.numpy(), cb.numpy(), cr.numpy()) for y, cb, cr in stored]
     return Sequence(master, septuplets.at_rate(offered, "h264", float(rng.uniform(*rates))))

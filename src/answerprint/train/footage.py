@@ -26,7 +26,7 @@ from answerprint.errors import AnswerprintError, TrainingError
 from answerprint.frame import Frame
 from answerprint.media import reader
 from answerprint.media.info import ClipInfo
-from answerprint.media.sequence import ENDINGS
+from answerprint.media.pictures.names import ENDINGS
 from answerprint.settings import Settings
 from answerprint.shots import boundary
 from answerprint.train import data

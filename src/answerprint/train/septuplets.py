@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from answerprint.coding import coding
+from answerprint.coding.source import mean_step
 from answerprint.errors import AnswerprintError, TrainingError
 from answerprint.frame import ColorTags
-from answerprint.media import pixels, reader
+from answerprint.media import reader
+from answerprint.media.planes import from_rgb, to_rgb
 from answerprint.media.presets import repeatable
-from answerprint.media.quantizer import export
-from answerprint.media.quantizer import steps as steps_of
+from answerprint.media.quantizer import request_export, step_map
 from answerprint.settings import Settings
 from answerprint.shots import boundary
 from answerprint.train import data, footage
@@ -110,12 +110,12 @@ class Septuplet:
     def coded(self) -> Tensor:
         """The seven frames as R'G'B', (7, 3, H, W)."""
         frames = zip(*(torch.from_numpy(plane) for plane in self.planes), strict=True)
-        return torch.stack([pixels.to_rgb(tuple(frame), "yuv420p", self.color) for frame in frames])
+        return torch.stack([to_rgb(tuple(frame), "yuv420p", self.color) for frame in frames])
 
     def master(self) -> Tensor:
         """The target as R'G'B', (3, H, W)."""
         planes = tuple(torch.from_numpy(plane) for plane in self.target)
-        return pixels.to_rgb(planes, "yuv444p16", self.color)
+        return to_rgb(planes, "yuv444p16", self.color)
 
     def cut(self, top: int, left: int, height: int, width: int) -> Septuplet:
         """A piece of it; all four are even."""
@@ -252,7 +252,7 @@ def _group(number: int, masters: Sequence[Master], folder: Path, params: Params)
     codec, wanted = _how(rng, params)
     offered = [_consumer(frame, color) for frame in frames]
     coded = at_rate(offered, codec, wanted)
-    target = np.stack([plane.numpy() for plane in pixels.from_rgb(frames[LENGTH // 2], "yuv444p16", color)])
+    target = np.stack([plane.numpy() for plane in from_rgb(frames[LENGTH // 2], "yuv444p16", color)])
     split = data.split_of(master.digest, params.ratio)
     source, licence = data.origin_of(Path(master.path), params.source, params.licence)
     facts: dict[str, Any] = {
@@ -295,7 +295,7 @@ def _how(rng: np.random.Generator, params: Params) -> tuple[Codec, float]:
 
 def _consumer(frame: Tensor, color: ColorTags) -> Planes:
     """A frame as 8-bit 4:2:0."""
-    y, cb, cr = (plane.numpy() for plane in pixels.from_rgb(frame, "yuv420p", color))
+    y, cb, cr = (plane.numpy() for plane in from_rgb(frame, "yuv420p", color))
     return y, cb, cr
 
 
@@ -341,7 +341,7 @@ class Coded(NamedTuple):
         frames: as the decoder gives them.
         rate: bits a pixel that they took.
         step: of the quantizer in codes, mean over the frames.
-        steps: in the cells of each frame (coding/coding.py); None where its decoder does not tell.
+        steps: in the cells of each frame (media/quantizer.py); None where its decoder does not tell.
     """
 
     frames: list[Planes]
@@ -401,14 +401,14 @@ def _round_trip(frames: Sequence[Planes], codec: Codec, quantizer: float) -> Cod
             container.mux(packet)
     packed.seek(0)
     with av.open(packed) as container:
-        step = coding.step(container, container.streams.video[0], len(frames))
+        step = mean_step(container, container.streams.video[0], len(frames))
     packed.seek(0)
     with av.open(packed) as container:
-        export(container.streams.video[0])
+        request_export(container.streams.video[0])
         back, steps = [], []
         for frame in islice(container.decode(video=0), len(frames)):
             back.append(_planes(frame.to_ndarray(format="yuv420p"), height, width))
-            steps.append(steps_of(frame))
+            steps.append(step_map(frame))
     return Coded(back, 8 * size / (len(frames) * height * width), step, steps)
 
 

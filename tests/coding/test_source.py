@@ -1,4 +1,4 @@
-"""What is told of how a file was coded, and what the telling leaves behind."""
+"""How hard a file was coded: rate and quantizer; measuring leaves the log level of the process alone."""
 
 import threading
 
@@ -7,7 +7,7 @@ import av.logging
 import numpy as np
 import pytest
 
-from answerprint.coding import coding
+from answerprint.coding.source import mean_step, measure_coding
 from answerprint.media import reader
 
 
@@ -44,7 +44,7 @@ def test_two_threads_that_ask_leave_the_logging_of_the_process_as_it_was(hevc):
 
     def ask(own, other):
         with av.open(str(hevc)) as container:
-            found.append(coding.step(Slow(container, own, other), container.streams.video[0], 4))
+            found.append(mean_step(Slow(container, own, other), container.streams.video[0], 4))
 
     first = threading.Thread(target=ask, args=(begun[0], begun[1]))
     second = threading.Thread(target=ask, args=(begun[1], done))
@@ -80,5 +80,5 @@ def test_bits_a_pixel_are_those_of_the_picture_alone(tmp_path, ending):
         heard = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 23040), np.int16), "s16", "stereo")
         heard.rate, heard.pts = 48000, 0
         container.mux([*packets, *sound.encode(heard), *sound.encode(None)])
-    found = coding.of(reader.open(path)).bits_per_pixel
+    found = measure_coding(reader.open(path)).bits_per_pixel
     assert found == pytest.approx(8 * size / (12 * 160 * 96), rel=0.02)

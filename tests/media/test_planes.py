@@ -13,16 +13,18 @@ from torch import Tensor
 from answerprint.color.spaces import LUMA_WEIGHTS
 from answerprint.errors import MediaError
 from answerprint.frame import ColorTags, Frame, Origin
-from answerprint.media import pixels
+from answerprint.media.layout import parse_layout
+from answerprint.media.planes import decode_alpha, encode_frame, from_rgb, to_rgb
+from answerprint.media.siting import SITES
 
 HD = ColorTags("bt709", "bt709", "bt709", "limited", "left")
 
 
 def planes_of(layout: str, height: int, width: int, seed: int = 0) -> tuple[Tensor, ...]:
     """Random codes over the whole range, reserved ones included."""
-    form = pixels.layout(layout)
+    form = parse_layout(layout)
     rng = np.random.default_rng(seed)
-    shapes = [(height, width)] * form.count
+    shapes = [(height, width)] * form.plane_count
     if form.family == "yuv":
         shapes[1:3] = [form.chroma_size(height, width)] * 2
     kind = np.uint8 if form.bits == 8 else np.uint16
@@ -31,10 +33,8 @@ def planes_of(layout: str, height: int, width: int, seed: int = 0) -> tuple[Tens
 
 def frame_of(layout: str, color: ColorTags, height: int = 12, width: int = 16) -> Frame:
     planes = planes_of(layout, height, width)
-    rgb = pixels.to_rgb(planes, layout, color)
-    return Frame(
-        rgb, Fraction(1, 25), color, pixels.alpha_of(planes, layout), origin=Origin(planes, layout, color, rgb)
-    )
+    rgb = to_rgb(planes, layout, color)
+    return Frame(rgb, Fraction(1, 25), color, decode_alpha(planes, layout), origin=Origin(planes, layout, color, rgb))
 
 
 def flat(layout: str, *codes: int) -> tuple[Tensor, ...]:
@@ -59,7 +59,7 @@ def flat(layout: str, *codes: int) -> tuple[Tensor, ...]:
     ],
 )
 def test_codes_of_the_standards(layout: str, color: ColorTags, codes: tuple[int, ...], rgb: tuple[float, ...]) -> None:
-    got = pixels.to_rgb(flat(layout, *codes), layout, color)
+    got = to_rgb(flat(layout, *codes), layout, color)
     tolerance = 1e-6 if codes[1] in (512, 128) or layout.startswith("gbr") else 0.07
     assert got[:, 1, 1].tolist() == pytest.approx(rgb, abs=tolerance)
 
@@ -74,22 +74,22 @@ def test_matrix_is_the_definition(matrix: str) -> None:
     y, cb, cr = (y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224
     red, blue = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb
     green = (y - kr * red - kb * blue) / (1 - kr - kb)
-    got = pixels.to_rgb(planes, "yuv444p12", color)
+    got = to_rgb(planes, "yuv444p12", color)
     assert np.allclose(got.numpy(), np.stack([red, green, blue]), atol=2e-6)
 
 
 @pytest.mark.parametrize("layout", ["yuv420p", "yuv422p10", "yuv444p12", "yuv420p10", "yuv411p", "yuv410p", "yuv440p",
                                     "yuv420p16", "yuv444p16", "gbrp10", "gbrp16", "gray", "gray12"])  # fmt: skip
 def test_there_and_back_is_the_same_code(layout: str) -> None:
-    form = pixels.layout(layout)
+    form = parse_layout(layout)
     matrices = ("bt709", "smpte170m", "bt2020nc", "ycgco") if form.family == "yuv" else ("bt709",)
-    sites = pixels.SITES if form.across or form.down else ("left",)
+    sites = SITES if form.subsampled else ("left",)
     sizes = ((10, 8), (9, 7), (1, 1), (3, 2))
-    cases = itertools.product(matrices, ("limited", "full"), sites, {False, form.down > 0}, sizes)
+    cases = itertools.product(matrices, ("limited", "full"), sites, {False, form.chroma_shift_y > 0}, sizes)
     for matrix, range_, site, fields, (height, width) in cases:
         color = ColorTags("bt709", "bt709", matrix, range_, site)
         planes = planes_of(layout, height, width)
-        back = pixels.from_rgb(pixels.to_rgb(planes, layout, color, fields), layout, color, fields)
+        back = from_rgb(to_rgb(planes, layout, color, fields), layout, color, fields)
         for before, after in zip(planes, back, strict=True):
             assert torch.equal(before, after), (matrix, range_, site, fields, height, width)
 
@@ -98,11 +98,11 @@ def test_there_and_back_is_the_same_code(layout: str) -> None:
 def test_a_slope_of_chroma_lies_where_it_is_sited(siting: str, shift: float) -> None:
     """Chroma that rises evenly is even at full width too, with sample j at luma column 2j + shift."""
     color = ColorTags("bt709", "bt709", "bt709", "full", siting)
-    form = pixels.layout("yuv420p10")
+    form = parse_layout("yuv420p10")
     y = torch.full((8, 32), 512, dtype=torch.uint16)
     cr = (400 + 8 * torch.arange(16)).to(torch.uint16).expand(4, 16).contiguous()
     assert form.chroma_size(8, 32) == (4, 16)
-    red = pixels.to_rgb((y, torch.full((4, 16), 512, dtype=torch.uint16), cr), "yuv420p10", color)[0]
+    red = to_rgb((y, torch.full((4, 16), 512, dtype=torch.uint16), cr), "yuv420p10", color)[0]
     got = (red[3] - 512 / 1023) / (2 * (1 - 0.2126)) * 1023 + 512
     expected = 400 + 8 * (torch.arange(32) - shift) / 2
     assert torch.allclose(got[2:-2], expected[2:-2], atol=1e-3)
@@ -115,17 +115,24 @@ def test_chroma_of_fields_stays_in_its_field() -> None:
     cr = torch.full((8, 4), 128, dtype=torch.uint8)
     cr[0::2] = 200
     planes = (y, torch.full((8, 4), 128, dtype=torch.uint8), cr)
-    by_field = pixels.to_rgb(planes, "yuv420p", color, interlaced=True)
-    as_frame = pixels.to_rgb(planes, "yuv420p", color, interlaced=False)
+    by_field = to_rgb(planes, "yuv420p", color, interlaced=True)
+    as_frame = to_rgb(planes, "yuv420p", color, interlaced=False)
     assert torch.allclose(by_field[0, 1::2], by_field[1, 1::2], atol=1e-6)
     assert float((by_field[0, 0::2] - by_field[1, 0::2]).min()) > 0.3
     assert float((as_frame[0, 1::2] - as_frame[1, 1::2]).abs().max()) > 0.1
 
 
+def test_chroma_of_four_lines_is_never_read_by_field() -> None:
+    """4:1:0 has no form for fields; reading it so went past the end of the planes."""
+    color = ColorTags("smpte170m", "bt709", "smpte170m", "limited", "center")
+    planes = planes_of("yuv410p", 37, 50)
+    assert torch.equal(to_rgb(planes, "yuv410p", color, interlaced=True), to_rgb(planes, "yuv410p", color))
+
+
 def test_an_untouched_frame_gives_its_own_planes() -> None:
     frame = frame_of("yuva444p12", HD)
     assert frame.origin is not None
-    for before, after in zip(frame.origin.planes, pixels.encode_planes(frame, "yuva444p12", HD, True), strict=True):
+    for before, after in zip(frame.origin.planes, encode_frame(frame, "yuva444p12", HD, True), strict=True):
         assert torch.equal(before, after)
 
 
@@ -138,7 +145,7 @@ def test_only_what_changed_gets_new_codes() -> None:
     changed = frame.pixels.clone()
     changed[:, 4:8, 8:16] += 0.2
     moved = Frame(changed, frame.time, HD, origin=odd)
-    y, cb, _ = pixels.encode_planes(moved, "yuv422p10", HD, dither=True)
+    y, cb, _ = encode_frame(moved, "yuv422p10", HD, dither=True)
     away = torch.ones(16, 32, dtype=torch.bool)
     away[4:8, 8:16] = False
     assert torch.equal(y[away], odd.planes[0][away])
@@ -150,16 +157,16 @@ def test_only_what_changed_gets_new_codes() -> None:
 def test_dither_keeps_what_lies_between_codes() -> None:
     level = (100.25 - 16) / 219
     frame = Frame(torch.full((3, 64, 64), level), Fraction(3, 25), HD)
-    y = pixels.encode_planes(frame, "yuv444p", HD, dither=True)[0].float()
+    y = encode_frame(frame, "yuv444p", HD, dither=True)[0].float()
     assert float(y.mean()) == pytest.approx(100.25, abs=0.05)
     assert set(y.unique().tolist()) <= {99.0, 100.0, 101.0}
-    plain = pixels.encode_planes(frame, "yuv444p", HD, dither=False)[0]
+    plain = encode_frame(frame, "yuv444p", HD, dither=False)[0]
     assert plain.unique().tolist() == [100]
 
 
 def test_dither_belongs_to_the_time_of_the_frame() -> None:
     first, again, later = (
-        pixels.encode_planes(Frame(torch.full((3, 32, 32), 0.4001), time, HD), "yuv420p", HD, dither=True)
+        encode_frame(Frame(torch.full((3, 32, 32), 0.4001), time, HD), "yuv420p", HD, dither=True)
         for time in (Fraction(1, 25), Fraction(1, 25), Fraction(2, 25))
     )
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
@@ -168,25 +175,25 @@ def test_dither_belongs_to_the_time_of_the_frame() -> None:
 
 def test_fewer_bits_of_an_unchanged_frame_are_not_dithered() -> None:
     frame = frame_of("yuv444p10", HD)
-    dithered = pixels.encode_planes(frame, "yuv444p", HD, dither=True)
-    plain = pixels.encode_planes(frame, "yuv444p", HD, dither=False)
+    dithered = encode_frame(frame, "yuv444p", HD, dither=True)
+    plain = encode_frame(frame, "yuv444p", HD, dither=False)
     assert all(torch.equal(a, b) for a, b in zip(dithered, plain, strict=True))
 
 
 def test_values_outside_the_codes_are_clipped_and_nan_is_black() -> None:
     rgb = torch.tensor([9.0, -9.0, float("nan"), float("inf")]).expand(3, 2, 4).contiguous()
-    red = pixels.from_rgb(rgb, "gbrp10", ColorTags("bt709", "bt709", "rgb", "full", "left"))[0]
+    red = from_rgb(rgb, "gbrp10", ColorTags("bt709", "bt709", "rgb", "full", "left"))[0]
     assert red[0].tolist() == [1023, 0, 0, 1023]
 
 
 def test_padded_lines_are_read_in_place() -> None:
     planes = planes_of("yuv422p10", 6, 10)
     padded = tuple(torch.nn.functional.pad(p.to(torch.int32), (0, 7)).to(torch.uint16)[:, : p.shape[1]] for p in planes)
-    assert torch.equal(pixels.to_rgb(padded, "yuv422p10", HD), pixels.to_rgb(planes, "yuv422p10", HD))
+    assert torch.equal(to_rgb(padded, "yuv422p10", HD), to_rgb(planes, "yuv422p10", HD))
 
 
 def test_unknown_names_are_answered() -> None:
     with pytest.raises(MediaError, match="pixel format 'nv12'"):
-        pixels.layout("nv12")
+        parse_layout("nv12")
     with pytest.raises(MediaError, match="color matrix 'ictcp' is not known; known: bt709"):
-        pixels.to_rgb(planes_of("yuv444p", 2, 2), "yuv444p", ColorTags("bt2020", "smpte2084", "ictcp", "full", "left"))
+        to_rgb(planes_of("yuv444p", 2, 2), "yuv444p", ColorTags("bt2020", "smpte2084", "ictcp", "full", "left"))

@@ -1,0 +1,113 @@
+"""Rate, timecode, color and other tags in the headers of pictures, as OpenImageIO has them."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenImageIO as oiio  # noqa: N813 - its own documentation calls it so
+
+from answerprint.frame import ColorTags
+
+# What an alpha is, as it stands in the description of a picture.
+ALPHA_LABELS = {
+    "straight": "alpha: straight (unassociated); color is not multiplied by it",
+    "premultiplied": "alpha: premultiplied (associated); color is multiplied by it",
+    "matte": "alpha: the picture itself is the matte, 0 outside and 1 inside",
+}
+
+
+def attribute(spec: Any, name: str, default: Any) -> Any:
+    """A named value of an OpenImageIO ImageSpec, or the default."""
+    value = spec.getattribute(name)
+    return default if value is None else value
+
+
+def read_rate(spec: Any) -> Fraction | None:
+    """Frames per second, which OpenEXR and DPX pictures may carry."""
+    exact = spec.getattribute("FramesPerSecond")
+    if isinstance(exact, tuple) and len(exact) == 2 and exact[1]:
+        return Fraction(int(exact[0]), int(exact[1]))
+    for name in ("dpx:FrameRate", "dpx:TemporalFrameRate"):
+        value = spec.getattribute(name)
+        if value and np.isfinite(value) and 1 <= value <= 1000:
+            # 23.976 is kept as a float there.
+            near = Fraction(round(value * 1001 / 1000)) * Fraction(1000, 1001)
+            return (
+                near
+                if abs(float(near) - value) < 0.002 and abs(round(value) - value) > 0.005
+                else Fraction(value).limit_denominator(1000)
+            )
+    return None
+
+
+def read_timecode(spec: Any) -> str | None:
+    """SMPTE timecode: text of DPX, or the packed decimals of OpenEXR (SMPTE ST 12-1, drop-frame flag in bit 30)."""
+    text = spec.getattribute("dpx:TimeCode")
+    if isinstance(text, str) and re.fullmatch(r"\d\d:\d\d:\d\d[:;]\d\d", text):
+        return text
+    packed = spec.getattribute("smpte:TimeCode")
+    if not isinstance(packed, tuple):
+        return None
+    word = int(packed[0]) & 0xFFFFFFFF
+    masks = ((24, 0x3F), (16, 0x7F), (8, 0x7F), (0, 0x3F))
+    hours, minutes, seconds, frames = (f"{(word >> shift & mask):02x}" for shift, mask in masks)
+    # OpenEXR has hours in the upper byte and flags beside the frames; OpenImageIO hands the word on.
+    return f"{hours}:{minutes}:{seconds}{';' if word & 0x40 else ':'}{frames}"
+
+
+def read_color(spec: Any, path: Path, range_: str | None) -> tuple[ColorTags, ColorTags]:
+    """The color tags as the file has them, and as they are used, with no entry unknown.
+
+    Args:
+        spec: of the picture.
+        path: of the picture; its ending tells the transfer where no tag does.
+        range_: "limited" or "full" instead of full.
+    """
+    ending = path.suffix.lower()
+    assumed = {".exr": "linear", ".hdr": "linear", ".dpx": "bt709", ".cin": "bt709"}.get(ending, "iec61966-2-1")
+    dpx = str(attribute(spec, "dpx:Transfer", ""))
+    transfer = {"Linear": "linear", "ITU-R 709-4": "bt709", "SMPTE 274M": "bt709"}.get(dpx, "unknown")
+    tagged = ColorTags(transfer=transfer, matrix="rgb")
+    used = ColorTags("bt709", transfer if transfer != "unknown" else assumed, "rgb", range_ or "full", "center")
+    return tagged, used
+
+
+def read_metadata(spec: Any) -> dict[str, str]:
+    """All tags that are text or numbers."""
+    return {
+        entry.name: str(entry.value)
+        for entry in spec.extra_attribs
+        if isinstance(entry.value, (str, int, float)) and entry.value != ""
+    }
+
+
+def write_rate_and_timecode(spec: Any, ending: str, rate: Fraction | None, timecode: str | None) -> None:
+    """Puts rate and timecode into the header of a picture to be written, as OpenEXR and DPX have them.
+
+    Args:
+        spec: an OpenImageIO ImageSpec, changed.
+        ending: ".exr" or ".dpx"; other pictures have no place for them.
+        rate: frames per second.
+        timecode: of this picture; DPX has no drop-frame sign.
+    """
+    if ending == ".dpx":
+        if rate is not None:
+            spec.attribute("dpx:FrameRate", float(rate))
+        if timecode is not None:
+            spec.attribute("dpx:TimeCode", re.sub("[;.,]", ":", timecode))
+    if ending == ".exr":
+        if rate is not None:
+            spec.attribute("FramesPerSecond", oiio.TypeDesc("rational"), (rate.numerator, rate.denominator))
+        if timecode is not None:
+            spec.attribute("smpte:TimeCode", oiio.TypeDesc("timecode"), (_pack(timecode), 0))
+
+
+def _pack(timecode: str) -> int:
+    """The word that `read_timecode` unpacks."""
+    hours, minutes, seconds, frames = re.split("[:;.,]", timecode)
+    drop = 0x40 if re.search("[;.,]", timecode) else 0
+    return int(hours, 16) << 24 | int(minutes, 16) << 16 | int(seconds, 16) << 8 | int(frames, 16) | drop
