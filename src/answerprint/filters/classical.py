@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 from torch import Tensor
+
+from answerprint.kernels.median import slide
 
 Array = npt.NDArray[np.float32]
 
@@ -129,41 +130,5 @@ def _large_median(plane: Array, radius: int) -> Array:
     rows = 32
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         starts = range(0, plane.shape[0], rows)
-        list(pool.map(lambda start: _slide(codes, result, start, min(start + rows, plane.shape[0]), radius), starts))
+        list(pool.map(lambda start: slide(codes, result, start, min(start + rows, plane.shape[0]), radius), starts))
     return (result.astype(np.float64) * step + low).astype(np.float32)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _slide(codes: Any, result: Any, start: int, stop: int, radius: int) -> None:
-    """Median of rows [start, stop): a histogram slides along the row; a pointer into it follows the median."""
-    side = 2 * radius + 1
-    rank = side * side // 2  # how many codes lie below the median, at most
-    fine = np.zeros(65536, np.int32)
-    coarse = np.zeros(256, np.int32)
-    for y in range(start, stop):
-        fine[:] = 0
-        coarse[:] = 0
-        for i in range(side):
-            for j in range(side):
-                code = codes[y + i, j]
-                fine[code] += 1
-                coarse[code >> 8] += 1
-        for x in range(result.shape[1]):
-            if x > 0:
-                for i in range(side):
-                    code = codes[y + i, x - 1]
-                    fine[code] -= 1
-                    coarse[code >> 8] -= 1
-                    code = codes[y + i, x + side - 1]
-                    fine[code] += 1
-                    coarse[code >> 8] += 1
-            below = 0
-            byte = 0
-            while below + coarse[byte] <= rank:
-                below += coarse[byte]
-                byte += 1
-            code_at = byte << 8
-            while below + fine[code_at] <= rank:
-                below += fine[code_at]
-                code_at += 1
-            result[y, x] = code_at
