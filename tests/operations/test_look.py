@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from answerprint.color import fit, lut, spaces, style
+from answerprint.color import cube_file, fit, readback, spaces, style
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.operations import look
@@ -105,8 +105,8 @@ def test_the_lut_is_the_look_without_its_sharpness(warm: Path, tmp_path: Path) -
     findings = look.analyze(shot, params, CPU).model_copy(update={"sharpness": (0.5,)})
     cube = look.cube(params, findings, 33)
     assert any("sharpness" in comment for comment in cube.comments)
-    lut.write(cube, tmp_path / "look.cube")
-    for found in lut.verify(cube, tmp_path / "look.cube"):
+    cube_file.write(cube, tmp_path / "look.cube")
+    for found in readback.verify(cube, tmp_path / "look.cube"):
         assert found.largest < 1e-4
     flat = findings.model_copy(update={"sharpness": (0.0,)})
     direct = rendered(shot, params, flat)[0]

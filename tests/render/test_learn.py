@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from answerprint.cli import main
-from answerprint.color import cdl, lut, spaces
+from answerprint.color import cdl, cube_file, spaces
 from answerprint.errors import ColorError, MediaError, SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.operations import grade, look
@@ -73,7 +73,7 @@ def test_what_a_cdl_cannot_hold_is_in_the_lut_and_holds_on_another_scene(tmp_pat
     means = [stage.mean for stage in learned.stages]
     assert means[-1] < 0.5 * means[1] < means[0]
     learn.write(learned, tmp_path / "look.cube", QUICK)
-    table = lut.read(tmp_path / "look.cube")
+    table = cube_file.read(tmp_path / "look.cube")
     assert table is not None and away(table.apply, BEYOND) < 0.25 * away(lambda pixels: pixels, BEYOND)
     assert any("held out" in line for line in heard)
 

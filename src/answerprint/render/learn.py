@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from answerprint.color import cdl as cdl_file
-from answerprint.color import fit, lattice, lut, spaces, style
+from answerprint.color import cube_file, fit, lattice, readback, spaces, style
 from answerprint.color.fit import Values
 from answerprint.errors import ColorError, SettingsError
 from answerprint.metrics import report
@@ -389,9 +389,9 @@ def write(learned: Learned, output: Path, params: Params) -> tuple[list[Path], l
     settings, lines = look.Params(), list[str]()
     made = look.cube(settings, learned.findings, params.size)
     made = replace(made, title=f"learned look {output.stem}", comments=learned.encodings)
-    lut.write(made, output)
+    cube_file.write(made, output)
     direct = fit.graded(*_plain(learned.findings))
-    for proof, away in zip(lut.verify(made, output), lut.verify(direct, output), strict=True):
+    for proof, away in zip(readback.verify(made, output), readback.verify(direct, output), strict=True):
         if proof.largest > _LARGEST:
             output.unlink()
             raise ColorError(f"{output}: does not come back from {proof.reader}: off by {proof.largest:.2g} at most")

@@ -40,6 +40,7 @@ from torch import Tensor
 from answerprint.color import cdl as cdl_file
 from answerprint.color import display, fit, fused, lut, spaces, style
 from answerprint.color.fit import CURVE, Points, Triple, Values
+from answerprint.color.steps import Steps
 from answerprint.errors import SettingsError
 from answerprint.filters import classical
 from answerprint.frame import ColorTags, Frame, Shot
@@ -259,7 +260,7 @@ class _Look:
         self.findings = findings
         self.single = self._chain(*self.values(Fraction(0))) if len(findings.times) == 1 else None
 
-    def at(self, time: Fraction) -> tuple[grade.Chain, float]:
+    def at(self, time: Fraction) -> tuple[Steps, float]:
         """The chain of color steps, and the sharpness."""
         return self.single if self.single is not None else self._chain(*self.values(time))
 
@@ -278,14 +279,14 @@ class _Look:
         sharpness: float = found.pop("sharpness")
         return Values(**found), sharpness
 
-    def _chain(self, values: Values, sharpness: float) -> tuple[grade.Chain, float]:
-        steps = grade.chain(_grade_params(values)).steps
+    def _chain(self, values: Values, sharpness: float) -> tuple[Steps, float]:
+        steps = grade.steps(_grade_params(values)).steps
         curves = [getattr(values, name) for name in fit.CURVES]
         if any(output != CURVE for output in curves):
             steps = (*steps, ("tone curves", np.array([CURVE, *curves], np.float64)))
         n = self.findings.lut_size
         cube = fit.residual_cube(torch.tensor(self.findings.lut).view(n, n, n, 3)) if n else None
-        return grade.Chain(steps, cube), sharpness
+        return Steps(steps, cube), sharpness
 
 
 def _grade_params(values: Values) -> grade.Params:
@@ -306,7 +307,7 @@ def _grade_params(values: Values) -> grade.Params:
 
 def _graded(
     frame: Frame,
-    steps: grade.Chain,
+    steps: Steps,
     sharpness: float,
     strength: float,
     device: torch.device,

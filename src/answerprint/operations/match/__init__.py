@@ -54,6 +54,7 @@ from torch import Tensor
 
 from answerprint.color import fused, spaces
 from answerprint.color.lut import Cube, bake
+from answerprint.color.program import Program, lab_program, rgb_program
 from answerprint.errors import MediaError, NotMediaError, SettingsError
 from answerprint.filters import classical
 from answerprint.filters.bars import Bars
@@ -239,17 +240,17 @@ class _Statistics:
 
 def _to_space(pixels: Tensor, space: Space) -> Tensor:
     if space == "lab":
-        return _by_program(fused.lab_program(), pixels) if pixels.device.type == "cpu" else spaces.rgb_to_lab(pixels)
+        return _by_program(lab_program(), pixels) if pixels.device.type == "cpu" else spaces.rgb_to_lab(pixels)
     return _in_pieces(spaces.rgb_to_lalphabeta, pixels)
 
 
 def _from_space(values: Tensor, space: Space) -> Tensor:
     if space == "lab":
-        return _by_program(fused.rgb_program(), values) if values.device.type == "cpu" else spaces.lab_to_rgb(values)
+        return _by_program(rgb_program(), values) if values.device.type == "cpu" else spaces.lab_to_rgb(values)
     return _in_pieces(spaces.lalphabeta_to_rgb, values)
 
 
-def _by_program(program: fused.Program, pixels: Tensor) -> Tensor:
+def _by_program(program: Program, pixels: Tensor) -> Tensor:
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return fused.run(program, pixels, pool=pool)
 
