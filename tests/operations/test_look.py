@@ -59,7 +59,7 @@ def test_the_shot_comes_near_to_the_reference_and_keeps_its_structure(warm: Path
     shot, params = shot_of([scene()] * 2), look.Params(reference=warm)
     findings = look.analyze(shot, params, CPU)
     done = rendered(shot, params, findings)[0]
-    reference = look.match.read_reference(warm, 1)[0][0].pixels
+    reference = look.read_reference(warm, 1)[0][0].pixels
     assert distance(done, reference) < 0.4 * distance(scene(), reference)
     assert findings.distance_after < 0.4 * findings.distance_before
     assert findings.kept > 0.7

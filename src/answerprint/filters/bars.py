@@ -16,7 +16,7 @@ _UNEVEN = 0.02  # share by which the two bars of a pair may differ
 _RIM, _DIM = 3, 0.7  # lines that filtering leaves half bar, half picture, at most; how dim such a line is
 
 
-class Bars(NamedTuple):
+class BlackBars(NamedTuple):
     """Lines of the borders, as they are counted from each edge."""
 
     top: int = 0
@@ -30,7 +30,7 @@ class Bars(NamedTuple):
         return plane[..., self.top : height - self.bottom, self.left : width - self.right]
 
 
-def find(pictures: Iterable[Tensor]) -> Bars:
+def find_bars(pictures: Iterable[Tensor]) -> BlackBars:
     """The bars that all pictures of a shot, (3, H, W), share.
 
     Bars come in pairs of about equal size; one dark edge alone is a night sky or a floor, and stays picture.
@@ -39,7 +39,7 @@ def find(pictures: Iterable[Tensor]) -> Bars:
     for picture in pictures:
         brightest = torch.nan_to_num(picture, nan=0.0).amax(0)
         rows, columns = _brighter(rows, brightest), _brighter(columns, brightest.T)
-    return Bars(*_pair(*rows), *_pair(*columns))
+    return BlackBars(*_pair(*rows), *_pair(*columns))
 
 
 def _brighter(levels: Tensor, plane: Tensor) -> Tensor:

@@ -46,7 +46,8 @@ from answerprint.filters import classical
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.media import reader
 from answerprint.motion import align, flow
-from answerprint.operations import grade, match
+from answerprint.operations import grade
+from answerprint.operations.match.reference import read_reference, usable
 from answerprint.settings import Settings
 
 HANDLES = 0
@@ -380,11 +381,11 @@ class _Still:
 
     @classmethod
     def read(cls, path: Path, like: ColorTags, params: Params) -> _Still:
-        frames, digest = match.read_reference(path, params.frames)
+        frames, digest = read_reference(path, params.frames)
         seen = [_as_seen(frame, like) for frame in frames]
         share = -(-_WANTED // len(frames))
         drawn = [
-            style.colors(pixels, share, params.seed, match.usable(frame)[None].float())
+            style.colors(pixels, share, params.seed, usable(frame)[None].float())
             for pixels, frame in zip(seen, frames, strict=True)
         ]
         lab = style.to_lab(torch.cat(drawn).clamp(-0.1, 1.1))
@@ -399,7 +400,7 @@ class _Still:
             note = "the reference is a single tone: its color is used, its lightness is not"
         elif float(lab[:, 1:].abs().max()) < 1:
             note = "the reference has no color: the shot will have none"
-        hidden = sum(float((~match.usable(frame)).float().mean()) for frame in frames) / len(frames)
+        hidden = sum(float((~usable(frame)).float().mean()) for frame in frames) / len(frames)
         if hidden > 0:
             left = f"transparent parts of the reference do not count ({hidden:.0%} of it)".replace("%", " %")
             note = "; ".join(filter(None, (note, left)))
@@ -434,7 +435,7 @@ class _Pairs:
 
     @classmethod
     def read(cls, path: Path, params: Params) -> _Pairs:
-        _, digest = match.read_reference(path, 1)
+        _, digest = read_reference(path, 1)
         note = "fitted to a graded clip; the reference was not looked at" if params.reference is not None else ""
         return cls(reader.open(path), path, digest, note)
 
