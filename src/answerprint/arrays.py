@@ -73,3 +73,8 @@ def from_codes(codes: NDArray[np.uint8]) -> Tensor:
 def to_bgr(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """An image (H, W, 3) with its channels in the opposite order, C-contiguous: R'G'B' as OpenCV's files have it."""
     return np.ascontiguousarray(codes[..., ::-1])
+
+
+def finite(pixels: Tensor) -> Tensor:
+    """Pixels of any shape with NaN and -infinity as 0, +infinity as 1."""
+    return torch.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from answerprint.color import fused, grade
+from answerprint.color.values import CURVE
 from answerprint.operations import grade as operation
-from answerprint.operations.look import CURVE
 
 FULL = {
     "temperature": 12, "tint": -5, "slope": (1.15, 0.95, 0.9), "offset": (0.02, -0.03, 0.03), "power": (1.2, 0.9, 1.05),

@@ -30,12 +30,14 @@ from pydantic import Field
 from torch import Tensor
 
 from answerprint.color import cdl as cdl_file
-from answerprint.color import display, emotion, fit, lut, spaces, style
+from answerprint.color import display, emotion, lut, spaces, style
+from answerprint.color import values as grading
 from answerprint.color.emotion import Mood
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.media import sequence
 from answerprint.operations import look, match
+from answerprint.operations.look import sampling
 from answerprint.settings import Settings
 
 HANDLES = 0
@@ -198,7 +200,7 @@ class _Seen:
             return None
         tags = frames[0].color
         lab = _felt(colors, tags)
-        small = torch.stack(look.small(frames, _STRUCTURE // len(frames)))
+        small = torch.stack(sampling.shrink(frames, _STRUCTURE // len(frames)))
         return cls(tags, colors, _skin(lab), _gray(lab), small, spaces.luma(small))
 
     @property
@@ -261,7 +263,7 @@ def _reward(seen: _Seen, moves: Array, target: Tensor, params: Params) -> Array:
     """The reward of each of (n, 6) moves: 0 is the target reached at no cost."""
     values = {name: torch.from_numpy(number).float() for name, number in _grade(moves).items()}
     with torch.no_grad():
-        done = fit.apply(seen.colors.T[:, None].expand(len(moves), 3, 1, -1), values)[:, :, 0].transpose(1, 2)
+        done = grading.apply(seen.colors.T[:, None].expand(len(moves), 3, 1, -1), values)[:, :, 0].transpose(1, 2)
         lab = _felt(done, seen.tags)
         away = emotion.distance(emotion.emotion(lab), target)
         clipped = ((done > 1.001) | (done < -0.001)).any(-1).float().mean(-1)
@@ -286,7 +288,7 @@ def _structure(seen: _Seen, values: Mapping[str, Tensor]) -> Tensor:
     found = []
     for i in range(len(values["temperature"])):
         own = {name: number[i] for name, number in values.items()}
-        found.append(style.structure(spaces.luma(fit.apply(seen.pictures, own).clamp(0, 1)), seen.luma))
+        found.append(style.structure(spaces.luma(grading.apply(seen.pictures, own).clamp(0, 1)), seen.luma))
     return torch.stack(found)
 
 
@@ -404,9 +406,9 @@ def _by_reference(shot: Shot, own: _Seen, mood: Mood, params: Params, device: to
     if nearest is None:
         raise SettingsError(f"references: {folder} holds no still")
     found = look.analyze(shot, look.Params(reference=nearest[1], frames=params.frames, seed=params.seed), device)
-    values = {name: torch.tensor(getattr(found, name)[0]) for name in look.NAMES}
+    values = {name: torch.tensor(getattr(found, name)[0]) for name in grading.NAMES}
     with torch.no_grad():
-        done = fit.apply(own.colors.T[:, None], values)[:, 0].T
+        done = grading.apply(own.colors.T[:, None], values)[:, 0].T
     after = emotion.emotion(_felt(done, own.tags))
     return Findings(
         **{**found.model_dump(), "summary": f"{params.mood}, by the look of {nearest[1].name}: {found.summary}"},
@@ -439,19 +441,19 @@ def _findings(
     seen: _Seen, moves: Array, target: Tensor, time: float, params: Params, notes: Sequence[str], like: Frame
 ) -> Findings:
     tensors = {name: torch.from_numpy(np.asarray(value)).float() for name, value in _grade(moves).items()}
-    values = fit.plain(tensors)
+    values = grading.to_values(tensors)
     tensors = {name: tensor for name, tensor in values.tensors().items() if name in tensors}
     with torch.no_grad():
-        done = fit.apply(seen.colors.T[:, None], tensors)[:, 0].T
-        kept = float(style.structure(spaces.luma(fit.apply(seen.pictures, tensors)), seen.luma))
+        done = grading.apply(seen.colors.T[:, None], tensors)[:, 0].T
+        kept = float(style.structure(spaces.luma(grading.apply(seen.pictures, tensors)), seen.luma))
     measured = _measured(seen.emotion, emotion.emotion(_felt(done, seen.tags)), target)
     words = [_MOVES[i].words(float(moves[i])) for i in np.argsort(-np.abs(moves)) if moves[i] != 0]
     if like.color.transfer in display.HDR:
         notes = [*notes, f"the footage is {like.color.transfer}: its mood is measured as an SDR display would show it"]
     return Findings(
         times=(time,),
-        **{name: (getattr(values, name),) for name in look.NAMES},
-        kept=round(kept, 4),
+        **grading.columns([values]),
+        luma_ssim=round(kept, 4),
         moves=tuple(words),
         summary=_summary(params, measured, words),
         note="; ".join(notes),
