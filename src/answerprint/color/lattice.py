@@ -66,8 +66,8 @@ class Colors:
     after: Array
     weight: Array
 
-    def __getitem__(self, chosen: NDArray[Any]) -> Colors:
-        return Colors(self.before[chosen], self.after[chosen], self.weight[chosen])
+    def __getitem__(self, index: NDArray[Any]) -> Colors:
+        return Colors(self.before[index], self.after[index], self.weight[index])
 
 
 def balance(colors: Array, cells: int = 17, power: float = 0.5) -> Array:

@@ -34,18 +34,18 @@ CDL = ("slope", "offset", "power", "saturation")
 CURVES = ("curve_red", "curve_green", "curve_blue")
 
 HELP = {
-    "temperature": "Above 0 warmer, below cooler; one number per key.",
+    "temperature": "Above 0 warmer, below cooler; 100 is about daylight to tungsten.",
     "brightness": "Added to all channels.",
     "slope": "ASC CDL slope of red, green, blue.",
     "offset": "ASC CDL offset of red, green, blue.",
     "power": "ASC CDL power of red, green, blue, above 0.",
     "saturation": "ASC CDL saturation; 0 is gray.",
     "contrast": "Scales the distance from mid gray.",
-    "gamma": "Above 1 lifts the midtones.",
-    "hue": "Turns all colors, in degrees.",
-    "curve_red": "Red out, for 0, 0.1, 0.25, 0.5, 0.75, 0.9, 1 in.",
-    "curve_green": "Green out, for the same.",
-    "curve_blue": "Blue out, for the same.",
+    "gamma": "Above 1 lifts the midtones; black and white stay.",
+    "hue": "Turns all colors, in degrees; grays and luma stay.",
+    "curve_red": "Tone curve of red: output at inputs 0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.",
+    "curve_green": "Tone curve of green, at the same inputs.",
+    "curve_blue": "Tone curve of blue, at the same inputs.",
 }
 
 
@@ -82,7 +82,7 @@ class Values:
 
     @property
     def curved(self) -> bool:
-        """Whether a tone curve bends."""
+        """True where a tone curve bends."""
         return any(getattr(self, name) != CURVE for name in CURVES)
 
 
@@ -171,7 +171,7 @@ def sizes(names: Sequence[str]) -> dict[str, int]:
 
 
 def _ends(names: Sequence[str]) -> list[int]:
-    """Where each value but the last ends in a free vector."""
+    """End of each value but the last in a free vector."""
     return list(accumulate(sizes(names).values()))[:-1]
 
 

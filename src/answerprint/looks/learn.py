@@ -198,9 +198,9 @@ def _fit_residual(colors: ColorPairs, base: Array, smooth: float, params: Params
     """The residual LUT (n, n, n, 3), rounded to four digits; `base` (m, 3) are the colors after the numbers."""
     index = samples.draw(colors, _TABLE, params.seed)
     before, after = base[index], colors.after[index]
-    # What is clipped in the graded picture, and beyond it already, is where it should be.
-    reached = ((after >= 1 - _CLIPPED) & (before >= after)) | ((after <= _CLIPPED) & (before <= after))
-    after = np.where(reached, before, after)
+    # A color that is clipped in the graded picture, and beyond it already, needs no change.
+    clipped = ((after >= 1 - _CLIPPED) & (before >= after)) | ((after <= _CLIPPED) & (before <= after))
+    after = np.where(clipped, before, after)
     table = lattice.fit(lattice.Colors(before, after, lattice.balance(before)), params.points, smooth)
     return table.mul(1e4).round() / 1e4
 

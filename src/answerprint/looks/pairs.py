@@ -116,9 +116,9 @@ def _pair(before: Path, after: Path, count: int, correct: bool) -> FootagePair:
     if shift != (0, 0):
         pairs = [(_crop(one, shift), _crop(other, (-shift[0], -shift[1])), place) for one, other, place in pairs]
     agreements = [align.agreement(_edges(one, _EDGES), _edges(other, _EDGES)) for one, other, _ in pairs]
-    kept = _same_scene(pairs, agreements, (before, after), notes)
+    same = _same_scene(pairs, agreements, (before, after), notes)
     frames = list[FramePair]()
-    for one, other, place in kept:
+    for one, other, place in same:
         size = _size(one.shape[1:], _COLORS)
         frames.append(FramePair(arrays.resize_planes(one, size), arrays.resize_planes(other, size), str(place)))
     mean = float(np.mean([a for a in agreements if a >= _SAME_SCENE]))
@@ -226,7 +226,7 @@ def _offset(before: Clip, after: Clip, reach: int) -> tuple[int, bool]:
 
 
 def _significant(best: list[float], none: list[float]) -> bool:
-    """Whether the difference of two sets of agreements is beyond chance."""
+    """True where the difference of two sets of agreements is beyond chance."""
     gain = np.mean(best) - np.mean(none)
     error = np.hypot(np.std(best), np.std(none)) / np.sqrt(max(min(len(best), len(none)) - 1, 1))
     # A still picture agrees with itself at every offset: then nothing is gained either.

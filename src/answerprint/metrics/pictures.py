@@ -89,9 +89,9 @@ def caveat(color: ColorTags) -> str:
     return f"{' and '.join(parts)}, shown without a display transform" if parts else ""
 
 
-def clipping(measured: Levels) -> str:
+def clipping(levels: Levels) -> str:
     """The share of the picture that the page cannot show, in words; "" where it shows all."""
-    shares = ((measured.below, "below black"), (measured.above, "above white"), (measured.not_finite, "not finite"))
+    shares = ((levels.below, "below black"), (levels.above, "above white"), (levels.not_finite, "not finite"))
     parts = [f"{percent(share)} {where}" for share, where in shares if share > 0]
     return f"{', '.join(parts)}, clipped in this picture" if parts else ""
 

@@ -31,43 +31,43 @@ _FILE_WIDTH = 260  # characters of a line, where the output is no terminal
 
 @dataclass(frozen=True)
 class Target:
-    """What was asked of a measurement.
+    """A bound that a measurement must meet.
 
     Attributes:
-        name: what is measured.
-        measured: the figure; None where it could not be measured, which counts as missed.
+        name: of the measurement.
+        figure: its result; None where it could not be measured, which counts as missed.
         bound: the figure asked for.
-        sense: whether `measured` must be at most, at least or equal to `bound`.
+        sense: whether the figure must be at most, at least or equal to `bound`.
         unit: of both figures.
     """
 
     name: str
-    measured: float | None
+    figure: float | None
     bound: float
     sense: Literal["at most", "at least", "exactly"]
     unit: str = ""
 
     @property
     def met(self) -> bool:
-        if self.measured is None or not math.isfinite(self.measured):
+        if self.figure is None or not math.isfinite(self.figure):
             return False
         if self.sense == "exactly":
-            return self.measured == self.bound
-        return self.measured <= self.bound if self.sense == "at most" else self.measured >= self.bound
+            return self.figure == self.bound
+        return self.figure <= self.bound if self.sense == "at most" else self.figure >= self.bound
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
-        return f"{self.name}: {cell_text(self.measured)}{unit}, asked for {self.sense} {cell_text(self.bound)}{unit}"
+        return f"{self.name}: {cell_text(self.figure)}{unit}, asked for {self.sense} {cell_text(self.bound)}{unit}"
 
 
-def at_most(name: str, measured: float | None, bound: float, unit: str = "") -> Target:
-    """A target that is met by `measured` up to `bound`."""
-    return Target(name, measured, bound, "at most", unit)
+def at_most(name: str, figure: float | None, bound: float, unit: str = "") -> Target:
+    """A target that is met by `figure` up to `bound`."""
+    return Target(name, figure, bound, "at most", unit)
 
 
-def at_least(name: str, measured: float | None, bound: float, unit: str = "") -> Target:
-    """A target that is met by `measured` from `bound` on."""
-    return Target(name, measured, bound, "at least", unit)
+def at_least(name: str, figure: float | None, bound: float, unit: str = "") -> Target:
+    """A target that is met by `figure` from `bound` on."""
+    return Target(name, figure, bound, "at least", unit)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Table:
 
     @property
     def met(self) -> bool:
-        """Whether every target was met."""
+        """True where every target was met."""
         return all(target.met for target in self.targets)
 
     def print(self, console: Console | None = None) -> None:
@@ -173,7 +173,7 @@ def write(tables: Sequence[Table], html: Path, json: Path, title: str = "answerp
 def _target_json(target: Target) -> dict[str, Any]:
     return {
         "name": target.name,
-        "measured": to_json(target.measured),
+        "measured": to_json(target.figure),
         "sense": target.sense,
         "bound": to_json(target.bound),
         "unit": target.unit,

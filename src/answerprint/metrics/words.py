@@ -124,8 +124,8 @@ def _say_list(value: Sequence[Any]) -> str:
     if len(value) > 12 and len(numbers) == len(value):
         return f"{len(value)} values from {number(min(numbers))} to {number(max(numbers))}"
     if len(value) > 12 or any(isinstance(entry, (list, tuple, Mapping)) for entry in value):
-        shown = "; ".join(say(entry) for entry in value[:4])
-        return shown if len(value) <= 4 else f"{len(value)} entries: {shown}; …"
+        first = "; ".join(say(entry) for entry in value[:4])
+        return first if len(value) <= 4 else f"{len(value)} entries: {first}; …"
     return ", ".join(say(entry) for entry in value)
 
 

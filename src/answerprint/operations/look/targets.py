@@ -173,7 +173,7 @@ def _small(frame: Frame) -> Tensor:
 
 
 def _edge_agreement(first: Frame, second: Frame) -> float:
-    """How far edges stand in the same places, -1..1, whatever the grade."""
+    """Agreement of the edges of two frames, -1..1, whatever the grade of either."""
     ours = _small(first)
     planes = [spaces.luma(ours)[0], spaces.luma(sampling.resize(second.pixels, ours.shape))[0]]
     return align.agreement(*(align.edges(plane.numpy()) for plane in planes))
