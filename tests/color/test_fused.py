@@ -12,8 +12,8 @@ from torch import Tensor
 
 from answerprint.color import fused, grade, program
 from answerprint.color.steps import Steps
+from answerprint.color.values import CURVE
 from answerprint.operations import grade as operation
-from answerprint.operations.look import CURVE
 
 FULL = {
     "temperature": 12, "tint": -5, "slope": (1.15, 0.95, 0.9), "offset": (0.02, -0.03, 0.03), "power": (1.2, 0.9, 1.05),

@@ -52,7 +52,7 @@ def test_it_comes_nearer_and_says_how(word: str) -> None:
     assert findings.after == pytest.approx(tuple(after.tolist()), abs=0.05)
     assert findings.moves and all("(" in move for move in findings.moves)
     assert word in findings.summary and "of the way" in findings.summary
-    assert findings.kept > 0.85
+    assert findings.luma_ssim > 0.85
 
 
 def test_moods_pull_apart_and_the_amount_counts() -> None:

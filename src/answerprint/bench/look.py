@@ -26,7 +26,8 @@ from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.media import reader
 from answerprint.metrics import lpips, quality
-from answerprint.metrics.tables import Bars, Table, at_least, at_most
+from answerprint.metrics.plots import BarPlot
+from answerprint.metrics.tables import Table, at_least, at_most
 from answerprint.motion import flow
 from answerprint.operations import grade, look, match
 from answerprint.shots import boundary
@@ -175,9 +176,9 @@ def styles(data: Path, quick: bool) -> Table:
             at_most("slowest fit", slowest, 60, "s"),
         ),
         plots=(
-            Bars("distance to the look", {row[0]: row[1] for row in rows}, ours=("look (extended)", "look + LUT")),
-            Bars("colorfulness (CS), as AEPR's figure 11", {row[0]: row[3] for row in rows}, ours=("combined",)),
-            Bars("SSIM to the source, as AEPR's figure 11", {row[0]: row[2] for row in rows}, ours=("combined",)),
+            BarPlot("distance to the look", {row[0]: row[1] for row in rows}, ours=("look (extended)", "look + LUT")),
+            BarPlot("colorfulness (CS), as AEPR's figure 11", {row[0]: row[3] for row in rows}, ours=("combined",)),
+            BarPlot("SSIM to the source, as AEPR's figure 11", {row[0]: row[2] for row in rows}, ours=("combined",)),
         ),
     )
 
@@ -428,7 +429,7 @@ def _steady_table(name: str, apart: int, found: Sequence[_Steady], by_lpips: boo
                 if found
             ),
         ),
-        plots=(Bars("warping error over contrast gain", means, ours=(_OURS,)),) if found else (),
+        plots=(BarPlot("warping error over contrast gain", means, ours=(_OURS,)),) if found else (),
     )
 
 

@@ -28,8 +28,9 @@ from pydantic import Field
 from torch import Tensor
 
 from answerprint.color import cdl as cdl_file
-from answerprint.color import display, emotion, fit, lut
+from answerprint.color import display, emotion, lut
 from answerprint.color.emotion import Mood
+from answerprint.color.values import NAMES, columns, to_values
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.media import sequence
@@ -188,7 +189,7 @@ def _by_reference(shot: Shot, samples: MoodSamples, mood: Mood, params: Params, 
         raise SettingsError(f"references: {folder} holds no still")
     still = nearest[1]
     grade = look.analyze(shot, look.Params(reference=still, frames=params.frames, seed=params.seed), device)
-    values = {name: torch.tensor(getattr(grade, name)[0]) for name in look.NAMES}
+    values = {name: torch.tensor(getattr(grade, name)[0]) for name in NAMES}
     with torch.no_grad():
         after = samples.emotion_of(samples.graded(values))
     return Findings(
@@ -222,7 +223,7 @@ def _findings(
     samples: MoodSamples, moves: Array, target: Tensor, time: float, params: Params, notes: Sequence[str]
 ) -> Findings:
     tensors = {name: torch.from_numpy(np.asarray(value)).float() for name, value in grade_of(moves).items()}
-    values = fit.plain(tensors)
+    values = to_values(tensors)
     tensors = {name: tensor for name, tensor in values.tensors().items() if name in tensors}
     with torch.no_grad():
         after = samples.emotion_of(samples.graded(tensors))
@@ -234,8 +235,8 @@ def _findings(
         notes = [*notes, f"the footage is {transfer}: its mood is measured as an SDR display would show it"]
     return Findings(
         times=(time,),
-        **{name: (getattr(values, name),) for name in look.NAMES},
-        kept=round(structure, 4),
+        **columns([values]),
+        luma_ssim=round(structure, 4),
         moves=tuple(words),
         summary=_summary(params, measured, words),
         note="; ".join(notes),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from answerprint.color import display, emotion, fit, spaces, style
+from answerprint.color import display, emotion, spaces, style, values
 from answerprint.frame import ColorTags, Frame
-from answerprint.operations import look
+from answerprint.operations.look import sampling
 
 _COLORS = 3000  # that emotion is measured on
 _STRUCTURE = 9000  # pixels that structure is compared on, of all frames together
@@ -50,7 +50,7 @@ class MoodSamples:
             return None
         tags = frames[0].color
         lab = displayed_lab(colors, tags)
-        small = torch.stack(look.small(frames, _STRUCTURE // len(frames)))
+        small = torch.stack(sampling.shrink(frames, _STRUCTURE // len(frames)))
         return cls(tags, colors, _skin(lab), _gray(lab), small, spaces.luma(small))
 
     @property
@@ -64,16 +64,16 @@ class MoodSamples:
 
     def graded(self, grade: Mapping[str, Tensor]) -> Tensor:
         """The colors after a grade, (n, 3)."""
-        return fit.apply(self.colors.T[:, None], grade)[:, 0].T
+        return values.apply(self.colors.T[:, None], grade)[:, 0].T
 
     def graded_by_each(self, grades: Mapping[str, Tensor], count: int) -> Tensor:
         """The colors after each of `count` grades, (count, n, 3)."""
         planes = self.colors.T[:, None].expand(count, 3, 1, -1)
-        return fit.apply(planes, grades)[:, :, 0].transpose(1, 2)
+        return values.apply(planes, grades)[:, :, 0].transpose(1, 2)
 
     def structure(self, grade: Mapping[str, Tensor], clamp: bool = True) -> Tensor:
         """SSIM of luma to the source after a grade, a scalar."""
-        graded = fit.apply(self.pictures, grade)
+        graded = values.apply(self.pictures, grade)
         return style.structure(spaces.luma(graded.clamp(0, 1) if clamp else graded), self.luma)
 
 
@@ -101,8 +101,8 @@ def _weight(frame: Frame, frames: Sequence[Frame]) -> Tensor | None:
 def _skin(lab: Tensor) -> Tensor:
     chroma, hue = polar(lab)
     skin = torch.ones_like(hue, dtype=torch.bool)
-    for values, (low, high) in ((hue, _SKIN_HUE), (chroma, _SKIN_CHROMA), (lab[..., 0], _SKIN_LIGHT)):
-        skin &= (values > low) & (values < high)
+    for measure, (low, high) in ((hue, _SKIN_HUE), (chroma, _SKIN_CHROMA), (lab[..., 0], _SKIN_LIGHT)):
+        skin &= (measure > low) & (measure < high)
     return _unless_few(skin)
 
 
