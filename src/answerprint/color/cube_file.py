@@ -31,12 +31,12 @@ _SIZES = {"LUT_1D_SIZE": (2, 65536), "LUT_3D_SIZE": (2, LARGEST)}
 
 
 def read(path: Path) -> Cube | Curves:
-    """Reads a `.cube` file: a 3D LUT, a 3D LUT behind a 1D shaper, or a 1D LUT.
+    """The LUT of a `.cube` file: a 3D LUT, a 3D LUT behind a 1D shaper, or a 1D LUT.
 
     Both range forms are honored: DOMAIN_MIN and DOMAIN_MAX (Adobe), LUT_1D_ and LUT_3D_INPUT_RANGE (Resolve).
 
     Raises:
-        ColorError: the file cannot be read or is not a LUT; the message tells file and line.
+        ColorError: the file cannot be read or is not a LUT; the message names file and line.
     """
     lines = _text(path).splitlines()
     header, first = _header(lines, path)
@@ -44,8 +44,8 @@ def read(path: Path) -> Cube | Curves:
     if not sizes:
         raise ColorError(f"{path}: no LUT_3D_SIZE or LUT_1D_SIZE in it; this is not a .cube LUT")
     rows = [sizes.get("LUT_1D_SIZE", 0), sizes.get("LUT_3D_SIZE", 0) ** 3]
-    wanted = " and ".join(f"{key} {size}" for key, size in sizes.items())
-    table = torch.from_numpy(_rows(lines, first, sum(rows), wanted, path))
+    expected = " and ".join(f"{key} {size}" for key, size in sizes.items())
+    table = torch.from_numpy(_rows(lines, first, sum(rows), expected, path))
     curves = None
     if "LUT_1D_SIZE" in sizes:
         curves = Curves(table[: rows[0]].contiguous(), *_domain(header, "LUT_1D_INPUT_RANGE", path))
@@ -110,7 +110,7 @@ def _check_size(key: str, size: int, where: str) -> int:
 
 
 def _domain(header: dict[str, tuple[int, Any]], key: str, path: Path) -> tuple[Triple, Triple]:
-    """Lower and upper end of the inputs, from whichever keywords the file has."""
+    """Lower and upper end of the inputs by the keywords of the file, per channel."""
     named = [name for name in ("DOMAIN_MIN", "DOMAIN_MAX") if name in header]
     if key in header and named:
         raise ColorError(f"{path}:{header[key][0]}: {key} and {named[0]} both give the range; keep one of them")
@@ -128,8 +128,8 @@ def _domain(header: dict[str, tuple[int, Any]], key: str, path: Path) -> tuple[T
     return low, high
 
 
-def _rows(lines: list[str], first: int, count: int, wanted: str, path: Path) -> NDArray[np.float32]:
-    """`count` rows of three numbers from line index `first` on."""
+def _rows(lines: list[str], first: int, count: int, expected: str, path: Path) -> NDArray[np.float32]:
+    """`count` rows from line index `first` on, (count, 3)."""
     body = [line.split("#")[0] for line in lines[first:]]
     try:
         values = np.array(" ".join(body).split(), dtype=np.float64)
@@ -137,12 +137,12 @@ def _rows(lines: list[str], first: int, count: int, wanted: str, path: Path) -> 
         values = np.zeros(0)
     widths = {len(line.split()) for line in body} - {0}
     if values.size != 3 * count or widths != {3} or not np.isfinite(values).all():
-        _complain(body, first, count, wanted, path)
+        _complain(body, first, count, expected, path)
     return values.reshape(count, 3).astype(np.float32)
 
 
-def _complain(body: Iterable[str], first: int, count: int, wanted: str, path: Path) -> None:
-    """Finds the line that is wrong."""
+def _complain(body: Iterable[str], first: int, count: int, expected: str, path: Path) -> None:
+    """Raises the error that names the first wrong line."""
     rows = 0
     for number, line in enumerate(body, first + 1):
         words = line.split()
@@ -155,9 +155,11 @@ def _complain(body: Iterable[str], first: int, count: int, wanted: str, path: Pa
         rows += 1
         if rows > count:
             break
-    found = f"more than {count}" if rows > count else str(rows)
+    present = f"more than {count}" if rows > count else str(rows)
     where = f"{path}:{number}" if rows > count else str(path)
-    raise ColorError(f"{where}: {wanted} needs {count} rows, the file has {found}; it is cut off or its size is wrong")
+    raise ColorError(
+        f"{where}: {expected} needs {count} rows, the file has {present}; it is cut off or its size is wrong"
+    )
 
 
 def _is_number(word: str) -> bool:

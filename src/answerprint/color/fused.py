@@ -28,18 +28,18 @@ _SHARE = 32768
 
 
 class Spare:
-    """Memory of pictures that nobody holds any more, for the next ones of the same size.
+    """Memory of released pictures, reused for the next ones of the same size.
 
     A fresh picture costs as many page faults as it has pages, and they cost as much time as a LUT.
     """
 
-    _KEPT = 2
+    _COUNT = 2
 
     def __init__(self) -> None:
-        self._free: deque[Array] = deque(maxlen=self._KEPT)
+        self._free: deque[Array] = deque(maxlen=self._COUNT)
 
     def take(self, shape: Sequence[int]) -> Tensor:
-        """A tensor of this shape with anything in it; its memory comes back by itself once no view of it is left."""
+        """An uninitialized float32 tensor of this shape; its memory comes back once no view of it is left."""
         count = math.prod(shape)
         try:
             memory = self._free.pop()
@@ -49,9 +49,9 @@ class Spare:
             # NumPy asks for large pages, torch does not: a new UHD picture would cost 25,000 page faults.
             memory = np.empty(count, np.float32)
         # Not `memory` itself: the tensor and all its views hold this array, and nothing else does.
-        lent = memory.reshape(tuple(shape))
-        weakref.finalize(lent, self._free.append, memory).atexit = False
-        return torch.from_numpy(lent)
+        array = memory.reshape(tuple(shape))
+        weakref.finalize(array, self._free.append, memory).atexit = False
+        return torch.from_numpy(array)
 
 
 def run(
@@ -61,18 +61,15 @@ def run(
     pool: ThreadPoolExecutor | None = None,
     spare: Spare | None = None,
 ) -> Tensor:
-    """The graded picture.
+    """The graded picture, float32 (3, H, W), a new tensor.
 
     Args:
         program: the steps.
         pixels: float32 (3, H, W) on the CPU.
-        weight: how much of the result is taken, a number or float32 (1, H, W), 0..1; where it is 0 the source value is
-            kept bit for bit, where it is 1 the graded one.
+        weight: opacity of the grade, a number or float32 (1, H, W), 0..1; at 0 the source value is kept bit for bit, at
+            1 the graded one.
         pool: threads that share the picture with this one; None works in this one only.
-        spare: where memory for the result may come from.
-
-    Returns:
-        float32 (3, H, W), a new tensor.
+        spare: memory for the result.
     """
     source = pixels.detach().contiguous()
     result = (spare or Spare()).take(source.shape)
@@ -86,7 +83,7 @@ def run(
         arguments: tuple[Any, ...] = (flat, out, weights, *_arguments(program), *bounds)
         grade(*arguments)
 
-    _shared(part, flat.shape[1], pool)
+    _distribute(part, flat.shape[1], pool)
     return result
 
 
@@ -94,8 +91,8 @@ def _arguments(p: Program) -> tuple[Any, ...]:
     return p.kinds, p.numbers, POLYNOMIALS, p.curves, p.curves_low, p.curves_scale, p.table, p.size, p.low, p.scale
 
 
-def _shared(part: Callable[..., None], count: int, pool: ThreadPoolExecutor | None) -> None:
-    """Has this thread and those of the pool work through `count` pixels."""
+def _distribute(part: Callable[..., None], count: int, pool: ThreadPoolExecutor | None) -> None:
+    """Runs `part(start, stop)` over `count` pixels on this thread and those of the pool."""
     threads = torch.get_num_threads() if pool is not None else 1
     # More parts than threads: on a shared machine one thread may be slower than the others. Whole blocks: the last bits
     # of a pixel depend on its place in a block, and must not depend on how many threads there are.

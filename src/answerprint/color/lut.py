@@ -52,7 +52,7 @@ class Curves:
         return torch.stack(parts, -3)
 
     def program(self) -> Program:
-        """For the fused kernel."""
+        """The LUT as a program of the fused kernel."""
         n = self.table.shape[0]
         return Program(
             curves=_plain(self.table), curves_low=_float32(self.low), curves_scale=_scale(self.low, self.high, n)
@@ -88,14 +88,14 @@ class Cube:
         Differentiable in the pixels and in the table. On the CPU and without a gradient it takes the fused kernel.
         """
         if pixels.device.type == "cpu" and pixels.ndim == 3 and pixels.dtype == torch.float32:
-            wanted = torch.is_grad_enabled() and (pixels.requires_grad or self.table.requires_grad)
-            if not wanted:
+            differentiable = torch.is_grad_enabled() and (pixels.requires_grad or self.table.requires_grad)
+            if not differentiable:
                 return fused.run(self.program(), pixels)
         shaped = self.shaper.apply(pixels) if self.shaper is not None else pixels
         return _tetrahedral(shaped, self.table.to(pixels), self.low, self.high)
 
     def program(self) -> Program:
-        """For the fused kernel."""
+        """The LUT as a program of the fused kernel."""
         front = self.shaper.program() if self.shaper is not None else Program()
         return replace(
             front,

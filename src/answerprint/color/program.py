@@ -46,7 +46,7 @@ class Program:
 
     @property
     def empty(self) -> bool:
-        """Whether it changes nothing."""
+        """True where it changes nothing."""
         return not (len(self.kinds) or len(self.curves) or self.size)
 
     def after(self, steps: Sequence[Step]) -> Program:
@@ -121,7 +121,7 @@ class Toed:
     mirrored: bool = False  # values below 0 as those above, with the other sign
 
     def step(self) -> Step:
-        """It as a step of a program."""
+        """The step of a program."""
         return TOED_POWER, np.array([*astuple(self), *_range(self.exponent)], np.float64).astype(np.float32)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a reader of the file is from the direct transform, in units of nominal white."""
+    """Difference of a reader of the file from the direct transform, in units of nominal white."""
 
     reader: str
     largest: float
@@ -31,7 +31,7 @@ class Difference:
 def verify(
     direct: Cube | Callable[[Tensor], Tensor], path: Path, samples: int = 40000, seed: int = 0
 ) -> list[Difference]:
-    """Reads a `.cube` back through OpenColorIO and FFmpeg's `lut3d` and compares both with the direct transform.
+    """Differences of a `.cube`, as OpenColorIO and FFmpeg's `lut3d` read it, from the direct transform.
 
     Args:
         direct: the cube that was written (the difference is then only rounding) or the function that it was baked from
@@ -53,15 +53,15 @@ def verify(
     low, high = torch.tensor(front.low).view(3, 1, 1), torch.tensor(front.high).view(3, 1, 1)
     colors = low + torch.cat([unit, corners], 2) * (high - low)
     with torch.no_grad():
-        wanted = direct.apply(colors) if isinstance(direct, Cube) else direct(colors)
+        expected = direct.apply(colors) if isinstance(direct, Cube) else direct(colors)
     readers = {"OpenColorIO": _by_opencolorio}
     if isinstance(cube, Cube) and cube.shaper is None:
         readers["FFmpeg lut3d"] = _by_ffmpeg
-    found = []
+    differences = []
     for name, reader in readers.items():
-        error = (reader(path, colors) - wanted).abs().double()
-        found.append(Difference(name, float(error.max()), float(error.mean())))
-    return found
+        error = (reader(path, colors) - expected).abs().double()
+        differences.append(Difference(name, float(error.max()), float(error.mean())))
+    return differences
 
 
 def _by_opencolorio(path: Path, colors: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ _PLANES = (1, 2, 0)  # of FFmpeg's planar R'G'B': green, blue, red
 
 
 def lut3d(path: Path, colors: Tensor, threads: int = 0) -> Callable[[], VideoFrame]:
-    """FFmpeg's `lut3d` over the same colors, each time it is called; the LUT is read once.
+    """A function that runs FFmpeg's `lut3d` over the same colors; the LUT is read once.
 
     Args:
         path: the LUT.
@@ -108,14 +108,14 @@ def lut3d(path: Path, colors: Tensor, threads: int = 0) -> Callable[[], VideoFra
     def go() -> VideoFrame:
         source.push(frame)
         _ = graph  # must live as long as this is called
-        made: Any = sink.pull()
-        return made  # type: ignore[no-any-return, unused-ignore]
+        graded: Any = sink.pull()
+        return graded  # type: ignore[no-any-return, unused-ignore]
 
     return go
 
 
 def _planar(colors: Tensor) -> VideoFrame:
-    """Rows are padded with 0: the filter works on that, too, and a not-a-number there by chance ends the process."""
+    """Colors (3, H, W) as a frame; rows are padded with 0, since NaN in the padding would end the filter."""
     import av
 
     height, width = int(colors.shape[1]), int(colors.shape[2])

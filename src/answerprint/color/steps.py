@@ -37,7 +37,7 @@ class Steps:
 
     @property
     def empty(self) -> bool:
-        """Whether they change nothing."""
+        """True where they change nothing."""
         return not self.steps and self.lut is None
 
     @cached_property

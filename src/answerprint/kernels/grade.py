@@ -325,7 +325,7 @@ def _mix(source: Block, graded: Block, out: Block, weight: Array, start: int, n:
 
 @_jit
 def _any(weight: Array, start: int, n: int) -> bool:
-    """Whether any weight of a block is not 0: outside a matte nothing is computed."""
+    """True where any weight of a block is not 0: outside a matte nothing is computed."""
     if weight.shape[0] == 1:
         return bool(weight[0] != _ZERO)
     any_weight = _ZERO

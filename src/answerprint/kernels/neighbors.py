@@ -15,13 +15,13 @@ from numba import njit
 )
 def search(
     samples: Any, lively: Any, slabs: Any, values: Any, basis: Any, padded: Any, start: int, stop: int, k: int,
-    wanted: int, mean: Any, variance: Any, nearest: Any,
+    spread: int, mean: Any, variance: Any, nearest: Any,
 ) -> None:  # fmt: skip
-    """Fills rows [start, stop) of `mean`, `nearest`, and `variance` of the first `wanted` values."""
+    """Fills rows [start, stop) of `mean`, `nearest`, and `variance` of the first `spread` values."""
     slab_count = slabs.shape[0]
     size = values.shape[1]
-    found_distance = np.empty(k, np.float32)
-    found = np.zeros(k, np.int64)
+    distances = np.empty(k, np.float32)
+    neighbors = np.zeros(k, np.int64)
     block_distance = np.empty(16, np.float32)
     question = np.empty(9, np.float32)
     for y in range(start, stop):
@@ -34,22 +34,22 @@ def search(
             q0, q1, q2 = question[0], question[1], question[2]
             q3, q4, q5 = question[3], question[4], question[5]
             q6, q7, q8 = question[6], question[7], question[8]
-            own = np.sqrt(q1 * q1 + q2 * q2 + q3 * q3 + q4 * q4 + q5 * q5 + q6 * q6 + q7 * q7 + q8 * q8)
+            liveliness = np.sqrt(q1 * q1 + q2 * q2 + q3 * q3 + q4 * q4 + q5 * q5 + q6 * q6 + q7 * q7 + q8 * q8)
 
             # The farthest of the left pixel's neighbors bounds the answer; a hair more, so that it can be found again.
             bound = np.float32(1e30)
             if x > 0:
                 bound = np.float32(0)
                 for j in range(k):
-                    sample = samples[found[j] >> 4]
+                    sample = samples[neighbors[j] >> 4]
                     total = np.float32(0)
                     for c in range(9):
-                        t = question[c] - sample[c, found[j] & 15]
+                        t = question[c] - sample[c, neighbors[j] & 15]
                         total += t * t
                     bound = max(bound, total)
                 bound = bound * np.float32(1.0001) + np.float32(1e-9)
             for j in range(k):
-                found_distance[j] = bound
+                distances[j] = bound
 
             low, high = 0, slab_count
             while low < high:
@@ -71,7 +71,7 @@ def search(
                 if away >= bound:
                     break
                 for block in range(slab * 4, slab * 4 + 4):
-                    gap = max(max(lively[block, 0] - own, own - lively[block, 1]), np.float32(0))
+                    gap = max(max(lively[block, 0] - liveliness, liveliness - lively[block, 1]), np.float32(0))
                     if away + gap * gap >= bound:
                         continue
                     sample = samples[block]
@@ -91,29 +91,29 @@ def search(
                         d = block_distance[i]
                         if d < bound:
                             j = k - 1
-                            while j > 0 and found_distance[j - 1] > d:
-                                found_distance[j] = found_distance[j - 1]
-                                found[j] = found[j - 1]
+                            while j > 0 and distances[j - 1] > d:
+                                distances[j] = distances[j - 1]
+                                neighbors[j] = neighbors[j - 1]
                                 j -= 1
-                            found_distance[j] = d
-                            found[j] = block * 16 + i
-                            bound = found_distance[k - 1]
+                            distances[j] = d
+                            neighbors[j] = block * 16 + i
+                            bound = distances[k - 1]
 
-            nearest[y, x] = np.sqrt(found_distance[0])
+            nearest[y, x] = np.sqrt(distances[0])
             weights = np.float32(0)
             for j in range(k):
                 # The small floor stands in for the infinite weight of a sample that is met exactly.
-                found_distance[j] = np.float32(1) / (np.sqrt(found_distance[j]) + np.float32(1e-5))
-                weights += found_distance[j]
+                distances[j] = np.float32(1) / (np.sqrt(distances[j]) + np.float32(1e-5))
+                weights += distances[j]
             disagreement = np.float32(0)
             for c in range(size):
                 total = np.float32(0)
                 for j in range(k):
-                    total += found_distance[j] * values[found[j], c]
+                    total += distances[j] * values[neighbors[j], c]
                 center = total / weights
                 mean[c, y, x] = center
-                if c < wanted:
+                if c < spread:
                     for j in range(k):
-                        t = values[found[j], c] - center
-                        disagreement += found_distance[j] * t * t
+                        t = values[neighbors[j], c] - center
+                        disagreement += distances[j] * t * t
             variance[y, x] = disagreement / weights

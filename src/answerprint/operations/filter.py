@@ -40,33 +40,36 @@ STRENGTH = True
 
 
 class Params(Settings):
-    """Which filter, and its measures."""
+    """The filter and its settings."""
 
     kind: Literal["gaussian", "bilateral", "median", "guided", "equalize", "clahe", "laplacian"] = Field(
         "gaussian", description="The filter."
     )
-    radius: int = Field(2, ge=1, le=64, description="Half the window in pixels (bilateral, median, guided).")
+    radius: int = Field(2, ge=1, le=64, description="Radius of the window in pixels (bilateral, median, guided).")
     sigma: float = Field(
-        1.5, ge=0, le=64, description="Blur in pixels (gaussian), reach (bilateral), blur before the Laplacian."
+        1.5,
+        ge=0,
+        le=64,
+        description="Standard deviation in pixels of the blur (gaussian, laplacian) or of the window (bilateral).",
     )
     edge: float = Field(
         0.05, gt=0, le=10, description="Step in pixel value that counts as an edge (bilateral, guided)."
     )
-    amount: float = Field(0.5, ge=0, le=10, description="How much of the Laplacian is subtracted (laplacian).")
+    amount: float = Field(0.5, ge=0, le=10, description="Amount of sharpening (laplacian).")
     clip: float = Field(2.0, ge=1, le=100, description="Limit of the gain in contrast (clahe): 1 none, 40 nearly any.")
     tiles: int = Field(8, ge=1, le=64, description="Tiles in each direction (clahe).")
     channels: Literal["auto", "luma", "rgb"] = Field(
         "auto", description="What is filtered; auto: luma for laplacian, else rgb. equalize and clahe: always luma."
     )
-    strength: float = Field(1.0, ge=0, le=1, description="0 leaves the picture as it is, 1 filters fully.")
+    strength: float = Field(1.0, ge=0, le=1, description="Opacity of the filter; 0 is the source.")
     frames: int = Field(8, ge=1, le=256, description="Frames spread through the shot that equalize measures.")
 
 
 class Findings(Settings):
-    """What equalize measured in the shot; empty for the other kinds."""
+    """The curve that equalize measured in the shot; empty for the other kinds."""
 
     curve: tuple[float, ...] = Field(
-        (), description="Luma that the lumas 0, ..., 1 in equal steps become (equalize); empty: unchanged."
+        (), description="Tone curve of luma, outputs for inputs 0..1 in equal steps (equalize); empty: unchanged."
     )
 
 

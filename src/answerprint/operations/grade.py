@@ -25,6 +25,7 @@ from answerprint.color import cdl as cdl_file
 from answerprint.color import cube_file, fused, grade, lut
 from answerprint.color import steps as grade_steps
 from answerprint.color.steps import GradeStep, Steps
+from answerprint.color.values import HELP, NEUTRAL, Degrees, Factor, Power, Triple, Warmth
 from answerprint.errors import ColorError
 from answerprint.frame import Frame
 from answerprint.settings import Settings
@@ -34,32 +35,27 @@ HANDLES = 0
 # what is no finite number stays in its pixel, and super-whites up to infinity stay so in the other channels.
 OWN = ("finite", "matte")
 
-Triple = tuple[float, float, float]
-Positive = Annotated[float, Field(gt=0, le=100)]
+Exponent = Annotated[float, Field(gt=0, le=100)]
 
 
 class Params(Settings):
-    """How a shot is graded; every default is neutral."""
+    """The grade of a shot; every default is neutral."""
 
     exposure: float = Field(0.0, ge=-10, le=10, description="Stops of scene light, for display-encoded pictures.")
-    temperature: float = Field(
-        0.0, ge=-200, le=200, description="Above 0 warmer, below cooler; 100 is about daylight to tungsten."
-    )
+    temperature: Warmth = Field(NEUTRAL.temperature, description=HELP["temperature"])
     tint: float = Field(0.0, ge=-200, le=200, description="Above 0 towards magenta, below towards green.")
     cdl: Path | None = Field(None, description="A .cdl, .cc or .ccc file.")
-    cdl_id: str | None = Field(None, description="Which correction of that file, where it has several.")
-    slope: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="ASC CDL slope of red, green, blue.")
-    offset: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="ASC CDL offset of red, green, blue.")
-    power: tuple[Positive, Positive, Positive] = Field(
-        (1.0, 1.0, 1.0), description="ASC CDL power of red, green, blue, above 0."
-    )
-    saturation: float = Field(1.0, ge=0, le=10, description="ASC CDL saturation; 0 is gray.")
-    contrast: float = Field(1.0, ge=0, le=10, description="Scales the distance from the pivot.")
+    cdl_id: str | None = Field(None, description="Id of the correction, where the file has several.")
+    slope: Triple = Field(NEUTRAL.slope, description=HELP["slope"])
+    offset: Triple = Field(NEUTRAL.offset, description=HELP["offset"])
+    power: tuple[Exponent, Exponent, Exponent] = Field(NEUTRAL.power, description=HELP["power"])
+    saturation: Factor = Field(NEUTRAL.saturation, description=HELP["saturation"])
+    contrast: Factor = Field(NEUTRAL.contrast, description="Scales the distance from the pivot.")
     pivot: float = Field(grade.MID_GRAY, ge=0, le=1, description="The value that contrast leaves where it is.")
-    gamma: float = Field(1.0, gt=0, le=10, description="Above 1 lifts the midtones; black and white stay.")
-    hue: float = Field(0.0, ge=-180, le=180, description="Turns all colors, in degrees; grays and luma stay.")
+    gamma: Power = Field(NEUTRAL.gamma, description=HELP["gamma"])
+    hue: Degrees = Field(NEUTRAL.hue, description=HELP["hue"])
     lut: Path | None = Field(None, description="A .cube LUT (3D or 1D), applied last.")
-    strength: float = Field(1.0, ge=0, le=1, description="How much of the whole grade is taken; 0 is the source.")
+    strength: float = Field(1.0, ge=0, le=1, description="Opacity of the grade; 0 is the source.")
 
 
 def run(frames: Iterator[Frame], params: Params, device: torch.device) -> Iterator[Frame]:
@@ -92,27 +88,27 @@ def cube(params: Params, findings: None, size: int = 33) -> lut.Cube:  # noqa: A
 
 
 def correction(params: Params, findings: None) -> tuple[cdl_file.Correction, list[str]]:  # noqa: ARG001 - it has none
-    """What one ASC CDL can hold of the grade, and the names of the parameters that it cannot.
+    """The part of the grade that one ASC CDL can hold, and the names of the parameters that it cannot.
 
     Exposure, temperature and tint go into the slope, and so does contrast where no power stands before it.
     """
-    own = cdl_file.Correction(params.slope, params.offset, params.power, params.saturation)
-    left = []
+    result = cdl_file.Correction(params.slope, params.offset, params.power, params.saturation)
+    omitted = []
     if params.cdl is not None:
         filed = cdl_file.choose(params.cdl, params.cdl_id)
-        left = [] if own == cdl_file.Correction() else ["cdl"]
-        own = replace(filed, id="", description="") if not left else own
+        omitted = [] if result == cdl_file.Correction() else ["cdl"]
+        result = replace(filed, id="", description="") if not omitted else result
     gains = np.array(_gains(params))
-    slope, offset = np.array(own.slope) * gains, np.array(own.offset)
-    if params.contrast != 1 and own.power == (1, 1, 1):
+    slope, offset = np.array(result.slope) * gains, np.array(result.offset)
+    if params.contrast != 1 and result.power == (1, 1, 1):
         # Saturation moves nothing that is the same in all channels, so contrast may change places with it.
         slope, offset = slope * params.contrast, offset * params.contrast + params.pivot * (1 - params.contrast)
     elif params.contrast != 1:
-        left.append("contrast")
+        omitted.append("contrast")
     neutral = Params()
     names = ("gamma", "hue", "lut", "strength")
-    left += [name for name in names if getattr(params, name) != getattr(neutral, name)]
-    return replace(own, slope=_triple(slope), offset=_triple(offset)), left
+    omitted += [name for name in names if getattr(params, name) != getattr(neutral, name)]
+    return replace(result, slope=_triple(slope), offset=_triple(offset)), omitted
 
 
 def _triple(values: NDArray[np.float64]) -> Triple:

@@ -187,7 +187,7 @@ def to_encoding(frame: Frame, tags: ColorTags) -> Tensor:
     primaries = frame.color.primaries, tags.primaries
     if primaries[0] != primaries[1] and set(primaries) <= spaces.PRIMARIES.keys():
         light = spaces.xyz_to_rgb(spaces.rgb_to_xyz(light, primaries[0]), primaries[1])
-    return display.encoded(light, tags.transfer)
+    return display.encode(light, tags.transfer)
 
 
 def _displayed_alike(theirs: ColorTags, ours: ColorTags) -> bool:

@@ -72,21 +72,23 @@ _FLAT = {"lab": 0.5, "lalphabeta": 0.005}  # deviation of lightness under which 
 
 
 class Params(Settings):
-    """What the colors are taken from and how."""
+    """The reference and the method."""
 
-    reference: Path = Field(description="Still or clip whose colors the shot is to have.")
+    reference: Path = Field(description="Still or clip whose colors the shot gets.")
     method: Literal["reinhard", "knn", "combined"] = Field(
         "combined", description="reinhard: global; knn: local, lightness untouched; combined: both, detail kept."
     )
     space: Space = Field(
         "lab", description="Space of the statistics (reinhard only): CIELAB or Ruderman's l-alpha-beta."
     )
-    strength: float = Field(1.0, ge=0, le=1, description="0 leaves the shot as it is, 1 transfers fully.")
+    strength: float = Field(
+        1.0, ge=0, le=1, description="Opacity of the transfer, mixed in its own color space; 0 is the source."
+    )
     protect_luma: bool = Field(False, description="Keep the lightness of the shot, transfer color only.")
-    local: float = Field(0.6, ge=0, le=1, description="How much local color is fused with the global one (combined).")
+    local: float = Field(0.6, ge=0, le=1, description="Amount of local color fused with the global one (combined).")
     k: int = Field(5, ge=1, le=64, description="Neighbors that are averaged (knn, combined).")
     samples: int = Field(10_000, ge=16, le=200_000, description="Neighborhoods learned from the reference.")
-    seed: int = Field(0, ge=0, description="Seed of the drawing of those neighborhoods.")
+    seed: int = Field(0, ge=0, description="Random seed of the neighborhoods that are drawn.")
     frames: int = Field(
         8, ge=1, le=256, description="Frames spread through the shot (and a reference clip) for statistics."
     )
@@ -106,7 +108,7 @@ class Findings(Settings):
         (0, 0, 0, 0), description="Lines of black above, below, left and right that are no picture: left as they are."
     )
     reference_hash: str = Field("", description="SHA-256 of the reference; checked where its pixels are used again.")
-    note: str = Field("", description="What was special about the reference.")
+    note: str = Field("", description="Remarks on the reference.")
 
 
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:

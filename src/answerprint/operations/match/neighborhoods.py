@@ -26,16 +26,16 @@ def draw(frames: Sequence[Frame], count: int, seed: int, with_deviation: bool) -
     """Up to `count` neighborhoods, drawn at random and spread over the frames.
 
     Args:
-        with_deviation: whether the local deviations of L, a, b are wanted, too.
+        with_deviation: adds the local deviations of L, a, b.
 
     Returns:
         L in the 3x3 neighborhoods, (n, 9), and a, b (and the deviations of L, a, b) at their centers, (n, 2 or 5).
     """
     generator = np.random.default_rng(seed)
     share = -(-count // len(frames))
-    drawn = [_draw_of(frame, share, with_deviation, generator) for frame in frames]
-    patches = np.concatenate([patch for patch, _ in drawn])[:count]
-    values = np.concatenate([value for _, value in drawn])[:count]
+    parts = [_draw_of(frame, share, with_deviation, generator) for frame in frames]
+    patches = np.concatenate([patch for patch, _ in parts])[:count]
+    values = np.concatenate([value for _, value in parts])[:count]
     return patches, values
 
 

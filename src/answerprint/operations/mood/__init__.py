@@ -1,4 +1,4 @@
-"""Mood: moves the tone of a shot towards what a word says, in a few moves that are told and can be changed.
+"""Mood: moves the tone of a shot towards what a word says, in a few moves that can be read and changed.
 
 "Tone that follows the story" is asked for by AEPR (section 3.4), which speaks of reinforcement learning and gives no
 method. This one measures how warm, heavy and active the shot's colors feel (color emotion, Ou et al. 2004; the mean
@@ -50,34 +50,38 @@ Triple = tuple[float, float, float]
 
 
 class Params(Settings):
-    """Which mood, and how far towards it."""
+    """The mood and how far towards it."""
 
     mood: str = Field(
         "", description="The word: calm sadness, tension, joy, nostalgia, mystery, dread, tenderness, epic."
     )
     moods: Path | None = Field(None, description="A TOML table of your own words (warm, heavy, active), over those.")
-    amount: float = Field(1.0, ge=0, le=2, description="How far towards the mood: 0.5 is half the way, 1 all of it.")
+    amount: float = Field(
+        1.0, ge=0, le=2, description="Distance to go towards the mood: 0.5 is half the way, 1 all of it."
+    )
     scene: Path | None = Field(
         None, description="Clip or stills of the whole scene: its shots get its moves, and differ by little."
     )
     apart: float = Field(
-        0.25, ge=0, le=1, description="How far a shot may differ from its scene, as a share of a move."
+        0.25, ge=0, le=1, description="Largest difference of a shot from its scene, as a share of a move."
     )
-    references: Path | None = Field(None, description="Folder of stills: the look of the one nearest to the mood.")
-    structure: float = Field(0.9, ge=0, le=1, description="SSIM of luma to the source that is kept where it can be.")
-    frames: int = Field(4, ge=1, le=64, description="Frames of the shot that are looked at.")
-    rounds: int = Field(30, ge=1, le=1000, description="Rounds of the search; 48 drawings each.")
-    strength: float = Field(1.0, ge=0, le=1, description="How much of the result is taken; 0 is the source.")
-    seed: int = Field(0, ge=0, description="Seed of the search.")
+    references: Path | None = Field(None, description="Folder of stills; the one nearest to the mood gives its look.")
+    structure: float = Field(
+        0.9, ge=0, le=1, description="SSIM of luma to the source below which lost structure costs."
+    )
+    frames: int = Field(4, ge=1, le=64, description="Frames of the shot that are measured.")
+    rounds: int = Field(30, ge=1, le=1000, description="Maximum rounds of the search, of 48 candidates each.")
+    strength: float = Field(1.0, ge=0, le=1, description="Opacity of the grade; 0 is the source.")
+    seed: int = Field(0, ge=0, description="Random seed of the search.")
 
 
 class Findings(look.Findings):
-    """The grade as numbers, and what they do to the mood of the shot."""
+    """The grade as numbers, and the mood of the shot before and after."""
 
     moves: tuple[str, ...] = Field((), description="The moves in words, the largest first.")
-    target: Triple | None = Field(None, description="What the mood asks for: warm, heavy, active (Ou et al. 2004).")
-    before: Triple | None = Field(None, description="What the shot has: warm, heavy, active.")
-    after: Triple | None = Field(None, description="What it has when graded.")
+    target: Triple | None = Field(None, description="Goal of the mood: warm, heavy, active (Ou et al. 2004).")
+    before: Triple | None = Field(None, description="Emotion of the shot: warm, heavy, active.")
+    after: Triple | None = Field(None, description="Emotion of the shot when graded.")
     reached: float = Field(0.0, description="Share of the way to the target, 0..1.")
     picked: str = Field("", description="The still that was picked from the folder of references.")
 
@@ -121,7 +125,7 @@ def cube(params: Params, findings: Findings, size: int = 33) -> lut.Cube:
 
 
 def correction(params: Params, findings: Findings) -> tuple[cdl_file.Correction, list[str]]:
-    """What one ASC CDL can hold of it, and the names of what it cannot."""
+    """The part of the grade that one ASC CDL can hold, and the names of what it cannot."""
     return look.correction(look.Params(strength=params.strength), findings)
 
 
@@ -205,12 +209,12 @@ def _by_reference(shot: Shot, samples: MoodSamples, mood: Mood, params: Params, 
 
 def _measured(before: Tensor, after: Tensor, target: Tensor) -> dict[str, Any]:
     way = float(emotion.distance(before, target))
-    left = float(emotion.distance(after, target))
+    rest = float(emotion.distance(after, target))
     return {
         "before": _triple(before),
         "after": _triple(after),
         "target": _triple(target),
-        "reached": round(max(0.0, 1 - left / way), 3) if way > 1e-6 else 1.0,
+        "reached": round(max(0.0, 1 - rest / way), 3) if way > 1e-6 else 1.0,
     }
 
 

@@ -19,7 +19,7 @@ _COSTS = {"structure": 12.0, "skin": 0.08, "gray": 0.06, "clipped": 8.0, "moves"
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """What moves are rewarded for.
+    """Target and limit of a search.
 
     Attributes:
         target: warm, heavy, active, (3,).

@@ -82,9 +82,9 @@ def displayed_lab(colors: Tensor, tags: ColorTags) -> Tensor:
     planes = colors.nan_to_num().movedim(-1, -2)[..., None, :]  # (..., 3, 1, n)
     if tags.transfer != "linear":
         planes = planes.clamp(0, 1)
-    on_display = display.on_sdr(planes, tags.transfer, tags.primaries).clamp(0, 1)
-    shown = on_display[..., 0, :].movedim(-1, -2)
-    return style.to_lab(shown.reshape(-1, 3)).reshape(colors.shape)
+    shown = display.on_sdr(planes, tags.transfer, tags.primaries).clamp(0, 1)
+    flat = shown[..., 0, :].movedim(-1, -2)
+    return style.to_lab(flat.reshape(-1, 3)).reshape(colors.shape)
 
 
 def polar(lab: Tensor) -> tuple[Tensor, Tensor]:
