@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from answerprint.color import fused, grade, program
-from answerprint.color.steps import Steps
+from answerprint.color.steps import GradeSteps
 from answerprint.color.values import CURVE
 from answerprint.operations import grade as operation
 
@@ -58,12 +58,12 @@ def test_values_that_a_power_cannot_take_stay_in_bounds() -> None:
 def test_tone_curves_are_the_differentiable_ones_and_go_on_straight() -> None:
     pixels = picture(-2, 5)
     outputs = np.array([BENT, CURVE, (*CURVE[:-1], 1.1)])
-    chain = Steps((("tone curves", np.array([CURVE, *outputs])),), None)
+    grading = GradeSteps((("tone curves", np.array([CURVE, *outputs])),), None)
     wanted = grade.curve(pixels.double(), CURVE, torch.from_numpy(outputs))
-    graded = fused.run(chain.program, pixels)
+    graded = fused.run(grading.program, pixels)
     assert float((graded - wanted).abs().max()) < 2e-6
     assert torch.equal(graded[1], pixels[1])  # the neutral one is exactly neutral
-    assert float((chain.apply(pixels) - graded).abs().max()) < 3e-6
+    assert float((grading.apply(pixels) - graded).abs().max()) < 3e-6
 
 
 @pytest.mark.parametrize("low,high,bound", [(0.0, 1.0, 2e-6), (-0.5, 3.0, 6e-6)])
@@ -71,12 +71,12 @@ def test_a_full_grade_is_the_reference_to_single_precision(low: float, high: flo
     pixels = picture(low, high)
     params = operation.Params.of(FULL)
     curves = ("tone curves", np.array([CURVE, BENT, CURVE, BENT]))
-    chain = Steps((*operation.steps(params).steps, curves), None)
+    grading = GradeSteps((*operation.steps(params).steps, curves), None)
     wanted = grade.white_balance(pixels.double(), 12.0, -5.0)
     wanted = grade.cdl(wanted, FULL["slope"], FULL["offset"], FULL["power"], FULL["saturation"])
     wanted = grade.hue(grade.gamma(grade.contrast(wanted, FULL["contrast"]), FULL["gamma"]), FULL["hue"])
     wanted = grade.curve(wanted, CURVE, torch.tensor([BENT, CURVE, BENT], dtype=torch.float64))
-    assert float((fused.run(chain.program, pixels) - wanted).abs().max()) < bound
+    assert float((fused.run(grading.program, pixels) - wanted).abs().max()) < bound
 
 
 def test_a_large_picture_is_shared_by_threads_bit_for_bit() -> None:

@@ -210,8 +210,8 @@ def test_frames_are_taken_one_at_a_time() -> None:
 def test_torch_gives_what_the_kernel_gives(noise_lut: Path) -> None:
     params = operation.Params.of({**EVERYTHING, "lut": str(noise_lut)})
     fused = graded(frames(1), **EVERYTHING)[0].pixels
-    chain = operation.steps(operation.Params.of(EVERYTHING))
-    assert float((chain.apply(picture()) - fused).abs().max()) < 2e-6
+    grading = operation.steps(operation.Params.of(EVERYTHING))
+    assert float((grading.apply(picture()) - fused).abs().max()) < 2e-6
     assert (
         float(
             (operation.steps(params).apply(picture()) - graded(frames(1), lut=str(noise_lut), **EVERYTHING)[0].pixels)

@@ -23,8 +23,8 @@ GradeStep = tuple[str, Matrix]  # "affine" (3, 4); "power" or "mirrored power" (
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
-    """Steps, then the LUT.
+class GradeSteps:
+    """Steps in their order, then a LUT.
 
     Attributes:
         steps: "affine" with matrix and offset (3, 4), "power" or "mirrored power" with exponents (3,), "tone curves"

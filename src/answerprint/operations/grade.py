@@ -24,15 +24,15 @@ from torch import Tensor
 from answerprint.color import cdl as cdl_file
 from answerprint.color import cube_file, fused, grade, lut
 from answerprint.color import steps as grade_steps
-from answerprint.color.steps import GradeStep, Steps
+from answerprint.color.steps import GradeStep, GradeSteps
 from answerprint.color.values import HELP, NEUTRAL, Degrees, Factor, Power, Triple, Warmth
 from answerprint.errors import ColorError
 from answerprint.frame import Frame
 from answerprint.settings import Settings
 
 HANDLES = 0
-# The matte and `strength` are the weight of the fused pass, which skips what lies outside a matte; it is pointwise, so
-# what is no finite number stays in its pixel, and super-whites up to infinity stay so in the other channels.
+# The fused pass blends by matte and `strength` as it grades, and skips what lies outside a matte. It is pointwise: NaN
+# and infinity stay in their pixel, and a LUT reads NaN as the lower end of its domain, as OpenColorIO does.
 OWN = ("finite", "matte")
 
 Exponent = Annotated[float, Field(gt=0, le=100)]
@@ -127,7 +127,7 @@ def _weight(frame: Frame, params: Params) -> Tensor | float:
     return params.strength if frame.matte is None else frame.matte * params.strength
 
 
-def _on_device(grading: Steps, frame: Frame, params: Params, device: torch.device) -> Tensor:
+def _on_device(grading: GradeSteps, frame: Frame, params: Params, device: torch.device) -> Tensor:
     source = frame.pixels.to(device)
     with torch.no_grad():
         graded = grading.apply(source)
@@ -135,7 +135,7 @@ def _on_device(grading: Steps, frame: Frame, params: Params, device: torch.devic
     return grade_steps.blend(source, graded, weight).to(frame.pixels.device)
 
 
-def steps(params: Params) -> Steps:
+def steps(params: Params) -> GradeSteps:
     """The steps that are not neutral, in their order, neighboring affine steps made one.
 
     Raises:
@@ -155,4 +155,4 @@ def steps(params: Params) -> Steps:
         result.append(grade_steps.gamma(params.gamma))
     if params.hue % 360 != 0:
         result.append(grade_steps.hue(params.hue))
-    return Steps(grade_steps.merge(result), cube_file.read(params.lut) if params.lut is not None else None)
+    return GradeSteps(grade_steps.merge(result), cube_file.read(params.lut) if params.lut is not None else None)

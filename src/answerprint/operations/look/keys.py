@@ -15,7 +15,7 @@ from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from answerprint.color import fused, lattice
-from answerprint.color.steps import Steps, blend
+from answerprint.color.steps import GradeSteps, blend
 from answerprint.color.values import CURVE, CURVES, NAMES, Values
 from answerprint.filters import classical
 from answerprint.frame import Frame
@@ -37,7 +37,7 @@ class KeyGrade:
 
     values: Values
     sharpness: float
-    steps: Steps
+    steps: GradeSteps
 
     @property
     def neutral(self) -> bool:
@@ -70,7 +70,7 @@ class KeyedGrade:
             steps = (*steps, ("tone curves", np.array([CURVE, *curves], np.float64)))
         residual = self._findings.residual
         cube = lattice.residual_cube(residual) if residual is not None else None
-        return KeyGrade(grade_values, sharpness, Steps(steps, cube))
+        return KeyGrade(grade_values, sharpness, GradeSteps(steps, cube))
 
     def _number(self, name: str, time: Fraction) -> Any:
         times, keys = self._findings.times, getattr(self._findings, name)
