@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from answerprint.color import solve, style
+from answerprint.color import solve, style, values
 from answerprint.color.objective import PairsObjective
 from answerprint.color.values import CDL, CURVES, Values
 
@@ -19,9 +19,9 @@ def _colors(count: int = 1200) -> torch.Tensor:
     return (gray + torch.randn(count, 3, generator=generator) * 0.12).clamp(0.01, 0.99)
 
 
-def _pairs(values: Values) -> PairsObjective:
+def _pairs(grade: Values) -> PairsObjective:
     colors = _colors()
-    return PairsObjective(colors, style.to_lab(values.transform(values)(colors.T[:, None])[:, 0].T.clamp(0, 1)))
+    return PairsObjective(colors, style.to_lab(values.transform(grade)(colors.T[:, None])[:, 0].T.clamp(0, 1)))
 
 
 def test_a_known_cdl_is_found_again() -> None:
