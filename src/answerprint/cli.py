@@ -172,13 +172,13 @@ def _models(
 
 def _learn_command() -> Callable[..., None]:
     """The command that learns a look from pairs, its options read from the `Params` there."""
-    from answerprint.render import learn
+    from answerprint.looks import deliver, learn
 
     def command(ungraded: list[Path], graded: list[Path], output: Path, **given: Any) -> None:
         params = learn.Params.of({key: text for key, text in given.items() if text is not None})
-        learn.check(output)
+        deliver.check(output)
         learned = learn.learn(ungraded, graded, params, lambda line: print(line, flush=True))
-        files, lines = learn.write(learned, output, params)
+        files, lines = deliver.write(learned, output, params)
         for line in (*lines, *(f"written: {file}" for file in files)):
             print(line)
         print(

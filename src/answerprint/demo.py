@@ -49,7 +49,7 @@ saturation = 0.92
 
 def run(folder: Path) -> None:
     """Makes the demo clip, runs the main job on it and says what to open."""
-    from answerprint.color import lut
+    from answerprint.color import cube_file
     from answerprint.render import decide, jobs, summary
     from answerprint.render.options import Options
     from answerprint.render.progress import shown
@@ -64,7 +64,7 @@ def run(folder: Path) -> None:
         outcome = jobs.render(made, graded, watcher=watcher, decisions_file=decided)
         html, _ = summary.write(made, outcome)
         cube = folder / "graded.001.cube"
-        lut.write(jobs.cube(made.shots[0]), cube)
+        cube_file.write(jobs.cube(made.shots[0]), cube)
         _before_after(clip, graded, folder / "before_after.jpg")
     print(outcome.text())
     print("Open these:")

@@ -42,7 +42,7 @@ def test_a_network_without_weights_is_not_trained_and_no_figure_is_made_up(photo
     assert error == pytest.approx(0.05 * (2 / np.pi) ** 0.5, rel=0.1)
     assert found["Gaussian", 0.05, "gan"] == found["Gaussian", 0.05, "as it came"]
     assert not second.met, "CycleGAN was asked for and is not there"
-    assert first.targets[0].measured == pytest.approx(0.0)
+    assert first.targets[0].figure == pytest.approx(0.0)
 
 
 def test_flicker_is_what_changes_along_the_motion():
@@ -84,7 +84,7 @@ def test_the_matrix_rate_counts_the_work_of_a_frame():
     # Each weight is multiplied and added at every place of its layer: a 64th to a quarter of the pixels.
     assert 2 * weights_used * 128 * 96 / 64 / 1e9 < frame < 2 * weights_used * 128 * 96 / 4 / 1e9
     assert ours == pytest.approx(frame / seconds) and rate > 0
-    assert table.targets[0].measured == pytest.approx(ours / rate)
+    assert table.targets[0].figure == pytest.approx(ours / rate)
 
 
 def test_without_data_it_says_what_it_needs():

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from answerprint.color import fused, grade
+from answerprint.color import fused, grade, program
+from answerprint.color.steps import GradeSteps
+from answerprint.color.values import CURVE
 from answerprint.operations import grade as operation
-from answerprint.operations.look import CURVE
 
 FULL = {
     "temperature": 12, "tint": -5, "slope": (1.15, 0.95, 0.9), "offset": (0.02, -0.03, 0.03), "power": (1.2, 0.9, 1.05),
@@ -26,8 +27,8 @@ def picture(low: float = -0.5, high: float = 3.0) -> Tensor:
     return torch.rand(3, 67, 101, generator=torch.Generator().manual_seed(3)) * (high - low) + low
 
 
-def done(kind: int, numbers: fused.Array, pixels: Tensor) -> Tensor:
-    return fused.run(fused.Program(kinds=np.array([kind], np.int32), numbers=numbers[None]), pixels)
+def stepped(step: program.Step, pixels: Tensor) -> Tensor:
+    return fused.run(program.Program().after([step]), pixels)
 
 
 def of(values: Sequence[float]) -> Tensor:
@@ -37,7 +38,7 @@ def of(values: Sequence[float]) -> Tensor:
 @pytest.mark.parametrize("exponent", [0.1, 1 / 2.4, 0.9, 1.1, 2.2, 8.0])
 def test_a_power_is_exact_to_single_precision(exponent: float) -> None:
     pixels = picture()
-    found = done(fused.POWER, fused.power([exponent, 1.0, exponent]), pixels)
+    found = stepped(program.power([exponent, 1.0, exponent]), pixels)
     wanted = grade.raised(pixels.double(), torch.tensor(exponent, dtype=torch.float64))
     error = (found - wanted).abs() / wanted.abs().clamp_min(1.0)
     assert float(error[[0, 2]].max()) < 3e-7 + 5e-7 * exponent
@@ -47,22 +48,22 @@ def test_a_power_is_exact_to_single_precision(exponent: float) -> None:
 def test_values_that_a_power_cannot_take_stay_in_bounds() -> None:
     odd = [0.0, -0.0, -1.0, 1.0, 1e-40, 1e30, float("inf"), float("nan")]
     for exponent in (0.01, 0.5, 3.0, 100.0):
-        found = done(fused.POWER, fused.power([exponent] * 3), of(odd))[0, 0].tolist()
+        found = stepped(program.power([exponent] * 3), of(odd))[0, 0].tolist()
         assert found[:4] == [0.0, 0.0, -1.0, 1.0]
         assert 0 <= found[4] < 1 and 1 < found[5] <= found[6] * 1.001 and np.isfinite(found[6]) and np.isnan(found[7])
-        mirrored = done(fused.MIRRORED_POWER, fused.power([exponent] * 3), of([-0.5, 0.5, 0.0, -1.0]))[0, 0].tolist()
+        mirrored = stepped(program.power([exponent] * 3, mirrored=True), of([-0.5, 0.5, 0.0, -1.0]))[0, 0].tolist()
         assert mirrored[0] == -mirrored[1] and mirrored[2:] == [0.0, -1.0]
 
 
 def test_tone_curves_are_the_differentiable_ones_and_go_on_straight() -> None:
     pixels = picture(-2, 5)
     outputs = np.array([BENT, CURVE, (*CURVE[:-1], 1.1)])
-    chain = operation.Chain((("tone curves", np.array([CURVE, *outputs])),), None)
+    grading = GradeSteps((("tone curves", np.array([CURVE, *outputs])),), None)
     wanted = grade.curve(pixels.double(), CURVE, torch.from_numpy(outputs))
-    graded = fused.run(chain.program, pixels)
+    graded = fused.run(grading.program, pixels)
     assert float((graded - wanted).abs().max()) < 2e-6
     assert torch.equal(graded[1], pixels[1])  # the neutral one is exactly neutral
-    assert float((chain.apply(pixels) - graded).abs().max()) < 3e-6
+    assert float((grading.apply(pixels) - graded).abs().max()) < 3e-6
 
 
 @pytest.mark.parametrize("low,high,bound", [(0.0, 1.0, 2e-6), (-0.5, 3.0, 6e-6)])
@@ -70,17 +71,17 @@ def test_a_full_grade_is_the_reference_to_single_precision(low: float, high: flo
     pixels = picture(low, high)
     params = operation.Params.of(FULL)
     curves = ("tone curves", np.array([CURVE, BENT, CURVE, BENT]))
-    chain = operation.Chain((*operation.chain(params).steps, curves), None)
+    grading = GradeSteps((*operation.steps(params).steps, curves), None)
     wanted = grade.white_balance(pixels.double(), 12.0, -5.0)
     wanted = grade.cdl(wanted, FULL["slope"], FULL["offset"], FULL["power"], FULL["saturation"])
     wanted = grade.hue(grade.gamma(grade.contrast(wanted, FULL["contrast"]), FULL["gamma"]), FULL["hue"])
     wanted = grade.curve(wanted, CURVE, torch.tensor([BENT, CURVE, BENT], dtype=torch.float64))
-    assert float((fused.run(chain.program, pixels) - wanted).abs().max()) < bound
+    assert float((fused.run(grading.program, pixels) - wanted).abs().max()) < bound
 
 
 def test_a_large_picture_is_shared_by_threads_bit_for_bit() -> None:
     pixels = torch.rand(3, 300, 401, generator=torch.Generator().manual_seed(1))
-    program = operation.chain(operation.Params.of(FULL)).program
+    program = operation.steps(operation.Params.of(FULL)).program
     alone = fused.run(program, pixels)
     threads = torch.get_num_threads()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from answerprint.color import fit, lattice
+from answerprint.color import lattice
 
 
 def seen(count: int = 6000, top: float = 0.6) -> np.ndarray:
@@ -27,15 +27,15 @@ def test_it_follows_the_colors() -> None:
     before = seen()
     residual = lattice.fit(colors_of(before, bent(before)), 9, 1e-6)
     fresh = np.random.default_rng(1).random((500, 3)) * 0.55
-    away = np.abs(fresh + lattice.looked_up(residual, fresh) - bent(fresh))
+    away = np.abs(fresh + lattice.lookup(residual, fresh) - bent(fresh))
     assert away.mean() < 0.002 < np.abs(fresh - bent(fresh)).mean() / 10
 
 
-def test_what_is_looked_up_is_what_is_rendered() -> None:
+def test_what_is_lookup_is_what_is_rendered() -> None:
     before = seen(top=1)
     residual = lattice.fit(colors_of(before, bent(before)), 5, 1e-4)
-    rendered = fit.residual_cube(residual).apply(torch.from_numpy(before).float().T[:, None].contiguous())
-    assert np.abs(rendered[:, 0].T.numpy() - before - lattice.looked_up(residual, before)).max() < 1e-5
+    rendered = lattice.residual_cube(residual).apply(torch.from_numpy(before).float().T[:, None].contiguous())
+    assert np.abs(rendered[:, 0].T.numpy() - before - lattice.lookup(residual, before)).max() < 1e-5
 
 
 def test_where_nothing_was_seen_it_still_rises() -> None:
@@ -51,7 +51,7 @@ def test_a_wild_pixel_in_twenty_does_not_pull_it_away() -> None:
     before = seen()
     after = bent(before)
     after[::20] = 1 - after[::20]
-    away = np.abs(before + lattice.looked_up(lattice.fit(colors_of(before, after), 9, 1e-5), before) - bent(before))
+    away = np.abs(before + lattice.lookup(lattice.fit(colors_of(before, after), 9, 1e-5), before) - bent(before))
     assert away.mean() < 0.01
 
 
@@ -60,3 +60,9 @@ def test_rare_colors_have_a_say() -> None:
     weight = lattice.balance(colors)
     assert weight[-1] > 5 * weight[0]
     assert abs(weight.mean() - 1) < 1e-9
+
+
+def test_a_residual_of_zero_is_the_identity_even_beyond_white() -> None:
+    cube = lattice.residual_cube(torch.zeros(5, 5, 5, 3))
+    pixels = torch.rand(3, 9, 9) * 1.3 - 0.15
+    assert torch.allclose(cube.apply(pixels), pixels, atol=1e-6)

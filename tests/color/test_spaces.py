@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from answerprint.color import fused, spaces
+from answerprint.color import fused, program, spaces
 from answerprint.errors import ColorError
 
 TRANSFERS = [
@@ -149,6 +149,6 @@ def test_camera_log_goes_through_opencolorio() -> None:
 def test_the_fused_cielab_is_the_same() -> None:
     """Also below black, above white, and back."""
     pixels = torch.rand(3, 40, 50, generator=torch.Generator().manual_seed(2)) * 1.5 - 0.25
-    fused_lab = fused.run(fused.lab_program(), pixels)
+    fused_lab = fused.run(program.lab_program(), pixels)
     torch.testing.assert_close(fused_lab, spaces.rgb_to_lab(pixels.double()).float(), atol=2e-4, rtol=0)
-    torch.testing.assert_close(fused.run(fused.rgb_program(), fused_lab), pixels, atol=5e-5, rtol=0)
+    torch.testing.assert_close(fused.run(program.rgb_program(), fused_lab), pixels, atol=5e-5, rtol=0)

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from answerprint.errors import DeliveryError
 from answerprint.frame import ColorTags
-from answerprint.metrics import report
+from answerprint.metrics import page, report, words
 from answerprint.operation import Operation
 from answerprint.settings import Settings
 
@@ -48,7 +48,7 @@ def gray(level: float = 0.5, height: int = 90, width: int = 160) -> torch.Tensor
     return torch.full((3, height, width), level)
 
 
-def shot(*pictures: report.ShotPicture, decisions: tuple[report.OperationReport, ...] = ()) -> report.ShotReport:
+def shot(*pictures: report.ShotPicture, decisions: tuple[words.OperationReport, ...] = ()) -> report.ShotReport:
     return report.ShotReport("001", 10, 58, "01:00:00:10", "01:00:02:10", pictures, decisions, 12.5, 3, 1)
 
 
@@ -99,7 +99,7 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path: Path) -> None:
 
 def test_text_is_escaped_everywhere(tmp_path: Path) -> None:
     evil = '<script>alert("&")</script>'
-    operation = report.OperationReport(evil, evil, True, True, (report.ValueRow(evil, evil, "x", evil),), (), (evil,))
+    operation = words.OperationReport(evil, evil, True, True, (words.ValueRow(evil, evil, "x", evil),), (), (evil,))
     one = report.ShotReport(evil, 0, 5, evil, evil, [picture(gray(), gray())], [operation])
     page, data = made(
         tmp_path, one, one, title=evil, source=[(evil, evil)], notes=[evil], unknown=[evil], hashes={evil: evil}
@@ -175,8 +175,8 @@ def test_a_changed_encoding_is_labeled_on_its_side(tmp_path: Path) -> None:
 
 
 def test_json_keeps_its_keys(tmp_path: Path) -> None:
-    operation = report.OperationReport(
-        "denoise", params=(report.ValueRow("a", float("nan"), (1, Fraction(24000, 1001)), "help"),)
+    operation = words.OperationReport(
+        "denoise", params=(words.ValueRow("a", float("nan"), (1, Fraction(24000, 1001)), "help"),)
     )
     _, data = made(tmp_path, shot(picture(gray(), gray()), decisions=(operation,)), seconds=float("inf"))
     assert list(data) == [
@@ -195,7 +195,7 @@ def test_json_keeps_its_keys(tmp_path: Path) -> None:
 
 
 def test_decisions_are_put_into_words() -> None:
-    sentences = report.words("soften", Params(radius=5), Findings(noise=-0.0123, curve=[i / 10 for i in range(20)]))
+    sentences = words.sentences("soften", Params(radius=5), Findings(noise=-0.0123, curve=[i / 10 for i in range(20)]))
     assert sentences == (
         "Radius of the kernel in pixels: 5, where the default is 2.",
         "Found: RGB noise, standard deviation: \N{MINUS SIGN}0.0123.",
@@ -205,14 +205,14 @@ def test_decisions_are_put_into_words() -> None:
 
 
 def test_words_say_what_was_locked_and_what_was_off() -> None:
-    assert report.words("soften", Params(), locked=True)[0].startswith("Soften was locked by a person")
-    assert report.words("soften", Params(), enabled=False) == ("Soften is switched off in this shot.",)
+    assert words.sentences("soften", Params(), locked=True)[0].startswith("Soften was locked by a person")
+    assert words.sentences("soften", Params(), enabled=False) == ("Soften is switched off in this shot.",)
 
 
 def test_an_operation_describes_itself(tmp_path: Path) -> None:
     module = ModuleType("soften", "Softens a picture.\n\nMore words.")
     module.Params, module.Findings = Params, Findings  # type: ignore[attr-defined]
-    described = report.describe(Operation("soften", module), Params(radius=3), Findings(noise=0.5), locked=True)
+    described = words.describe(Operation("soften", module), Params(radius=3), Findings(noise=0.5), locked=True)
     page, data = made(tmp_path, shot(picture(gray(), gray()), decisions=(described,)))
     assert "Softens a picture." in page and "locked" in page
     decision = data["shots"][0]["decisions"][0]
@@ -240,7 +240,7 @@ def test_an_operation_describes_itself(tmp_path: Path) -> None:
     ],
 )
 def test_values_are_said_plainly(value: object, said: str) -> None:
-    assert report.say(value) == said
+    assert words.say(value) == said
 
 
 def test_one_shot_at_a_time_is_held(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_a_name_that_is_no_text_is_shown(tmp_path: Path) -> None:
 
 
 def test_versions_name_what_worked() -> None:
-    assert {"answerprint", "python", "torch", "PyAV", "libavcodec"} <= set(report.versions())
+    assert {"answerprint", "python", "torch", "PyAV", "libavcodec"} <= set(page.versions())
 
 
 def test_a_shot_of_real_footage_is_light(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from answerprint.errors import DeliveryError
-from answerprint.metrics.tables import Bars, Lines, Pictures, Table, at_least, at_most, write
+from answerprint.metrics.plots import BarPlot, LinePlot, PicturePlot
+from answerprint.metrics.tables import Table, at_least, at_most, write
 
 
 def table(**changes: object) -> Table:
@@ -71,7 +72,7 @@ def test_json_is_valid_and_says_what_was_missed(tmp_path: Path) -> None:
 
 
 def test_the_page_escapes_and_loads_nothing(tmp_path: Path) -> None:
-    plots = (Bars("time & <less>", {"ours": 1.0}, "ms"), Lines("memory", {"a": [(0, 1), (1, 2)]}, "s", "MB"))
+    plots = (BarPlot("time & <less>", {"ours": 1.0}, "ms"), LinePlot("memory", {"a": [(0, 1), (1, 2)]}, "s", "MB"))
     write([table(plots=plots)], tmp_path / "b.html", tmp_path / "b.json")
     page = (tmp_path / "b.html").read_text()
     assert "LUT on &lt;UHD&gt;" in page and "<UHD>" not in page and "<less>" not in page
@@ -82,20 +83,20 @@ def test_the_page_escapes_and_loads_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "plot",
     [
-        Bars("a & b", {"<x>": 3.0, "y": -1.0, "nan": math.nan}, "ms", ("<x>",)),
-        Bars("none", {}),
-        Lines("a < b", {"one": [(0, 1.0), (10, 5.0), (20, math.nan)], "two": [(5, 1e6)]}, "x", "y"),
-        Lines("one point", {"p": [(3, 3)]}),
-        Lines("nothing", {"p": []}),
+        BarPlot("a & b", {"<x>": 3.0, "y": -1.0, "nan": math.nan}, "ms", ("<x>",)),
+        BarPlot("none", {}),
+        LinePlot("a < b", {"one": [(0, 1.0), (10, 5.0), (20, math.nan)], "two": [(5, 1e6)]}, "x", "y"),
+        LinePlot("one point", {"p": [(3, 3)]}),
+        LinePlot("nothing", {"p": []}),
     ],
 )
-def test_plots_are_well_formed(plot: Bars | Lines) -> None:
+def test_plots_are_well_formed(plot: BarPlot | LinePlot) -> None:
     root = ET.fromstring(plot.svg())
     assert "nan" not in "".join(value for node in root.iter() for value in node.attrib.values())
 
 
 def test_a_longer_bar_is_a_larger_value() -> None:
-    root = ET.fromstring(Bars("t", {"small": 10.0, "large": 40.0}).svg())
+    root = ET.fromstring(BarPlot("t", {"small": 10.0, "large": 40.0}).svg())
     small, large = (float(bar.attrib["width"]) for bar in root.iter("rect"))
     assert large == pytest.approx(4 * small, rel=0.02)
 
@@ -106,7 +107,7 @@ def test_an_unwritable_place_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def test_pictures_stand_in_the_page_itself_with_their_names() -> None:
-    drawn = Pictures("frame 3", {"before": b"\xff\xd8one", "after & above": b"\xff\xd8two"}, 320, 180).svg()
+    drawn = PicturePlot("frame 3", {"before": b"\xff\xd8one", "after & above": b"\xff\xd8two"}, 320, 180).svg()
     assert drawn.count("data:image/jpeg;base64,") == 2
     assert "before" in drawn and "after &amp; above" in drawn
     ET.fromstring(drawn)

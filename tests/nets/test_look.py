@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from answerprint.color import fit
+from answerprint.color import values
 from answerprint.errors import WeightsError
 from answerprint.nets import look
 
@@ -59,7 +59,7 @@ def test_tuning_on_one_shot_makes_the_losses_smaller() -> None:
     after = look.judge(network.encoder, graded, content[None], reference[None]).total
     assert taken == 60
     assert float(after.detach()) < 0.9 * float(before.detach())
-    assert fit.plain(fit.bounded(free[:-1], fit.SEVEN)) != fit.Values()
+    assert values.to_values(values.bound(free[:-1], values.SEVEN)) != values.Values()
 
 
 def test_what_ships_loads() -> None:

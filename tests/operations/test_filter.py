@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from answerprint import operations
 from answerprint.errors import SettingsError
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.operations import filter as filtering
 
+FILTER = operations.load("filter")
 CPU = torch.device("cpu")
 KINDS = ["gaussian", "bilateral", "median", "guided", "equalize", "clahe", "laplacian"]
 
@@ -29,7 +31,7 @@ def filtered(frames: Sequence[Frame], **params: Any) -> list[Tensor]:
     given = filtering.Params.of(params)
     shot = Shot("001", len(frames), Fraction(25), lambda start, stop: iter(frames[start:stop]))
     findings = filtering.analyze(shot, given, CPU)
-    return [frame.pixels for frame in filtering.run(iter(frames), given, findings, CPU)]
+    return [frame.pixels for frame in FILTER.run(iter(frames), given, findings, CPU)]
 
 
 def alone(pixels: Tensor, matte: Tensor | None = None, **params: Any) -> Tensor:
@@ -98,7 +100,7 @@ def test_equalize_spreads_the_luma_and_an_edited_curve_is_used() -> None:
     assert float(result.std()) == pytest.approx(0.2887, abs=0.01)
     edited = filtering.Findings(curve=(0.0, 0.5, 1.0))
     params = filtering.Params(kind="equalize")
-    same = next(iter(filtering.run(iter([Frame(pixels, Fraction(0))]), params, edited, CPU))).pixels
+    same = next(iter(FILTER.run(iter([Frame(pixels, Fraction(0))]), params, edited, CPU))).pixels
     torch.testing.assert_close(same, pixels)
 
 

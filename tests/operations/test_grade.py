@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from answerprint.color import cdl, grade, lut
+from answerprint.color import cdl, cube_file, grade, lut, readback
 from answerprint.errors import ColorError, SettingsError
 from answerprint.frame import Frame
 from answerprint.operations import grade as operation
@@ -45,7 +45,7 @@ def frames(count: int = 3, **planes: Tensor) -> list[Frame]:
 
 
 def graded(given: list[Frame], **values: object) -> list[Frame]:
-    return list(operation.run(iter(given), operation.Params.of(values), None, CPU))
+    return list(operation.run(iter(given), operation.Params.of(values), CPU))
 
 
 def by_opencolorio(transform: object, pixels: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def by_opencolorio(transform: object, pixels: Tensor) -> Tensor:
 @pytest.fixture
 def noise_lut(tmp_path: Path) -> Path:
     path = tmp_path / "noise.cube"
-    lut.write(lut.Cube(torch.rand(33, 33, 33, 3, generator=torch.Generator().manual_seed(9))), path)
+    cube_file.write(lut.Cube(torch.rand(33, 33, 33, 3, generator=torch.Generator().manual_seed(9))), path)
     return path
 
 
@@ -174,8 +174,8 @@ def test_a_lut_on_uhd_costs_less_than_ffmpegs_and_all_parameters_less_than_three
     for plane in picture.planes:
         np.frombuffer(plane, np.float32)[:] = pixels[0].flatten().numpy()
     frame = Frame(pixels, Fraction(0))
-    by_lut = operation.run(itertools.repeat(frame), operation.Params(lut=noise_lut), None, CPU)
-    by_numbers = operation.run(itertools.repeat(frame), operation.Params.of(EVERYTHING), None, CPU)
+    by_lut = operation.run(itertools.repeat(frame), operation.Params(lut=noise_lut), CPU)
+    by_numbers = operation.run(itertools.repeat(frame), operation.Params.of(EVERYTHING), CPU)
 
     def once() -> list[float]:
         times = [time.process_time()]
@@ -202,7 +202,7 @@ def test_frames_are_taken_one_at_a_time() -> None:
             taken.append(frame.time)
             yield frame
 
-    stream = operation.run(source(), operation.Params(exposure=1.0), None, CPU)
+    stream = operation.run(source(), operation.Params(exposure=1.0), CPU)
     next(stream)
     assert len(taken) == 1
 
@@ -210,11 +210,11 @@ def test_frames_are_taken_one_at_a_time() -> None:
 def test_torch_gives_what_the_kernel_gives(noise_lut: Path) -> None:
     params = operation.Params.of({**EVERYTHING, "lut": str(noise_lut)})
     fused = graded(frames(1), **EVERYTHING)[0].pixels
-    chain = operation.chain(operation.Params.of(EVERYTHING))
-    assert float((chain.apply(picture()) - fused).abs().max()) < 2e-6
+    grading = operation.steps(operation.Params.of(EVERYTHING))
+    assert float((grading.apply(picture()) - fused).abs().max()) < 2e-6
     assert (
         float(
-            (operation.chain(params).apply(picture()) - graded(frames(1), lut=str(noise_lut), **EVERYTHING)[0].pixels)
+            (operation.steps(params).apply(picture()) - graded(frames(1), lut=str(noise_lut), **EVERYTHING)[0].pixels)
             .abs()
             .max()
         )
@@ -227,8 +227,8 @@ def test_the_grade_is_saved_as_a_lut_that_reads_back(tmp_path: Path, size: int) 
     params = operation.Params.of({**EVERYTHING, "strength": 0.8})
     cube = operation.cube(params, None, size)
     path = tmp_path / "grade.cube"
-    lut.write(cube, path)
-    assert all(difference.largest < 1e-6 for difference in lut.verify(cube, path))
+    cube_file.write(cube, path)
+    assert all(difference.largest < 1e-6 for difference in readback.verify(cube, path))
     inside = frames(1)[0].with_pixels(picture().clamp(0, 1))
     by_lut = graded([inside], lut=str(path))[0].pixels
     direct = graded([inside], **EVERYTHING, strength=0.8)[0].pixels

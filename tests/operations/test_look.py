@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from answerprint.color import fit, lut, spaces, style
+from answerprint.color import cube_file, readback, spaces, style, values
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.operations import look
+from answerprint.operations.look import targets
+from answerprint.operations.match.reference import read_reference
 
 CPU = torch.device("cpu")
 RATE = Fraction(25)
@@ -59,10 +61,10 @@ def test_the_shot_comes_near_to_the_reference_and_keeps_its_structure(warm: Path
     shot, params = shot_of([scene()] * 2), look.Params(reference=warm)
     findings = look.analyze(shot, params, CPU)
     done = rendered(shot, params, findings)[0]
-    reference = look.match.read_reference(warm, 1)[0][0].pixels
+    reference = read_reference(warm, 1)[0][0].pixels
     assert distance(done, reference) < 0.4 * distance(scene(), reference)
     assert findings.distance_after < 0.4 * findings.distance_before
-    assert findings.kept > 0.7
+    assert findings.luma_ssim > 0.7
     assert sum(findings.shares.values()) == pytest.approx(1, abs=1e-3)
     assert "CDL" in findings.summary and "%" in findings.summary
 
@@ -90,14 +92,14 @@ def test_render_needs_the_numbers_only(warm: Path) -> None:
 
 
 def test_the_render_is_the_differentiable_grade() -> None:
-    values = fit.Values(
+    grade = values.Values(
         temperature=10, brightness=0.02, slope=(1.1, 0.9, 1.0), offset=(0.02, 0.0, -0.03), power=(1.1, 0.9, 1.0),
         saturation=1.2, contrast=1.1, gamma=0.9, hue=8, curve_red=(0.02, 0.1, 0.22, 0.5, 0.8, 0.93, 1.0),
     )  # fmt: skip
-    findings = look.Findings(**{name: (getattr(values, name),) for name in look.NAMES})
+    findings = look.Findings(**look.grade_fields([grade], None))
     picture = scene() * 1.1 - 0.04
     done = rendered(shot_of([picture]), look.Params(), findings)[0]
-    assert float((done - fit.graded(values)(picture)).abs().max()) < 2e-5
+    assert float((done - values.transform(grade)(picture)).abs().max()) < 2e-5
 
 
 def test_the_lut_is_the_look_without_its_sharpness(warm: Path, tmp_path: Path) -> None:
@@ -105,8 +107,8 @@ def test_the_lut_is_the_look_without_its_sharpness(warm: Path, tmp_path: Path) -
     findings = look.analyze(shot, params, CPU).model_copy(update={"sharpness": (0.5,)})
     cube = look.cube(params, findings, 33)
     assert any("sharpness" in comment for comment in cube.comments)
-    lut.write(cube, tmp_path / "look.cube")
-    for found in lut.verify(cube, tmp_path / "look.cube"):
+    cube_file.write(cube, tmp_path / "look.cube")
+    for found in readback.verify(cube, tmp_path / "look.cube"):
         assert found.largest < 1e-4
     flat = findings.model_copy(update={"sharpness": (0.0,)})
     direct = rendered(shot, params, flat)[0]
@@ -118,15 +120,15 @@ def test_an_hdr_reference_shows_the_same_light(transfer: str) -> None:
     # Of a scene below the knee, what a display shows is the same in both encodings: there and back is the scene itself.
     sdr, hdr = ColorTags("bt709", "bt709", "bt709"), ColorTags("bt2020", transfer, "bt2020nc")
     picture = scene() * 0.8
-    over = look._as_seen(Frame(picture, Fraction(0), sdr), hdr)
+    over = targets.to_encoding(Frame(picture, Fraction(0), sdr), hdr)
     assert float((over - picture).abs().mean()) > 0.01
-    back = look._as_seen(Frame(over, Fraction(0), hdr), sdr)
+    back = targets.to_encoding(Frame(over, Fraction(0), hdr), sdr)
     assert float((back - picture).abs().max()) < 2e-3
 
 
 def test_highlights_of_an_hdr_reference_stay_apart() -> None:
     light = torch.linspace(0, 8, 90).expand(3, 60, 90).contiguous()
-    seen = look._as_seen(Frame(light, Fraction(0), ColorTags(transfer="linear")), ColorTags(transfer="bt709"))
+    seen = targets.to_encoding(Frame(light, Fraction(0), ColorTags(transfer="linear")), ColorTags(transfer="bt709"))
     assert bool((seen[0, 0].diff() > 0).all()) and float(seen.max()) < 1
 
 
@@ -134,7 +136,7 @@ def test_a_swatch_of_a_few_pixels_gives_its_tint_only(tmp_path: Path) -> None:
     tint = torch.tensor([0.9, 0.5, 0.2]).view(3, 1, 1).expand(3, 2, 3)
     params = look.Params(reference=written(tmp_path / "tiny.png", tint), iterations=60)
     findings = look.analyze(shot_of([scene()]), params, CPU)
-    assert "only 6 pixels" in findings.note and findings.kept > 0.95
+    assert "only 6 pixels" in findings.note and findings.luma_ssim > 0.95
 
 
 def test_a_shot_without_color_is_told(warm: Path) -> None:
@@ -177,9 +179,9 @@ def test_a_steady_shot_has_one_key(warm: Path) -> None:
 
 
 def test_a_graded_clip_is_fitted_into_the_same_numbers(tmp_path: Path) -> None:
-    values = fit.Values(slope=(1.15, 1.0, 0.9), offset=(0.0, 0.02, 0.04), saturation=0.7)
+    grade = values.Values(slope=(1.15, 1.0, 0.9), offset=(0.0, 0.02, 0.04), saturation=0.7)
     for i in range(3):
-        written(tmp_path / f"graded.{i:04d}.png", fit.graded(values)(scene(i)).clamp(0, 1))
+        written(tmp_path / f"graded.{i:04d}.png", values.transform(grade)(scene(i)).clamp(0, 1))
     shot = shot_of([scene(i) for i in range(3)])
     params = look.Params(fit=tmp_path / "graded.%04d.png", keys=1)
     findings = look.analyze(shot, params, CPU)
@@ -224,7 +226,7 @@ def test_what_is_held_stays_neutral(warm: Path) -> None:
     params = look.Params(reference=warm, hold=("saturation", "curve", "power"), iterations=40)
     findings = look.analyze(shot_of([scene()]), params, CPU)
     assert findings.saturation == (1.0,) and findings.power == ((1.0, 1.0, 1.0),)
-    assert findings.curve_red == (fit.CURVE,)
+    assert findings.curve_red == (values.CURVE,)
     assert findings.slope != ((1.0, 1.0, 1.0),)
 
 
@@ -285,7 +287,7 @@ def test_strange_shots(kind: str, warm: Path) -> None:
 
 def test_a_shot_shorter_than_the_frames_asked_for(warm: Path) -> None:
     findings = look.analyze(shot_of([scene()]), look.Params(reference=warm, frames=16, keys=5, iterations=20), CPU)
-    assert len(findings.times) == 1 and len(findings.fitted_on) == 1
+    assert len(findings.times) == 1 and len(findings.sample_times) == 1
 
 
 def test_keys_of_different_number_are_told() -> None:
@@ -363,7 +365,7 @@ def test_grain_is_lifted_no_more_than_contrast(tmp_path: Path) -> None:
         params = look.Params(reference=faded, steadiness=steadiness)
         findings = look.analyze(shot, params, CPU)
         after[steadiness] = _flicker([picture.clamp(0, 1) for picture in rendered(shot, params, findings)]) / before
-        assert after[steadiness] == pytest.approx(findings.lifted, abs=0.04) or steadiness == 0
+        assert after[steadiness] == pytest.approx(findings.noise_gain, abs=0.04) or steadiness == 0
     assert after[0.0] > 1.05, "otherwise this test shows nothing"
     assert after[1.0] < 1.02
 

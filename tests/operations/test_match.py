@@ -15,13 +15,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from answerprint import operations
 from answerprint.color import spaces
 from answerprint.errors import MediaError, NotMediaError, SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.media import reader
 from answerprint.operations import match
+from answerprint.operations.match import combined
+from answerprint.operations.match.neighbors import NeighborRegression
 
 CPU = torch.device("cpu")
+MATCH = operations.load("match")
 METHODS = ["reinhard", "knn", "combined"]
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -47,12 +51,12 @@ def matched(pixels: Tensor, reference: Path, matte: Tensor | None = None, **para
     given = match.Params.of({"reference": reference, **params})
     frame = Frame(pixels, Fraction(0), matte=matte)
     findings = match.analyze(as_shot([frame]), given, CPU)
-    return next(iter(match.run(iter([frame]), given, findings, CPU))).pixels
+    return next(iter(MATCH.run(iter([frame]), given, findings, CPU))).pixels
 
 
 def rendered(pixels: Tensor, findings: match.Findings, **params: Any) -> Tensor:
     given = match.Params.of(params)
-    return next(iter(match.run(iter([Frame(pixels, Fraction(0))]), given, findings, CPU))).pixels
+    return next(iter(MATCH.run(iter([Frame(pixels, Fraction(0))]), given, findings, CPU))).pixels
 
 
 @pytest.fixture
@@ -145,9 +149,9 @@ def test_findings_and_seed_decide(warm: Path, method: str) -> None:
     params = match.Params.of({"reference": warm, "method": method, "samples": 500})
     findings = match.analyze(as_shot(frames), params, CPU)
     again = match.Findings.model_validate_json(findings.model_dump_json())
-    first = [frame.pixels for frame in match.run(iter(frames), params, findings, CPU)]
+    first = [frame.pixels for frame in MATCH.run(iter(frames), params, findings, CPU)]
     # The same frame in another chunk, by the list read back.
-    second = [frame.pixels for frame in match.run(iter(frames[2:]), params, again, CPU)]
+    second = [frame.pixels for frame in MATCH.run(iter(frames[2:]), params, again, CPU)]
     assert torch.equal(first[2], second[0]) and torch.equal(first[3], second[1])
 
 
@@ -223,7 +227,7 @@ def test_a_changed_reference_is_refused(warm: Path) -> None:
     findings = match.analyze(as_shot([Frame(source, Fraction(0))]), params, CPU)
     save(picture(8), warm)
     with pytest.raises(SettingsError, match="analyze again"):
-        next(iter(match.run(iter([Frame(source, Fraction(0))]), params, findings, CPU)))
+        next(iter(MATCH.run(iter([Frame(source, Fraction(0))]), params, findings, CPU)))
     # The global method needs the findings alone.
     warm.unlink()
     assert bool(torch.isfinite(rendered(source, findings, reference=warm, method="reinhard")).all())
@@ -311,13 +315,13 @@ def test_bars_that_leave_no_picture_are_refused(warm: Path) -> None:
     frame = Frame(picture(7), Fraction(0))
     found = match.analyze(as_shot([frame]), given, CPU).model_copy(update={"bars": (30, 30, 0, 0)})
     with pytest.raises(SettingsError, match="bars 30, 30, 0, 0"):
-        next(iter(match.run(iter([frame]), given, found, CPU)))
+        next(iter(MATCH.run(iter([frame]), given, found, CPU)))
 
 
 def test_working_in_strips_changes_nothing(warm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tall = picture(9, height=300)
     whole = matched(tall, warm, method="combined")
-    monkeypatch.setattr(match, "_STRIP", 37)
+    monkeypatch.setattr(combined, "STRIP", 37)
     torch.testing.assert_close(matched(tall, warm, method="combined"), whole, atol=1e-4, rtol=0)
 
 
@@ -344,7 +348,7 @@ def test_real_footage_does_not_flicker(method: str) -> None:
     findings = match.analyze(as_shot(frames), params, CPU)
     before = torch.stack([spaces.rgb_to_lab(f.pixels).mean((1, 2)) for f in frames])
     done = torch.stack(
-        [spaces.rgb_to_lab(f.pixels).mean((1, 2)) for f in match.run(iter(frames), params, findings, CPU)]
+        [spaces.rgb_to_lab(f.pixels).mean((1, 2)) for f in MATCH.run(iter(frames), params, findings, CPU)]
     )
     # The mean color of the whole picture moves from frame to frame about as the footage does.
     assert float(done.diff(dim=0).abs().max()) < 3 * float(before.diff(dim=0).abs().max()) + 0.1
@@ -372,7 +376,7 @@ def test_knn_takes_less_than_a_twentieth_of_scikit_learn() -> None:
     expected = tree.predict(asked)
     plain = 20 * (time.process_time() - started)
 
-    regression = match.NeighborRegression(samples, values, 5)
+    regression = NeighborRegression(samples, values, 5)
     regression.predict(lightness[:8])  # compiled
     started = time.process_time()
     predicted, _, _ = regression.predict(lightness)

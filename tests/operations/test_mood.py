@@ -52,7 +52,7 @@ def test_it_comes_nearer_and_says_how(word: str) -> None:
     assert findings.after == pytest.approx(tuple(after.tolist()), abs=0.05)
     assert findings.moves and all("(" in move for move in findings.moves)
     assert word in findings.summary and "of the way" in findings.summary
-    assert findings.kept > 0.85
+    assert findings.luma_ssim > 0.85
 
 
 def test_moods_pull_apart_and_the_amount_counts() -> None:
@@ -71,7 +71,7 @@ def test_hdr_footage_is_felt_as_its_light_and_brought_nearer(transfer: str) -> N
     sdr, hdr = ColorTags("bt709", "bt709", "bt709"), ColorTags("bt709", transfer, "bt709")
     # In the range where no highlight is rolled off.
     picture = 0.05 + 0.75 * scene()
-    coded = display.encoded(display.light(picture, "bt709"), transfer)
+    coded = display.encode(display.light(picture, "bt709"), transfer)
     params = quick("joy")
     findings = {}
     for name, pixels, tags in (("sdr", picture, sdr), ("hdr", coded, hdr)):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from answerprint import operations
-from answerprint.color import cdl, lut
+from answerprint.color import cdl, cube_file
 from answerprint.errors import ColorError, SettingsError
 from answerprint.frame import Frame
 from answerprint.media import reader
@@ -97,7 +97,7 @@ def test_the_lut_is_what_is_rendered(clip: reader.Clip, tmp_path: Path) -> None:
     made = export.export(
         listed(clip, ("look", look.Params(), findings)), clip, tmp_path / "out", export.Wanted(sizes=(65,))
     )
-    cube = lut.read(next(path for path in made.files if path.suffix == ".cube"))
+    cube = cube_file.read(next(path for path in made.files if path.suffix == ".cube"))
     pixels = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0))
     rendered = next(look.run(iter([Frame(pixels, Fraction(0))]), look.Params(), findings, CPU)).pixels
     assert float((cube.apply(pixels) - rendered).abs().max()) < 0.004
@@ -121,7 +121,7 @@ def test_linear_footage_gets_a_shaper(clip: reader.Clip, tmp_path: Path) -> None
     made = export.export(listed(clip, ("look", look.Params(), findings)), clip, tmp_path / "out", wanted)
     path = next(path for path in made.files if path.suffix == ".cube")
     assert "input color space: ACEScg" in path.read_text()[:600]
-    cube = lut.read(path)
+    cube = cube_file.read(path)
     bright = torch.tensor([0.02, 0.18, 1.0, 4.0]).expand(3, 1, 4).contiguous()
     exact = next(
         look.run(

@@ -151,13 +151,13 @@ def test_the_decision_list_says_how_long_chunks_are(source: Path, shot_list: str
 
 
 def test_a_saved_lut_that_changed_is_rendered_anew(source: Path, tmp_path: Path) -> None:
-    from answerprint.color import lut
+    from answerprint.color import cube_file, lut
 
     cube, out = tmp_path / "look.cube", tmp_path / "out.mov"
-    lut.write(lut.bake(lambda pixels: pixels * 0.5, 5), cube)
+    cube_file.write(lut.bake(lambda pixels: pixels * 0.5, 5), cube)
     made = decide.analyze(source, [("grade", {"lut": str(cube)})], Options(shots="none"))
     jobs.render(made, out)
-    lut.write(lut.bake(lambda pixels: pixels * 0.9, 5), cube)
+    cube_file.write(lut.bake(lambda pixels: pixels * 0.9, 5), cube)
     assert sum(jobs.render(made, out).rendered.values()) == 1
 
 

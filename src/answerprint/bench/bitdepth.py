@@ -31,8 +31,10 @@ from answerprint.frame import ColorTags, Frame
 from answerprint.media import reader
 from answerprint.media.planes import from_rgb, to_rgb
 from answerprint.media.presets import repeatable
+from answerprint.metrics.plots import LinePlot
 from answerprint.metrics.quality import psnr, ssim
-from answerprint.metrics.tables import Cell, Lines, Table, at_least, at_most
+from answerprint.metrics.tables import Table, at_least, at_most
+from answerprint.metrics.words import Cell
 from answerprint.nets import weights
 from answerprint.operations import bitdepth
 from answerprint.render.pipeline import shot_after
@@ -153,7 +155,7 @@ def _precision(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Table:
     return Table("precision of R'G'B' (the paper's table 1)", columns, tuple(rows), notes, plots=plots)
 
 
-def _histogram(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Lines:
+def _histogram(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> LinePlot:
     """The paper's figure 1: luma of 10 bits before, after and in the master, on the first that is no synthetic one."""
     index = next((i for i, each in enumerate(coded) if each.name != GRADIENT and each.rate == RATES[-1]), 0)
     shown = {"decoded": made["decoded only"][index], "ours": made["ours"][index], "master": coded[index].truth}
@@ -163,7 +165,7 @@ def _histogram(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Lines:
         low = float(np.percentile(_luma(coded[index].truth), 40) - 16) / 219 * 1023
         counts, edges = np.histogram(luma, bins=80, range=(low, low + 80))
         lines[name] = [(float(x), float(y)) for x, y in zip(edges, counts, strict=False)]
-    return Lines(f"luma of {coded[index].name} in 10-bit codes, 80 of them", lines, "code", "pixels")
+    return LinePlot(f"luma of {coded[index].name} in 10-bit codes, 80 of them", lines, "code", "pixels")
 
 
 def _bands(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Table:

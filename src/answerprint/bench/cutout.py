@@ -22,7 +22,8 @@ import torch
 
 from answerprint.errors import MediaError
 from answerprint.frame import Frame, Shot
-from answerprint.metrics.tables import Lines, Table, at_least, at_most
+from answerprint.metrics.plots import LinePlot
+from answerprint.metrics.tables import Table, at_least, at_most
 from answerprint.motion import camera as motion
 from answerprint.motion import flow
 from answerprint.operations import cutout
@@ -245,7 +246,7 @@ def _convergence(one: _Sequence) -> Table:
             at_most("change of our error after iteration 40", moving, 0.01),
             at_least("error of the basic model above ours at iteration 40", basic[_STEPS][1] - ours[_STEPS][1], 0.05),
         ],
-        [Lines("Error against iteration", errors, "iteration", "1 - J")],
+        [LinePlot("Error against iteration", errors, "iteration", "1 - J")],
     )
 
 

@@ -26,7 +26,8 @@ from answerprint.errors import SettingsError
 from answerprint.fields import interlace
 from answerprint.frame import Frame, Shot
 from answerprint.metrics.quality import psnr, ssim
-from answerprint.metrics.tables import Cell, Table, at_least
+from answerprint.metrics.tables import Table, at_least
+from answerprint.metrics.words import Cell
 from answerprint.operations import deinterlace
 from answerprint.train import data as training
 

@@ -29,8 +29,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
+from answerprint.metrics.plots import BarPlot, LinePlot
 from answerprint.metrics.quality import mean_absolute_error, psnr, ssim
-from answerprint.metrics.tables import Bars, Cell, Lines, Table, Target, at_least, at_most
+from answerprint.metrics.tables import Table, Target, at_least, at_most
+from answerprint.metrics.words import Cell
 from answerprint.motion import flow
 from answerprint.nets import denoise as nets
 from answerprint.nets import engine, single
@@ -105,7 +107,7 @@ def _paper(sources: Sequence[training.Source], levels: Sequence[float]) -> Itera
         ["ours: noise measured by its own analysis, as a user runs it"],
         [] if ahead is None else [at_least("ours above the paper's networks, at the least", ahead, 0.0, "dB")],
         [
-            Lines(
+            LinePlot(
                 f"PSNR under {kind} noise",
                 {
                     name: [(level, figures[0]) for level, figures in zip(levels, each, strict=True)]
@@ -229,7 +231,7 @@ def _photographs(sources: Sequence[training.Source], quick: bool) -> Table:
             for name, each in (("FFDNet", FFDNET), ("DRUNet", DRUNET))
         ],
         targets,
-        [Bars("PSNR at sigma 25", {name: best[name, 25] for name in methods}, "dB", ("ours", REFINED))],
+        [BarPlot("PSNR at sigma 25", {name: best[name, 25] for name in methods}, "dB", ("ours", REFINED))],
     )
 
 

@@ -21,12 +21,13 @@ import torch
 from torch import Tensor
 
 from answerprint.bench import media
-from answerprint.color import lut, spaces, style
+from answerprint.color import cube_file, lut, readback, spaces, style
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.media import reader
 from answerprint.metrics import lpips, quality
-from answerprint.metrics.tables import Bars, Table, at_least, at_most
+from answerprint.metrics.plots import BarPlot
+from answerprint.metrics.tables import Table, at_least, at_most
 from answerprint.motion import flow
 from answerprint.operations import grade, look, match
 from answerprint.shots import boundary
@@ -175,9 +176,9 @@ def styles(data: Path, quick: bool) -> Table:
             at_most("slowest fit", slowest, 60, "s"),
         ),
         plots=(
-            Bars("distance to the look", {row[0]: row[1] for row in rows}, ours=("look (extended)", "look + LUT")),
-            Bars("colorfulness (CS), as AEPR's figure 11", {row[0]: row[3] for row in rows}, ours=("combined",)),
-            Bars("SSIM to the source, as AEPR's figure 11", {row[0]: row[2] for row in rows}, ours=("combined",)),
+            BarPlot("distance to the look", {row[0]: row[1] for row in rows}, ours=("look (extended)", "look + LUT")),
+            BarPlot("colorfulness (CS), as AEPR's figure 11", {row[0]: row[3] for row in rows}, ours=("combined",)),
+            BarPlot("SSIM to the source, as AEPR's figure 11", {row[0]: row[2] for row in rows}, ours=("combined",)),
         ),
     )
 
@@ -428,7 +429,7 @@ def _steady_table(name: str, apart: int, found: Sequence[_Steady], by_lpips: boo
                 if found
             ),
         ),
-        plots=(Bars("warping error over contrast gain", means, ours=(_OURS,)),) if found else (),
+        plots=(BarPlot("warping error over contrast gain", means, ours=(_OURS,)),) if found else (),
     )
 
 
@@ -570,14 +571,14 @@ def _contenders(pixels: Tensor) -> dict[str, Callable[[], object]]:
     frame, params = Frame(pixels, Fraction(0)), look.Params()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "look.cube"
-        lut.write(look.cube(params, _FINDINGS, 33), path)
-        by_lut = grade.run(itertools.repeat(frame), grade.Params(lut=path), None, CPU)
+        cube_file.write(look.cube(params, _FINDINGS, 33), path)
+        by_lut = grade.run(itertools.repeat(frame), grade.Params(lut=path), CPU)
         next(by_lut)  # it reads the file now
         return {
             "parameters": partial(next, look.run(itertools.repeat(frame), params, _FINDINGS, CPU)),
             "all parameters": partial(next, look.run(itertools.repeat(frame), params, _FULL, CPU)),
             "LUT": partial(next, by_lut),
-            "FFmpeg lut3d": lut.lut3d(path, pixels, torch.get_num_threads()),
+            "FFmpeg lut3d": readback.lut3d(path, pixels, torch.get_num_threads()),
             "OpenColorIO": _opencolorio(path, pixels),
         }
 
@@ -634,7 +635,7 @@ def memory(quick: bool) -> Table:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         values = {"slope": [1.1, 0.95, 0.9], "power": [1.1, 0.95, 1.05], "saturation": 0.9}
-        lut.write(lut.bake(lambda pixels: pixels**1.1, 33), folder / "look.cube")
+        cube_file.write(lut.bake(lambda pixels: pixels**1.1, 33), folder / "look.cube")
         for size in ("UHD",) if quick else ("UHD", "8K"):
             width, height = _SIZES[size]
             source = folder / f"{size}.mov"

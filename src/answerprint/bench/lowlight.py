@@ -22,7 +22,8 @@ from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
 from answerprint.metrics.quality import delta_e, psnr, ssim
-from answerprint.metrics.tables import Cell, Table, Target, at_least, at_most
+from answerprint.metrics.tables import Table, Target, at_least, at_most
+from answerprint.metrics.words import Cell
 from answerprint.nets import engine, mbllen
 from answerprint.operations import denoise, lowlight
 from answerprint.train import data as training

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from answerprint import operations
-from answerprint.color import lut, spaces
+from answerprint.color import cube_file, lut, readback, spaces
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.media.planes import from_rgb, to_rgb
 from answerprint.metrics.tables import Table, at_least, at_most
@@ -195,10 +195,10 @@ def _lut(times: int) -> Table:
     cube = lut.bake(lambda p: (p * 1.1 - 0.02).clamp(0, 1) ** 0.9, 33)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "look.cube"
-        lut.write(cube, path)
+        cube_file.write(cube, path)
         params = operation.params_type.of({"lut": str(path)})
         picture = torch.rand(3, 2160, 3840, generator=torch.Generator().manual_seed(1))
-        theirs = lut.lut3d(path, picture)
+        theirs = readback.lut3d(path, picture)
         # As in a job: the operation reads its LUT once, and frames pass through it; so does the filter graph.
         graded = operation.run(repeat(Frame(picture, Fraction(0))), params, None, CPU)
         pair = _in_turn(lambda: next(graded), theirs, times)

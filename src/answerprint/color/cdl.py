@@ -53,10 +53,10 @@ def read(path: Path) -> list[Correction]:
     except ocio.Exception as error:
         reason = " ".join(str(error).split())
         raise ColorError(f"{path}: not a readable CDL ({reason})") from None
-    found = [_correction(transform) for transform in group]
-    if not found:
+    corrections = [_correction(transform) for transform in group]
+    if not corrections:
         raise ColorError(f"{path}: no color correction in it")
-    return found
+    return corrections
 
 
 def choose(path: Path, name: str | None = None) -> Correction:
@@ -65,16 +65,16 @@ def choose(path: Path, name: str | None = None) -> Correction:
     Raises:
         ColorError: there is none of that id, or several and no id was asked for.
     """
-    found = read(path)
-    names = ", ".join(correction.id or "(no id)" for correction in found[:20])
+    corrections = read(path)
+    names = ", ".join(correction.id or "(no id)" for correction in corrections[:20])
     if name is not None:
-        for correction in found:
+        for correction in corrections:
             if correction.id == name:
                 return correction
         raise ColorError(f"{path}: no correction with the id '{name}'; it has {names}")
-    if len(found) > 1:
-        raise ColorError(f"{path}: {len(found)} corrections in it; choose one by its id: {names}")
-    return found[0]
+    if len(corrections) > 1:
+        raise ColorError(f"{path}: {len(corrections)} corrections in it; choose one by its id: {names}")
+    return corrections[0]
 
 
 def write(corrections: Sequence[Correction], path: Path) -> None:

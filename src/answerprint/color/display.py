@@ -1,4 +1,4 @@
-"""Light as a display shows it, from any encoding and back: what HDR, SDR and linear pictures have in common.
+"""Light as a display shows it, from any encoding and back: for HDR, SDR and linear pictures.
 
 Light is relative to diffuse white: 1 is 203 cd/m2 in HDR (BT.2408), and the white of SDR.
 """
@@ -18,7 +18,7 @@ _SDR = "iec61966-2-1"
 
 
 def light(pixels: Tensor, transfer: str) -> Tensor:
-    """Light as displayed, (..., 3, H, W), 1 at diffuse white."""
+    """Light as displayed, of encoded pixels (..., 3, H, W), of the same shape, 1 at diffuse white."""
     if transfer == "linear":
         return pixels
     if transfer == "smpte2084":
@@ -30,27 +30,27 @@ def light(pixels: Tensor, transfer: str) -> Tensor:
     return spaces.decode(pixels, _SDR)
 
 
-def encoded(shown: Tensor, transfer: str) -> Tensor:
-    """The inverse of `light`; what is no HDR rolls highlights off, so that they stay apart."""
+def encode(display_light: Tensor, transfer: str) -> Tensor:
+    """Light as displayed, (..., 3, H, W), encoded: the inverse of `light`; SDR rolls highlights off."""
     if transfer == "linear":
-        return shown
+        return display_light
     if transfer == "smpte2084":
-        return spaces.encode((shown * (WHITE / 10000)).clamp(0, 1), transfer)
+        return spaces.encode((display_light * (WHITE / 10000)).clamp(0, 1), transfer)
     if transfer == "arib-std-b67":
-        display = (shown * (WHITE / _PEAK)).clamp(0, 1)
+        display = (display_light * (WHITE / _PEAK)).clamp(0, 1)
         luminance = spaces.luma(display, "bt2020nc").clamp_min(1e-6)
         return spaces.encode(display * luminance ** (1 / _SYSTEM_GAMMA - 1), transfer)
-    if float(torch.nan_to_num(shown).max()) > 1:
-        over = ((shown - _KNEE) / (1 - _KNEE)).clamp_min(0)
-        shown = torch.where(shown > _KNEE, _KNEE + (1 - _KNEE) * over / (1 + over), shown)
-    return spaces.encode(shown.clamp(0, 1), _SDR)
+    if float(torch.nan_to_num(display_light).max()) > 1:
+        over = ((display_light - _KNEE) / (1 - _KNEE)).clamp_min(0)
+        display_light = torch.where(display_light > _KNEE, _KNEE + (1 - _KNEE) * over / (1 + over), display_light)
+    return spaces.encode(display_light.clamp(0, 1), _SDR)
 
 
 def on_sdr(pixels: Tensor, transfer: str, primaries: str) -> Tensor:
-    """HDR and linear pictures as an sRGB display shows them, encoded so; all others as they are."""
+    """HDR and linear pixels (..., 3, H, W) as an sRGB display shows them, encoded so; all others as they are."""
     if transfer not in HDR:
         return pixels
     shown = light(pixels, transfer)
     if primaries != "bt709" and primaries in spaces.PRIMARIES:
         shown = spaces.xyz_to_rgb(spaces.rgb_to_xyz(shown, primaries), "bt709")
-    return encoded(shown, _SDR)
+    return encode(shown, _SDR)

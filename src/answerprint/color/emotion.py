@@ -1,4 +1,4 @@
-"""Color emotion: how warm, how heavy and how active people find a color, and what a mood asks for.
+"""Color emotion: how warm, how heavy and how active people find a color, and the moods that ask for it.
 
 Ou, Luo, Woodcock and Wright 2004, "A study of colour emotion and colour preference. Part I: Colour emotions for single
 colours" (Color Research and Application 29, 232-240), let British and Chinese observers judge colors and fitted
@@ -28,7 +28,7 @@ SPREAD = (0.37, 0.82, 0.32)
 
 @dataclass(frozen=True)
 class Mood:
-    """What a word asks for, on the three scales, and where that comes from."""
+    """The goal of a word on the three scales, and its source."""
 
     warm: float
     heavy: float
@@ -62,7 +62,7 @@ def emotion(lab: Tensor) -> Tensor:
 
 
 def distance(first: Tensor, second: Tensor) -> Tensor:
-    """How far two emotions (..., 3) are apart, in deviations of what photographs have."""
+    """Distance (...) of two emotions (..., 3), in deviations of photographs."""
     return ((first - second) / torch.tensor(SPREAD)).square().mean(-1).clamp_min(1e-12).sqrt()
 
 
@@ -80,16 +80,16 @@ def moods(path: Path | None = None) -> dict[str, Mood]:
         SettingsError: the file cannot be read, or an entry is wrong.
     """
     shipped = resources.files("answerprint.color").joinpath("moods.toml").read_text(encoding="utf-8")
-    found = _read(tomllib.loads(shipped), "moods.toml")
+    shipped_moods = _read(tomllib.loads(shipped), "moods.toml")
     if path is None:
-        return found
+        return shipped_moods
     try:
         own = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: the table of moods cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: no TOML ({error})") from None
-    return found | _read(own, str(path))
+    return shipped_moods | _read(own, str(path))
 
 
 def _read(table: Mapping[str, Any], where: str) -> dict[str, Mood]:

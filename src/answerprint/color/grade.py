@@ -143,8 +143,8 @@ def lift_gamma_gain(pixels: Tensor, lift: PerChannel = 0.0, gamma: PerChannel = 
 
     (in + lift * (1 - in)) * gain, then power 1 / gamma for values above 0.
     """
-    lifted = pixels + _channels(lift, pixels) * (1.0 - pixels)
-    return raised(lifted * _channels(gain, pixels), 1.0 / _channels(gamma, pixels))
+    values = pixels + _channels(lift, pixels) * (1.0 - pixels)
+    return raised(values * _channels(gain, pixels), 1.0 / _channels(gamma, pixels))
 
 
 def curve(pixels: Tensor, inputs: Sequence[float] | Tensor, outputs: Tensor) -> Tensor:

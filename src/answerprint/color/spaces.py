@@ -317,6 +317,16 @@ def luma(pixels: Tensor, matrix: str = "bt709") -> Tensor:
     return (pixels * _column(weights, pixels)).sum(-3, keepdim=True)
 
 
+def luma_matrix(matrix: str, primaries: str) -> str:
+    """The matrix whose weights give the luma of a picture with these tags.
+
+    Storage as RGB has no matrix: there the primaries decide between BT.2020 and BT.709.
+    """
+    if matrix in ("rgb", "unknown", "ycgco"):
+        return "bt2020nc" if primaries == "bt2020" else "bt709"
+    return matrix
+
+
 def to_ycbcr(red: Plane, green: Plane, blue: Plane, matrix: str) -> tuple[Plane, Plane, Plane]:
     """Y', Cb, Cr of R', G', B', or of differences of them: Y' in 0..1, Cb and Cr in -0.5..0.5 (ITU-T H.273, 8.3).
 

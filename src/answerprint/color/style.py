@@ -1,4 +1,4 @@
-"""How far one picture's colors are from another's: sliced Wasserstein distance, NCST's losses, structure kept.
+"""How far one picture's colors are from another's: sliced Wasserstein distance, structure (SSIM), NCST's losses.
 
 Pure functions of tensors, differentiable in the pictures. NCST is "Neural-based Color Style Transfer for Video
 Retouching" (Jiang, Chen, Zhang, Wang and Wen 2023); its equations 1 to 6 are here.
@@ -24,24 +24,24 @@ from answerprint.color import spaces
 def directions(count: int, seed: int = 0) -> Tensor:
     """Unit vectors spread over the half sphere, (count, 3): the three axes first, then random ones."""
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(max(count - 3, 0), 3, generator=generator)
-    vectors = torch.cat([torch.eye(3), drawn / drawn.norm(dim=1, keepdim=True).clamp_min(1e-6)])
+    random = torch.randn(max(count - 3, 0), 3, generator=generator)
+    vectors = torch.cat([torch.eye(3), random / random.norm(dim=1, keepdim=True).clamp_min(1e-6)])
     return vectors[:count]
 
 
-def quantiles(colors: Tensor, along: Tensor, count: int) -> Tensor:
-    """Colors (n, 3) seen along directions (k, 3), as `count` quantiles each: (k, count), rising."""
-    seen = _sorted(along.to(colors) @ colors.T)
-    if seen.shape[1] == count:
-        return seen
-    place = (torch.arange(count, device=seen.device, dtype=seen.dtype) + 0.5) / count * seen.shape[1] - 0.5
-    below = place.floor().clamp(0, seen.shape[1] - 1).long()
-    above = (below + 1).clamp(max=seen.shape[1] - 1)
+def quantiles(colors: Tensor, directions: Tensor, count: int) -> Tensor:
+    """Colors (n, 3) projected on directions (k, 3), as `count` quantiles each: (k, count), rising."""
+    rows = _sort_rows(directions.to(colors) @ colors.T)
+    if rows.shape[1] == count:
+        return rows
+    place = (torch.arange(count, device=rows.device, dtype=rows.dtype) + 0.5) / count * rows.shape[1] - 0.5
+    below = place.floor().clamp(0, rows.shape[1] - 1).long()
+    above = (below + 1).clamp(max=rows.shape[1] - 1)
     share = (place - below).clamp(0, 1)
-    return seen[:, below] * (1 - share) + seen[:, above] * share
+    return rows[:, below] * (1 - share) + rows[:, above] * share
 
 
-def _sorted(rows: Tensor) -> Tensor:
+def _sort_rows(rows: Tensor) -> Tensor:
     if rows.requires_grad or rows.device.type != "cpu":
         return rows.sort(dim=1).values
     # More than ten times as fast, as no order is kept.
@@ -54,19 +54,26 @@ def sliced_wasserstein(first: Tensor, second: Tensor, projections: int = 64, pow
     Args:
         first: (n, 3), CIELAB as a rule: the result then is in its units (about 1 is just noticeable).
         second: (m, 3); the numbers may differ.
-        projections: directions that the colors are seen along.
+        projections: directions that the colors are projected on.
         power: 1 for the mean distance, 2 for its root mean square.
+        seed: of the directions.
+
+    Returns:
+        A scalar, differentiable.
     """
-    along = directions(projections, seed)
+    axes = directions(projections, seed)
     count = min(len(first), len(second))
-    gap = (quantiles(first, along, count) - quantiles(second, along, count)).abs()
+    gap = (quantiles(first, axes, count) - quantiles(second, axes, count)).abs()
     return gap.mean() if power == 1 else (gap.square().mean() + 1e-12).sqrt()
 
 
 def colors(pixels: Tensor, count: int, seed: int = 0, weight: Tensor | None = None) -> Tensor:
-    """Up to `count` pixels of a picture (3, H, W), drawn at random: (n, 3).
+    """Up to `count` finite pixels of a picture (3, H, W), drawn at random: (n, 3).
 
     Args:
+        pixels: (3, H, W).
+        count: at most.
+        seed: of the drawing.
         weight: (1, H, W); only pixels with more than half of its largest value are drawn, where it holds anything.
     """
     flat = pixels.reshape(3, -1).T
@@ -76,8 +83,8 @@ def colors(pixels: Tensor, count: int, seed: int = 0, weight: Tensor | None = No
     flat = flat[keep]
     if len(flat) <= count:
         return flat
-    chosen = np.random.default_rng(seed).choice(len(flat), count, replace=False)
-    return flat[torch.from_numpy(np.sort(chosen)).to(flat.device)]
+    sample = np.random.default_rng(seed).choice(len(flat), count, replace=False)
+    return flat[torch.from_numpy(np.sort(sample)).to(flat.device)]
 
 
 def to_lab(flat: Tensor) -> Tensor:
@@ -86,7 +93,13 @@ def to_lab(flat: Tensor) -> Tensor:
 
 
 def matched_error(first: Tensor, second: Tensor, count: int = 384, seed: int = 0) -> float:
-    """Mean CIEDE2000 between two sets of CIELAB colors when each is paired with its partner in the best assignment."""
+    """Mean CIEDE2000 between CIELAB colors (n, 3) and (m, 3), each paired with its partner in the best assignment.
+
+    Args:
+        first, second: CIELAB colors.
+        count: how many of each are drawn; an assignment costs the cube of it.
+        seed: of the drawing.
+    """
     generator = np.random.default_rng(seed)
     count = min(count, len(first), len(second))
     a, b = (x[torch.from_numpy(generator.choice(len(x), count, replace=False))].double() for x in (first, second))
@@ -99,7 +112,7 @@ def matched_error(first: Tensor, second: Tensor, count: int = 384, seed: int = 0
 
 
 def structure(first: Tensor, second: Tensor) -> Tensor:
-    """SSIM of planes (N, 1, H, W) (Wang, Bovik, Sheikh and Simoncelli 2004), with gradients.
+    """Mean SSIM of planes (N, 1, H, W) (Wang, Bovik, Sheikh and Simoncelli 2004), a scalar with gradients.
 
     Planes shorter than 11 pixels are compared by one window that holds them whole.
     """
@@ -128,7 +141,7 @@ def _blur(planes: Tensor, height: int, width: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossWeights:
     """Weights of equation 6; the paper does not print its own."""
 
     style: float = 1.0
@@ -146,7 +159,7 @@ def style_loss(stylized: Sequence[Tensor], style: Sequence[Tensor]) -> Tensor:
 
 
 def content_loss(stylized: Sequence[Tensor], content: Sequence[Tensor]) -> Tensor:
-    """Equation 2: distance of the feature maps of the last layer.
+    """Equation 2: distance of the feature maps of the last layer, each (N, C, H, W).
 
     The paper prints F^s for the content and F^c for the stylized picture there, the other way round than in equation 1,
     and calls it a loss of the content: it is taken so. It is divided by the size of the map, so that its weight holds
@@ -179,7 +192,7 @@ def _shares(counts: Tensor, epsilon: float) -> Tensor:
     return (counts + epsilon) / (counts.sum(-1, keepdim=True) + epsilon)
 
 
-def total_loss(style: Tensor, content: Tensor, color: Tensor, weights: Weights) -> Tensor:
+def total_loss(style: Tensor, content: Tensor, color: Tensor, weights: LossWeights) -> Tensor:
     """Equation 6."""
     return weights.style * style + weights.content * content + weights.color * color
 
@@ -201,32 +214,32 @@ def _length(difference: Tensor) -> Tensor:
 
 
 def medoids(histograms: Tensor, count: int) -> list[int]:
-    """Numbers of `count` histograms (n, bins) that stand for all, rising: k-medoids in the Hellinger distance.
+    """Indices of `count` histograms (n, bins) that stand for all, rising: k-medoids in the Hellinger distance.
 
     Begins with the histogram nearest to all, then always the one that helps most (BUILD), then swaps while that helps
     (Kaufman and Rousseeuw 1990).
     """
     roots = (histograms / histograms.sum(1, keepdim=True).clamp_min(1e-12)).sqrt()
     distance = torch.cdist(roots.double(), roots.double())
-    chosen: list[int] = []
+    centers: list[int] = []
     nearest = torch.full((len(roots),), math.inf, dtype=torch.float64)
     for _ in range(min(count, len(roots))):
         cost = torch.minimum(distance, nearest).sum(1)
-        cost[chosen] = math.inf
-        chosen.append(int(cost.argmin()))
-        nearest = torch.minimum(nearest, distance[chosen[-1]])
+        cost[centers] = math.inf
+        centers.append(int(cost.argmin()))
+        nearest = torch.minimum(nearest, distance[centers[-1]])
     improved = True
     while improved:
         improved = False
-        for place in range(len(chosen)):
-            others = chosen[:place] + chosen[place + 1 :]
+        for place in range(len(centers)):
+            others = centers[:place] + centers[place + 1 :]
             rest = distance[others].amin(0) if others else torch.full_like(nearest, math.inf)
             cost = torch.minimum(distance, rest).sum(1)
             cost[others] = math.inf
             best = int(cost.argmin())
-            if float(cost[best]) < float(cost[chosen[place]]) - 1e-9:
-                chosen[place], improved = best, True
-    return sorted(chosen)
+            if float(cost[best]) < float(cost[centers[place]]) - 1e-9:
+                centers[place], improved = best, True
+    return sorted(centers)
 
 
 def color_histogram(lab: Tensor, bins: int = 8) -> Tensor:

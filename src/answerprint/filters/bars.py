@@ -10,14 +10,14 @@ from torch import Tensor
 
 # Display-encoded: four code values of 8 bits and their ringing lie under it, what anyone can see lies above.
 _BLACK = 0.03
-_LEAST = 0.01  # share of the height or width under which a border is blanking, not a bar
-_MOST = 0.7  # share that both bars of a pair may take together; above it the shot is just dark
+_MIN_SHARE = 0.01  # share of the height or width under which a border is blanking, not a bar
+_MAX_SHARE = 0.7  # share that both bars of a pair may take together; above it the shot is just dark
 _UNEVEN = 0.02  # share by which the two bars of a pair may differ
 _RIM, _DIM = 3, 0.7  # lines that filtering leaves half bar, half picture, at most; how dim such a line is
 
 
-class Bars(NamedTuple):
-    """Lines of the borders, as they are counted from each edge."""
+class BlackBars(NamedTuple):
+    """Lines of black from each edge."""
 
     top: int = 0
     bottom: int = 0
@@ -30,8 +30,12 @@ class Bars(NamedTuple):
         return plane[..., self.top : height - self.bottom, self.left : width - self.right]
 
 
-def find(pictures: Iterable[Tensor]) -> Bars:
-    """The bars that all pictures of a shot, (3, H, W), share.
+def find_bars(pictures: Iterable[Tensor]) -> BlackBars:
+    """The bars that all pictures of a shot share.
+
+    Args:
+        pictures: display-encoded, (3, H, W) each, of one size.
+
 
     Bars come in pairs of about equal size; one dark edge alone is a night sky or a floor, and stays picture.
     """
@@ -39,7 +43,7 @@ def find(pictures: Iterable[Tensor]) -> Bars:
     for picture in pictures:
         brightest = torch.nan_to_num(picture, nan=0.0).amax(0)
         rows, columns = _brighter(rows, brightest), _brighter(columns, brightest.T)
-    return Bars(*_pair(*rows), *_pair(*columns))
+    return BlackBars(*_pair(*rows), *_pair(*columns))
 
 
 def _brighter(levels: Tensor, plane: Tensor) -> Tensor:
@@ -54,13 +58,13 @@ def _pair(largest: Tensor, mean: Tensor) -> tuple[int, int]:
     if not len(lit):
         return 0, 0
     first, last = int(lit[0]), size - 1 - int(lit[-1])
-    fits = min(first, last) >= max(1, _LEAST * size) and first + last <= _MOST * size
+    fits = min(first, last) >= max(1, _MIN_SHARE * size) and first + last <= _MAX_SHARE * size
     if not fits or abs(first - last) > max(2, _UNEVEN * size):
         return 0, 0
     return first + _rim(mean[first:]), last + _rim(mean.flip(0)[last:])
 
 
 def _rim(mean: Tensor) -> int:
-    """How many lines at the start are only half picture."""
+    """Number of lines at the start that are only half picture."""
     reach = min(_RIM, len(mean) - 1)
     return next((line for line in range(reach) if mean[line] >= _DIM * mean[reach]), reach)

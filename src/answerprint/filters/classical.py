@@ -15,8 +15,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 from torch import Tensor
+
+from answerprint.arrays import to_image, to_planes
+from answerprint.kernels.median import slide
 
 Array = npt.NDArray[np.float32]
 
@@ -30,7 +32,7 @@ def gaussian(pixels: Tensor, sigma: float) -> Tensor:
     if sigma <= 0:
         return pixels
     size = 2 * math.ceil(4 * sigma) + 1
-    return _image(cv2.GaussianBlur(_array(pixels), (size, size), sigma, borderType=cv2.BORDER_REFLECT_101), pixels)
+    return _planes(cv2.GaussianBlur(_array(pixels), (size, size), sigma, borderType=cv2.BORDER_REFLECT_101), pixels)
 
 
 def bilateral(pixels: Tensor, radius: int, sigma_space: float, sigma_color: float) -> Tensor:
@@ -45,7 +47,7 @@ def bilateral(pixels: Tensor, radius: int, sigma_space: float, sigma_color: floa
     result = cv2.bilateralFilter(
         _array(pixels), 2 * radius + 1, sigma_color, sigma_space, borderType=cv2.BORDER_REFLECT_101
     )
-    return _image(result, pixels)
+    return _planes(result, pixels)
 
 
 def median(pixels: Tensor, radius: int) -> Tensor:
@@ -58,7 +60,7 @@ def median(pixels: Tensor, radius: int) -> Tensor:
         return pixels
     array = _array(pixels)
     if radius <= 2:
-        return _image(cv2.medianBlur(array, 2 * radius + 1), pixels)
+        return _planes(cv2.medianBlur(array, 2 * radius + 1), pixels)
     planes = [_large_median(plane.detach().cpu().numpy(), radius) for plane in pixels]
     return torch.from_numpy(np.stack(planes)).to(pixels.device)
 
@@ -81,7 +83,7 @@ def guided(pixels: Tensor, guide: Tensor, radius: int, epsilon: float) -> Tensor
     variance = np.maximum(_box(edges * edges, radius) - center * center, 0)
     slope = (_box(edges * image, radius) - center * mean) / (variance + np.float32(epsilon))
     offset = mean - slope * center
-    return _image(_box(slope, radius) * edges + _box(offset, radius), pixels)
+    return _planes(_box(slope, radius) * edges + _box(offset, radius), pixels)
 
 
 def local_deviation(pixels: Tensor, radius: int) -> Tensor:
@@ -89,7 +91,7 @@ def local_deviation(pixels: Tensor, radius: int) -> Tensor:
     image = _array(pixels)
     image = image - image.mean(axis=(0, 1), dtype=np.float32)
     mean = _box(image, radius)
-    return _image(np.sqrt(np.maximum(_box(image * image, radius) - mean * mean, 0)), pixels)
+    return _planes(np.sqrt(np.maximum(_box(image * image, radius) - mean * mean, 0)), pixels)
 
 
 def laplacian(pixels: Tensor, sigma: float = 0.0) -> Tensor:
@@ -99,7 +101,7 @@ def laplacian(pixels: Tensor, sigma: float = 0.0) -> Tensor:
     """
     kernel = np.array([[1, 2, 1], [2, -12, 2], [1, 2, 1]], dtype=np.float32) / 4
     array = _array(gaussian(pixels, sigma))
-    return _image(cv2.filter2D(array, cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101), pixels)
+    return _planes(cv2.filter2D(array, cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101), pixels)
 
 
 def _box(image: npt.NDArray[np.floating[Any]], radius: int) -> Array:
@@ -108,15 +110,14 @@ def _box(image: npt.NDArray[np.floating[Any]], radius: int) -> Array:
     return result if result.ndim == image.ndim else result[:, :, None]
 
 
-def _array(pixels: Tensor) -> Array:
-    """(C, H, W) tensor as OpenCV wants it: (H, W, C), or (H, W) for one channel."""
-    array: Array = pixels.detach().cpu().numpy()
-    return np.ascontiguousarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0))
+def _array(planes: Tensor) -> Array:
+    """Planes (C, H, W) as OpenCV has them: (H, W, C), or (H, W) for one channel."""
+    image: Array = to_image(planes)
+    return image[..., 0] if image.shape[2] == 1 else image
 
 
-def _image(array: Array, like: Tensor) -> Tensor:
-    planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(planes)).to(like.device)
+def _planes(array: Array, like: Tensor) -> Tensor:
+    return to_planes(array).to(like.device)
 
 
 def _large_median(plane: Array, radius: int) -> Array:
@@ -129,41 +130,5 @@ def _large_median(plane: Array, radius: int) -> Array:
     rows = 32
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         starts = range(0, plane.shape[0], rows)
-        list(pool.map(lambda start: _slide(codes, result, start, min(start + rows, plane.shape[0]), radius), starts))
+        list(pool.map(lambda start: slide(codes, result, start, min(start + rows, plane.shape[0]), radius), starts))
     return (result.astype(np.float64) * step + low).astype(np.float32)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _slide(codes: Any, result: Any, start: int, stop: int, radius: int) -> None:
-    """Median of rows [start, stop): a histogram slides along the row; a pointer into it follows the median."""
-    side = 2 * radius + 1
-    rank = side * side // 2  # how many codes lie below the median, at most
-    fine = np.zeros(65536, np.int32)
-    coarse = np.zeros(256, np.int32)
-    for y in range(start, stop):
-        fine[:] = 0
-        coarse[:] = 0
-        for i in range(side):
-            for j in range(side):
-                code = codes[y + i, j]
-                fine[code] += 1
-                coarse[code >> 8] += 1
-        for x in range(result.shape[1]):
-            if x > 0:
-                for i in range(side):
-                    code = codes[y + i, x - 1]
-                    fine[code] -= 1
-                    coarse[code >> 8] -= 1
-                    code = codes[y + i, x + side - 1]
-                    fine[code] += 1
-                    coarse[code >> 8] += 1
-            below = 0
-            byte = 0
-            while below + coarse[byte] <= rank:
-                below += coarse[byte]
-                byte += 1
-            code_at = byte << 8
-            while below + fine[code_at] <= rank:
-                below += fine[code_at]
-                code_at += 1
-            result[y, x] = code_at

@@ -9,14 +9,14 @@ from torch.nn.functional import grid_sample, pad
 
 
 def equalizing_curve(planes: list[Tensor], points: int = 65) -> list[float]:
-    """The curve that spreads the values of all planes evenly over 0..1 (their cumulative distribution).
+    """Outputs of the curve that spreads the values of all planes evenly over 0..1 (their cumulative distribution).
 
     Args:
         planes: any shapes; values outside 0..1 are counted at its ends, not-a-number is not counted.
-        points: at how many places the curve is given.
+        points: number of the curve.
 
     Returns:
-        What the inputs 0, 1 / (points - 1), ..., 1 become; rising, from 0 to 1. Without any variety in the
+        Outputs for the inputs 0, 1 / (points - 1), ..., 1; rising, from 0 to 1. Without any variety in the
         planes, the straight line.
     """
     bins = 4096
@@ -37,7 +37,7 @@ def equalizing_curve(planes: list[Tensor], points: int = 65) -> list[float]:
 
 
 def apply_curve(plane: Tensor, curve: list[float]) -> Tensor:
-    """Sends values through a curve given at equal steps over 0..1, with straight lines between.
+    """Values, of any shape, through a curve given at equal steps over 0..1, with straight lines between.
 
     Below 0 and above 1 the curve goes on in parallel to the identity, so sub-blacks and super-whites are kept.
     """
@@ -81,7 +81,7 @@ _STEPS = 256
 
 
 def _tile_curves(plane: Tensor, rows: int, columns: int, clip: float) -> Tensor:
-    """What the values 0, 1/256, ..., 1 become in each tile: (257, rows, columns)."""
+    """The mapping curves of the tiles, outputs for the inputs 0, 1/256, ..., 1: (257, rows, columns)."""
     height, width = plane.shape
     row = torch.arange(height, device=plane.device) * rows // height
     column = torch.arange(width, device=plane.device) * columns // width

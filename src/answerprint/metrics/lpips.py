@@ -44,14 +44,14 @@ class Lpips(nn.Module):
 
     def _features(self, pictures: Tensor) -> list[Tensor]:
         shift, scale = (pictures.new_tensor(values).view(1, 3, 1, 1) for values in (_SHIFT, _SCALE))
-        features, found = (2 * pictures - 1 - shift) / scale, []
+        features, taps = (2 * pictures - 1 - shift) / scale, []
         for layer, convolution in zip(_LAYERS, self.convolutions, strict=True):
             if layer in _POOLED:
                 features = F.max_pool2d(features, 2)
             features = F.relu(convolution(features))
             if layer in _TAPPED:
-                found.append(features)
-        return found
+                taps.append(features)
+        return taps
 
 
 def _unit(features: Tensor) -> Tensor:
@@ -80,13 +80,13 @@ def load(folder: Path) -> Lpips:
 
 
 def _state(folder: Path, name: str) -> Mapping[str, Tensor]:
-    found = sorted(folder.glob(name))
-    if not found:
+    files = sorted(folder.glob(name))
+    if not files:
         raise WeightsError(f"{folder}: no {name}; LPIPS needs VGG-16 (vgg16-397923af.pth) and its weighting (vgg.pth)")
     try:
-        state: Mapping[str, Tensor] = torch.load(found[0], map_location="cpu", weights_only=True)
+        state: Mapping[str, Tensor] = torch.load(files[0], map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a broken file makes the reader raise
-        raise WeightsError(f"{found[0]}: cannot be read as weights ({str(error).splitlines()[0]})") from None
+        raise WeightsError(f"{files[0]}: cannot be read as weights ({str(error).splitlines()[0]})") from None
     return state
 
 

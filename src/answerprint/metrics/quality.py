@@ -1,4 +1,4 @@
-"""How near one picture is to another, and how colorful one is: pure functions of (3, H, W) R'G'B' tensors.
+"""Error, similarity and color difference of two pictures, colorfulness of one, for R'G'B' tensors (3, H, W).
 
 Nominal white is 1 in all of them; super-whites and sub-blacks count as they are. Pictures that are compared have one
 shape. Not-a-number in a picture gives not-a-number as its score: a broken frame must not look well.

@@ -94,7 +94,7 @@ def vectorscope(pixels: Tensor, color: ColorTags, size: int = 216, graticule: bo
 
 
 def vector_targets(color: ColorTags, height: int, level: float = 0.75) -> dict[str, tuple[float, float]]:
-    """Where the color bars of `level` stand in a vectorscope, as shares (x, y) of its size from the top left."""
+    """Places of the color bars of `level` in a vectorscope, as shares (x, y) of its size from the top left."""
     places = {}
     for name, rgb in BARS.items():
         bar = np.array(rgb, dtype=np.float32).reshape(3, 1, 1) * np.float32(level)
@@ -107,7 +107,7 @@ def vector_targets(color: ColorTags, height: int, level: float = 0.75) -> dict[s
 
 
 def histogram(pixels: Tensor, width: int = 384, height: int = 216, graticule: bool = True) -> Image:
-    """How often each level occurs, for R', G' and B', added as light: where all three agree the area is gray.
+    """Frequency of each level of R\', G\' and B\', added as light: where all three agree the area is gray.
 
     Args:
         pixels: float (3, H, W), any range; what lies outside -10 % to 110 % is counted at the ends.
@@ -161,7 +161,7 @@ def _rows(values: Any, height: int) -> Any:
 
 
 def _columns(plane: Values, width: int, height: int) -> NDArray[np.float64]:
-    """How many pixels of a plane fall on each place of a waveform, scaled to be the same for every picture size."""
+    """Pixels of a plane (H, W) on each place of a waveform (height, width), scaled alike for every picture size."""
     across = plane.shape[1]
     columns = np.arange(across, dtype=np.int64) * width // across
     place = _rows(plane, height) * width + columns

@@ -5,7 +5,7 @@ and style go through a frozen VGG-type encoder (relu1_1, 2_1, 3_1, 4_1); their f
 each scale, fused by AdaIN (Huang and Belongie 2017) and brought to one size by adaptive average pooling. AdaIN gives
 the content the style's mean, which pooling alone would then find again whatever the content: mean and deviation of
 both, before fusion, are pooled beside it. Two heads give vectors that are zero where the grade is neutral
-(`color/fit.py` bounds them): the paper's seven parameters, and CDL with tone curves.
+(`color/values.py` bounds them): the paper's seven parameters, and CDL with tone curves.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.color import fit, style
+from answerprint.color import style, values
 from answerprint.errors import WeightsError
 from answerprint.nets import weights
 from answerprint.settings import Settings
 
-EXTENDED = (*fit.CDL, *fit.CURVES)
+EXTENDED = (*values.CDL, *values.CURVES)
 
 
 # ---- encoders
@@ -150,18 +150,18 @@ def _state(path: Path) -> Mapping[str, Tensor]:
 
 
 def _from_torchvision(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    found = {}
+    renamed = {}
     for index, layer in enumerate(_VGG19_LAYERS):
         for kind in ("weight", "bias"):
             key = f"features.{layer}.{kind}"
             if key not in state:
                 raise WeightsError(f"{path}: no '{key}' in it; this is not torchvision's VGG-19")
-            found[f"layers.{index}.{kind}"] = state[key]
+            renamed[f"layers.{index}.{kind}"] = state[key]
     wanted = Encoder(VGG19).state_dict()
-    wrong = [key for key, value in found.items() if value.shape != wanted[key].shape]
+    wrong = [key for key, value in renamed.items() if value.shape != wanted[key].shape]
     if wrong:
-        raise WeightsError(f"{path}: '{wrong[0]}' has shape {tuple(found[wrong[0]].shape)}; this is not VGG-19")
-    return found
+        raise WeightsError(f"{path}: '{wrong[0]}' has shape {tuple(renamed[wrong[0]].shape)}; this is not VGG-19")
+    return renamed
 
 
 # ---- the network
@@ -186,14 +186,14 @@ class LookNet(nn.Module):
         self.fused = nn.ModuleList(nn.Conv2d(config.width, config.width, 3, padding=1) for _ in config.encoder.widths)
         pooled = len(config.encoder.widths) * config.width * 5
         self.hidden = nn.Sequential(nn.Linear(pooled, config.hidden), nn.ReLU())
-        self.seven = _neutral(nn.Linear(config.hidden, len(fit.SEVEN) + 1))
-        self.extended = _neutral(nn.Linear(config.hidden, sum(fit.sizes(EXTENDED).values())))
+        self.seven = _neutral(nn.Linear(config.hidden, len(values.SEVEN) + 1))
+        self.extended = _neutral(nn.Linear(config.hidden, sum(values.sizes(EXTENDED).values())))
 
     def forward(self, content: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (N, 3, H, W) and (N, 3, h, w) to free vectors.
 
         Returns:
-            (N, 7) in the order of `fit.SEVEN`, then sharpness; (N, 31) in the order of `EXTENDED`.
+            (N, 7) in the order of `values.SEVEN`, then sharpness; (N, 31) in the order of `EXTENDED`.
         """
         pooled = []
         pairs = zip(self.encoder(content), self.encoder(reference), self.scales, self.fused, strict=True)
@@ -231,10 +231,10 @@ def _neutral(head: nn.Linear) -> nn.Linear:
 
 def stylized(pixels: Tensor, free: Tensor) -> Tensor:
     """The grade of one head's free vectors (N, 7) or (N, 31), on pictures (N, 3, H, W)."""
-    if free.shape[1] == len(fit.SEVEN) + 1:
-        graded = fit.apply(pixels, fit.bounded(free[:, :-1], fit.SEVEN))
+    if free.shape[1] == len(values.SEVEN) + 1:
+        graded = values.apply(pixels, values.bound(free[:, :-1], values.SEVEN))
         return sharpened(graded, torch.tanh(free[:, -1]))
-    return fit.apply(pixels, fit.bounded(free, EXTENDED))
+    return values.apply(pixels, values.bound(free, EXTENDED))
 
 
 def sharpened(pixels: Tensor, amount: Tensor) -> Tensor:
@@ -254,7 +254,7 @@ class Judged:
 
 
 def judge(
-    encoder: Encoder, graded: Tensor, content: Tensor, reference: Tensor, parts: style.Weights | None = None
+    encoder: Encoder, graded: Tensor, content: Tensor, reference: Tensor, parts: style.LossWeights | None = None
 ) -> Judged:
     """Equations 1 to 6 for pictures (N, 3, H, W); content and graded have one size."""
     with torch.no_grad():
@@ -262,7 +262,7 @@ def judge(
     of_graded = encoder(graded)
     first, second = style.style_loss(of_graded, of_reference), style.content_loss(of_graded, of_content)
     third = style.histogram_loss(graded, reference)
-    return Judged(style.total_loss(first, second, third, parts or style.Weights()), first, second, third)
+    return Judged(style.total_loss(first, second, third, parts or style.LossWeights()), first, second, third)
 
 
 def load(path: Path | None = None) -> LookNet:

@@ -36,37 +36,40 @@ from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.settings import Settings
 
 HANDLES = 0
-OWN = ("findings", "finite", "matte")
+STRENGTH = True
 
 
 class Params(Settings):
-    """Which filter, and its measures."""
+    """The filter and its settings."""
 
     kind: Literal["gaussian", "bilateral", "median", "guided", "equalize", "clahe", "laplacian"] = Field(
         "gaussian", description="The filter."
     )
-    radius: int = Field(2, ge=1, le=64, description="Half the window in pixels (bilateral, median, guided).")
+    radius: int = Field(2, ge=1, le=64, description="Radius of the window in pixels (bilateral, median, guided).")
     sigma: float = Field(
-        1.5, ge=0, le=64, description="Blur in pixels (gaussian), reach (bilateral), blur before the Laplacian."
+        1.5,
+        ge=0,
+        le=64,
+        description="Standard deviation in pixels of the blur (gaussian, laplacian) or of the window (bilateral).",
     )
     edge: float = Field(
         0.05, gt=0, le=10, description="Step in pixel value that counts as an edge (bilateral, guided)."
     )
-    amount: float = Field(0.5, ge=0, le=10, description="How much of the Laplacian is subtracted (laplacian).")
+    amount: float = Field(0.5, ge=0, le=10, description="Amount of sharpening (laplacian).")
     clip: float = Field(2.0, ge=1, le=100, description="Limit of the gain in contrast (clahe): 1 none, 40 nearly any.")
     tiles: int = Field(8, ge=1, le=64, description="Tiles in each direction (clahe).")
     channels: Literal["auto", "luma", "rgb"] = Field(
         "auto", description="What is filtered; auto: luma for laplacian, else rgb. equalize and clahe: always luma."
     )
-    strength: float = Field(1.0, ge=0, le=1, description="0 leaves the picture as it is, 1 filters fully.")
+    strength: float = Field(1.0, ge=0, le=1, description="Opacity of the filter; 0 is the source.")
     frames: int = Field(8, ge=1, le=256, description="Frames spread through the shot that equalize measures.")
 
 
 class Findings(Settings):
-    """What equalize measured in the shot; empty for the other kinds."""
+    """The curve that equalize measured in the shot; empty for the other kinds."""
 
     curve: tuple[float, ...] = Field(
-        (), description="Luma that the lumas 0, ..., 1 in equal steps become (equalize); empty: unchanged."
+        (), description="Tone curve of luma, outputs for inputs 0..1 in equal steps (equalize); empty: unchanged."
     )
 
 
@@ -76,47 +79,34 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # no
         return Findings()
     lumas = []
     for frame in shot.sample(params.frames):
-        plane = luma(frame.pixels, frame.color)[0]
+        plane = _luma(frame.pixels, frame.color)[0]
         covered = frame.matte is not None and bool((frame.matte > 0.5).any())
         lumas.append(plane[frame.matte[0] > 0.5] if frame.matte is not None and covered else plane)
     return Findings(curve=tuple(round(height, 5) for height in histogram.equalizing_curve(lumas)))
 
 
-def run(frames: Iterator[Frame], params: Params, findings: Findings | None, device: torch.device) -> Iterator[Frame]:
+def run(frames: Iterator[Frame], params: Params, findings: Findings, device: torch.device) -> Iterator[Frame]:
     """Filters frame by frame."""
     for frame in frames:
-        pixels = frame.pixels.to(device)
-        # Not a number and infinity stay where they are; they must not spread through windows.
-        finite = torch.isfinite(pixels)
-        clean = pixels if bool(finite.all()) else torch.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0)
-        result = _filtered(clean, frame.color, params, findings)
-        result = torch.where(finite, torch.lerp(clean, result, params.strength), pixels)
-        if frame.matte is not None:
-            matte = frame.matte.to(device)
-            result = torch.where(matte > 0, torch.lerp(pixels, result, matte), pixels)
-        yield frame.with_pixels(result.to(frame.pixels.device))
+        pixels = _filtered(frame.pixels.to(device), frame.color, params, findings)
+        yield frame.with_pixels(pixels.to(frame.pixels.device))
 
 
-def luma(pixels: Tensor, color: ColorTags) -> Tensor:
-    """Y' of (3, H, W) R'G'B' as (1, H, W), by the weights of the frame's own matrix.
-
-    Storage as RGB has no matrix: there the primaries decide between BT.2020 and BT.709.
-    """
-    if color.matrix in ("rgb", "unknown", "ycgco"):
-        return spaces.luma(pixels, "bt2020nc" if color.primaries == "bt2020" else "bt709")
-    return spaces.luma(pixels, color.matrix)
-
-
-def _filtered(pixels: Tensor, color: ColorTags, params: Params, findings: Findings | None) -> Tensor:
+def _filtered(pixels: Tensor, color: ColorTags, params: Params, findings: Findings) -> Tensor:
     only_luma = params.channels == "luma" or (params.channels == "auto" and params.kind == "laplacian")
     if params.kind in ("equalize", "clahe") or only_luma:
-        before = luma(pixels, color)
+        before = _luma(pixels, color)
         # The same step in R', G' and B' leaves Cb and Cr as they are.
         return pixels + (_planes(before, before, params, findings) - before)
-    return _planes(pixels, luma(pixels, color), params, findings)
+    return _planes(pixels, _luma(pixels, color), params, findings)
 
 
-def _planes(planes: Tensor, guide: Tensor, params: Params, findings: Findings | None) -> Tensor:
+def _luma(pixels: Tensor, color: ColorTags) -> Tensor:
+    """Y' (1, H, W) by the weights of the frame's own matrix."""
+    return spaces.luma(pixels, spaces.luma_matrix(color.matrix, color.primaries))
+
+
+def _planes(planes: Tensor, guide: Tensor, params: Params, findings: Findings) -> Tensor:
     """The filter itself on (1, H, W) or (3, H, W)."""
     match params.kind:
         case "gaussian":
@@ -132,5 +122,5 @@ def _planes(planes: Tensor, guide: Tensor, params: Params, findings: Findings | 
         case "clahe":
             return histogram.clahe(planes[0], params.clip, params.tiles)[None]
         case "equalize":
-            curve = findings.curve if findings is not None else ()
+            curve = findings.curve
             return histogram.apply_curve(planes, list(curve)) if len(curve) > 1 else planes

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.color import fit
+from answerprint.color import values
 from answerprint.nets.look import Encoder, EncoderConfig, stylized
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
@@ -42,7 +42,7 @@ class Pretext(nn.Module):
         self.deeper = nn.Sequential(nn.Conv2d(config.widths[-1], 128, 3, 2, 1), nn.ReLU(), nn.Conv2d(128, 128, 3, 2, 1))
         self.turned = nn.Linear(128, 4)
         self.graded = nn.Sequential(
-            nn.Linear(4 * sum(config.widths), 128), nn.ReLU(), nn.Linear(128, len(fit.SEVEN) + 1)
+            nn.Linear(4 * sum(config.widths), 128), nn.ReLU(), nn.Linear(128, len(values.SEVEN) + 1)
         )
 
     def forward(self, turned: Tensor, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,7 @@ def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
     turned = torch.stack(
         [torch.rot90(picture, int(turn), (1, 2)) for picture, turn in zip(upright, turns, strict=True)]
     )
-    free = torch.from_numpy(rng.normal(0, 0.4, size=(params.batch, len(fit.SEVEN) + 1)).astype(np.float32))
+    free = torch.from_numpy(rng.normal(0, 0.4, size=(params.batch, len(values.SEVEN) + 1)).astype(np.float32))
     with torch.no_grad():
         after = stylized(upright, free).clamp(0, 1)
     return {"turned": turned, "turns": turns, "before": upright, "after": after, "free": free}

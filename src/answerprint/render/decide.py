@@ -12,7 +12,7 @@ import torch
 from answerprint import operations
 from answerprint.errors import SettingsError
 from answerprint.media.reader import Clip
-from answerprint.metrics import report
+from answerprint.metrics import page
 from answerprint.render.options import Options, device_of, frame_range, open_source, overlaps, refuse_output
 from answerprint.render.pipeline import Step, analyze_shot, chain_of
 from answerprint.render.progress import Silent, Watcher
@@ -65,7 +65,7 @@ def analyze(
         delivery=dict(delivery or {}) | ({"preset": options.preset} if options.preset else {}),
         recipe=recipe,
         chunk=options.chunk,
-        versions=report.versions(),
+        versions=page.versions(),
     )
     if before is not None:
         made, notes = decisions.merge(before, made)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from answerprint.color import cdl as cdl_file
-from answerprint.color import lut
+from answerprint.color import cube_file, lut, readback
 from answerprint.color.cdl import Correction
 from answerprint.errors import ColorError, DeliveryError, SettingsError
 from answerprint.frame import Frame
@@ -162,8 +162,8 @@ def _cubes(shot: _Shot, folder: Path, stem: str, wanted: Wanted, lines: list[str
     for size in wanted.sizes:
         path = folder / f"{stem}.{shot.name}.{size}.cube"
         made = _baked(direct, shot, size, wanted)
-        lut.write(made, path)
-        read_back, away = lut.verify(made, path), lut.verify(direct, path)
+        cube_file.write(made, path)
+        read_back, away = readback.verify(made, path), readback.verify(direct, path)
         for proof, difference in zip(read_back, away, strict=True):
             if not proof.largest < _LARGEST:
                 path.unlink()

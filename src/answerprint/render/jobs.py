@@ -34,7 +34,7 @@ from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.media.writer.checks import check_size
 from answerprint.media.writer.join import join
-from answerprint.metrics import report
+from answerprint.metrics import page
 from answerprint.nets import weights
 from answerprint.render import executors
 from answerprint.render.decide import load
@@ -281,7 +281,7 @@ def _plan(
             if first >= last:
                 continue
             facts = [source, shot.range.start, shot.range.stop, first, last, chain]
-            facts += [delivery.model_dump(mode="json"), device.type, report.versions()]
+            facts += [delivery.model_dump(mode="json"), device.type, page.versions()]
             key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:24]
             file = folder / "chunks" / key
             tasks.append(ChunkTask(key, clip, shot.range, steps, first, last, file, delivery, str(device)))

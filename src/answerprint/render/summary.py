@@ -13,8 +13,9 @@ from answerprint.errors import MediaError
 from answerprint.frame import Frame
 from answerprint.media import info, reader
 from answerprint.media.reader import Clip
-from answerprint.metrics import report
-from answerprint.metrics.report import OperationReport, Report, ShotPicture, ShotReport
+from answerprint.metrics import page, report, words
+from answerprint.metrics.report import Report, ShotPicture, ShotReport
+from answerprint.metrics.words import OperationReport
 from answerprint.render.jobs import Outcome, beside
 from answerprint.render.options import open_source
 from answerprint.shots.decisions import DecisionList, ShotDecision
@@ -44,7 +45,7 @@ def write(made: DecisionList, outcome: Outcome) -> tuple[Path, Path]:
             shots=_shots(made, outcome, before, after),
             seconds=outcome.seconds,
             frames_per_second=outcome.frames / outcome.seconds if outcome.seconds > 0 else None,
-            versions=report.versions(),
+            versions=page.versions(),
             hashes=_hashes(made, outcome),
             notes=[note for note in outcome.notes if note not in before.info.notes],
             unknown=before.info.notes,
@@ -110,7 +111,7 @@ def _decisions(shot: ShotDecision) -> Iterator[OperationReport]:
     for decision in shot.operations:
         operation = operations.load(decision.name)
         params, findings = decision.settings(operation)
-        yield report.describe(operation, params, findings, enabled=decision.enabled, locked=decision.locked)
+        yield words.describe(operation, params, findings, enabled=decision.enabled, locked=decision.locked)
 
 
 def _hashes(made: DecisionList, outcome: Outcome) -> dict[str, str]:

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from answerprint.cli import main
-from answerprint.color import cdl, lut, spaces
+from answerprint.color import cdl, cube_file, spaces
 from answerprint.errors import ColorError, MediaError, SettingsError
 from answerprint.frame import Frame, Shot
+from answerprint.looks import deliver, learn
 from answerprint.operations import grade, look
-from answerprint.render import learn
 
 CPU = torch.device("cpu")
 CDL = grade.Params(slope=(1.15, 1.0, 0.85), offset=(0.03, 0.0, -0.02), power=(1.1, 1.0, 0.9), saturation=0.8)
@@ -60,7 +60,7 @@ def test_a_cdl_comes_back_as_its_numbers(tmp_path: Path) -> None:
     assert learned.findings.power[0] == pytest.approx(CDL.power, abs=0.03)
     assert learned.findings.saturation[0] == pytest.approx(CDL.saturation, abs=0.02)
     assert learned.stages[0].mean > 3 and learned.stages[1].mean < 0.3
-    files, lines = learn.write(learned, tmp_path / "look.cube", QUICK)
+    files, lines = deliver.write(learned, tmp_path / "look.cube", QUICK)
     assert all(file.is_file() for file in files) and any("OpenColorIO" in line for line in lines)
     assert cdl.choose(tmp_path / "look.cdl").slope == pytest.approx(CDL.slope, abs=0.02)
     assert "held out" in (tmp_path / "look.html").read_text()
@@ -72,8 +72,8 @@ def test_what_a_cdl_cannot_hold_is_in_the_lut_and_holds_on_another_scene(tmp_pat
     learned = learn.learn([before], [after], QUICK, heard.append)
     means = [stage.mean for stage in learned.stages]
     assert means[-1] < 0.5 * means[1] < means[0]
-    learn.write(learned, tmp_path / "look.cube", QUICK)
-    table = lut.read(tmp_path / "look.cube")
+    deliver.write(learned, tmp_path / "look.cube", QUICK)
+    table = cube_file.read(tmp_path / "look.cube")
     assert table is not None and away(table.apply, BEYOND) < 0.25 * away(lambda pixels: pixels, BEYOND)
     assert any("held out" in line for line in heard)
 
@@ -119,7 +119,7 @@ def test_stills_go_together_by_name_and_one_alone_is_enough(tmp_path: Path) -> N
     one = learn.learn([before / "sea.png"], [after / "sea.png"], QUICK.model_copy(update={"lut": False}))
     for learned in (both, one):
         assert learned.stages[-1].mean < 0.25 * learned.stages[0].mean
-        assert learned.held == "every fifth tile of the pictures"
+        assert learned.held_out == "every fifth tile of the pictures"
 
 
 def test_what_is_no_matter_of_color_is_told(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_pairs_that_are_none_are_refused(tmp_path: Path, wrong: str) -> None:
 
 def test_a_wrong_ending_is_told_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ColorError, match=r"\.cube"):
-        learn.check(tmp_path / "look.txt")
+        deliver.check(tmp_path / "look.txt")
 
 
 def test_the_command_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Reads footage and the same footage as someone graded it, side by side; what does not lie side by side is told.
+"""Reads footage and the same footage as someone graded it, side by side; what is out of line is corrected or refused.
 
 Edges say where things are, whatever the grade (`motion/align.py`). An offset in time is found by them and corrected
 where it is clear, a small shift in the picture likewise; frames that show something else (a title, a dissolve) are left
@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from answerprint import arrays
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
 from answerprint.media import reader
@@ -27,47 +25,53 @@ from answerprint.media.reader import Clip
 from answerprint.motion import align
 
 Plane = NDArray[np.float32]
+Pair = tuple[Tensor, Tensor, int]  # before, after, number of the frame in the ungraded clip
 
-_SMALL = 10_000  # pixels in which pictures are compared
-_FINE = 400_000  # pixels in which a shift is looked for
-_SEEN = 60_000  # pixels of a frame that colors are taken from: few, so that a pixel of misregistration hardly matters
-_SAME = 0.5  # agreement of edges from which on two pictures show the same scene
+_EDGES = 10_000  # pixels in which pictures are compared
+_SHIFTS = 400_000  # pixels in which a shift is looked for
+_COLORS = 60_000  # pixels of a frame that colors are taken from: few, so that a pixel of misregistration hardly matters
+_SAME_SCENE = 0.5  # agreement of edges from which on two pictures show the same scene
 _RUN, _ANCHORS = 12, 3  # frames in a run, and runs in a clip, by which an offset in time is found
 _REACH = 48  # frames that the two may be apart, over what their lengths differ by
-_SURE = 4.0  # standard errors by which an offset must be better than none
-_SHIFTED = 0.75  # pixels of shift that are told and corrected
-_FARTHEST = 0.05  # share of the picture's width that a shift may have
+_SIGNIFICANT = 4.0  # standard errors by which an offset must be better than none
+_LEAST_SHIFT = 0.75  # pixels of shift that are told and corrected
+_MOST_SHIFT = 0.05  # share of the picture's width that a shift may have
 
 
 @dataclass(frozen=True, eq=False)
-class Beside:
-    """Two pictures of the same thing, before and after: (3, H, W) each, small."""
+class FramePair:
+    """A frame before and after a grade.
+
+    Attributes:
+        before, after: (3, H, W) each, made small.
+        name: number of the frame in the ungraded clip.
+    """
 
     before: Tensor
     after: Tensor
-    where: str
+    name: str
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class FootagePair:
     """Footage and the same as it was graded.
 
     Attributes:
         name: of the graded one.
         frames: side by side.
         notes: what was corrected or left out, in words.
-        agreement: of edges, on average.
+        agreement: of edges, -1..1, on average.
         encodings: primaries and transfer of both.
     """
 
     name: str
-    frames: tuple[Beside, ...]
+    frames: tuple[FramePair, ...]
     notes: tuple[str, ...]
     agreement: float
     encodings: tuple[str, str]
 
 
-def read(ungraded: Sequence[Path], graded: Sequence[Path], count: int, correct: bool = True) -> list[Pair]:
+def read(ungraded: Sequence[Path], graded: Sequence[Path], count: int, correct: bool = True) -> list[FootagePair]:
     """All pairs, frames spread through each.
 
     Args:
@@ -83,11 +87,11 @@ def read(ungraded: Sequence[Path], graded: Sequence[Path], count: int, correct: 
         raise SettingsError(
             f"{len(ungraded)} ungraded and {len(graded)} graded were given; they go together one by one, in order"
         )
-    matched = [pair for both in zip(ungraded, graded, strict=True) for pair in _matched(*both)]
-    return [_pair(before, after, count, correct) for before, after in matched]
+    files = [pair for both in zip(ungraded, graded, strict=True) for pair in _match_names(*both)]
+    return [_pair(before, after, count, correct) for before, after in files]
 
 
-def _matched(before: Path, after: Path) -> list[tuple[Path, Path]]:
+def _match_names(before: Path, after: Path) -> list[tuple[Path, Path]]:
     """The stills of one name in two folders; anything else is one pair as it is."""
     if not (before.is_dir() and after.is_dir()):
         return [(before, after)]
@@ -98,30 +102,27 @@ def _matched(before: Path, after: Path) -> list[tuple[Path, Path]]:
     return [(before, after)]
 
 
-def _pair(before: Path, after: Path, count: int, correct: bool) -> Pair:
+def _pair(before: Path, after: Path, count: int, correct: bool) -> FootagePair:
     sides = reader.open(before), reader.open(after)
-    offset, notes = _in_time(*sides, after, correct)
-    found, agreements = list[tuple[Tensor, Tensor, int]](), list[float]()
-    scale = 1.0
+    offset, notes = _time_offset(*sides, after, correct)
+    pairs, scale = list[Pair](), 1.0
     for place in _places(len(sides[0]), len(sides[1]), offset, count):
         one, other = (_frame(side, i) for side, i in zip(sides, (place, place + offset), strict=True))
         _same_shape(one, other, before, after)
-        size = _size(one.shape[1:], _FINE)
+        size = _size(one.shape[1:], _SHIFTS)
         scale = one.shape[2] / size[0]
-        one, other = _resized(one, size), _resized(other, size)
-        agreements.append(align.agreement(_edges(one, _SMALL), _edges(other, _SMALL)))
-        found.append((one, other, place))
-    moved = _shift(found, scale, after, correct, notes)
-    if moved != (0, 0):
-        found = [(_cropped(one, moved), _cropped(other, (-moved[0], -moved[1])), place) for one, other, place in found]
-        agreements = [align.agreement(_edges(one, _SMALL), _edges(other, _SMALL)) for one, other, _ in found]
-    kept = _same(found, agreements, before, after, notes)
-    frames = tuple(
-        Beside(_resized(one, _size(one.shape[1:], _SEEN)), _resized(other, _size(one.shape[1:], _SEEN)), str(place))
-        for one, other, place in kept
-    )
-    alike = float(np.mean([a for a in agreements if a >= _SAME]))
-    return Pair(after.name, frames, tuple(notes), alike, (_encoding(sides[0]), _encoding(sides[1])))
+        pairs.append((arrays.resize_planes(one, size), arrays.resize_planes(other, size), place))
+    shift = _shift(pairs, scale, after, correct, notes)
+    if shift != (0, 0):
+        pairs = [(_crop(one, shift), _crop(other, (-shift[0], -shift[1])), place) for one, other, place in pairs]
+    agreements = [align.agreement(_edges(one, _EDGES), _edges(other, _EDGES)) for one, other, _ in pairs]
+    same = _same_scene(pairs, agreements, (before, after), notes)
+    frames = list[FramePair]()
+    for one, other, place in same:
+        size = _size(one.shape[1:], _COLORS)
+        frames.append(FramePair(arrays.resize_planes(one, size), arrays.resize_planes(other, size), str(place)))
+    mean = float(np.mean([a for a in agreements if a >= _SAME_SCENE]))
+    return FootagePair(after.name, tuple(frames), tuple(notes), mean, (_encoding(sides[0]), _encoding(sides[1])))
 
 
 def _encoding(clip: Clip) -> str:
@@ -129,33 +130,30 @@ def _encoding(clip: Clip) -> str:
     return f"{color.primaries} {color.transfer}"
 
 
-def _same(
-    found: Sequence[tuple[Tensor, Tensor, int]],
-    agreements: Sequence[float],
-    before: Path,
-    after: Path,
-    notes: list[str],
-) -> list[tuple[Tensor, Tensor, int]]:
-    """Those that show the same.
+def _same_scene(
+    pairs: Sequence[Pair], agreements: Sequence[float], files: tuple[Path, Path], notes: list[str]
+) -> list[Pair]:
+    """The pairs that show the same; what is left out is noted.
 
     Raises:
         SettingsError: most do not.
     """
-    kept = [entry for entry, alike in zip(found, agreements, strict=True) if alike >= _SAME]
-    if len(kept) * 2 < len(found) or not kept:
+    before, after = files
+    same = [pair for pair, agreement in zip(pairs, agreements, strict=True) if agreement >= _SAME_SCENE]
+    if len(same) * 2 < len(pairs) or not same:
         raise SettingsError(
-            f"{after} does not show what {before} shows: edges agree to {np.median(agreements):.2f}, {_SAME} is "
+            f"{after} does not show what {before} shows: edges agree to {np.median(agreements):.2f}, {_SAME_SCENE} is "
             "needed; align them in time and framing, and name them in the same order"
         )
-    if len(kept) < len(found):
-        away = [str(place) for (_, _, place), alike in zip(found, agreements, strict=True) if alike < _SAME]
-        notes.append(f"left out, since they show something else: frames {', '.join(away[:8])} of {before.name}")
-    return kept
+    if len(same) < len(pairs):
+        others = [str(place) for (_, _, place), a in zip(pairs, agreements, strict=True) if a < _SAME_SCENE]
+        notes.append(f"left out, since they show something else: frames {', '.join(others[:8])} of {before.name}")
+    return same
 
 
 def _frame(clip: Clip, place: int) -> Tensor:
     pixels = next(iter(clip.frames(place, place + 1))).pixels
-    return torch.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0)
+    return arrays.finite(pixels)
 
 
 def _same_shape(one: Tensor, other: Tensor, before: Path, after: Path) -> None:
@@ -170,8 +168,8 @@ def _same_shape(one: Tensor, other: Tensor, before: Path, after: Path) -> None:
 # ---- in time
 
 
-def _in_time(before: Clip, after: Clip, name: Path, correct: bool) -> tuple[int, list[str]]:
-    """How many frames later the graded one shows the same, and what to tell of it.
+def _time_offset(before: Clip, after: Clip, name: Path, correct: bool) -> tuple[int, list[str]]:
+    """The number of frames by which the graded clip is late, and notes on it.
 
     Raises:
         SettingsError: other frame rates; an offset that is not to be corrected.
@@ -220,19 +218,19 @@ def _offset(before: Clip, after: Clip, reach: int) -> tuple[int, bool]:
     if not means:
         return 0, True
     best = max(means, key=lambda offset: (means[offset], -abs(offset)))
-    if means[best] < _SAME:
+    if means[best] < _SAME_SCENE:
         return 0, True  # nowhere the same: something else is wrong, and is told there
     if best == 0 or 0 not in means:
         return best, True
-    return best, _surely(scores[best], scores[0])
+    return best, _significant(scores[best], scores[0])
 
 
-def _surely(best: list[float], none: list[float]) -> bool:
-    """Whether the difference of two sets of agreements is no chance."""
+def _significant(best: list[float], none: list[float]) -> bool:
+    """True where the difference of two sets of agreements is beyond chance."""
     gain = np.mean(best) - np.mean(none)
     error = np.hypot(np.std(best), np.std(none)) / np.sqrt(max(min(len(best), len(none)) - 1, 1))
     # A still picture agrees with itself at every offset: then nothing is gained either.
-    return bool(gain > max(0.01, min(_SURE * error, 0.1)))
+    return bool(gain > max(0.01, min(_SIGNIFICANT * error, 0.1)))
 
 
 def _anchors(length: int) -> list[int]:
@@ -240,12 +238,13 @@ def _anchors(length: int) -> list[int]:
 
 
 def _run(clip: Clip, start: int, stop: int, shape: tuple[int, ...] | None = None) -> list[Plane]:
-    found = []
+    """Edges of frames [start, stop), of at most `_EDGES` pixels or of a shape (h, w)."""
+    planes = []
     for frame in clip.frames(start, stop):
-        plane = _luma(torch.nan_to_num(frame.pixels, nan=0.0, posinf=1.0, neginf=0.0))
-        size = _size(plane.shape, _SMALL) if shape is None else (shape[1], shape[0])
-        found.append(align.edges(cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32)))
-    return found
+        plane = _luma(arrays.finite(frame.pixels))
+        size = _size(plane.shape, _EDGES) if shape is None else (shape[1], shape[0])
+        planes.append(align.edges(arrays.resize(plane, size).astype(np.float32)))
+    return planes
 
 
 def _places(before: int, after: int, offset: int, count: int) -> list[int]:
@@ -259,22 +258,24 @@ def _places(before: int, after: int, offset: int, count: int) -> list[int]:
 # ---- in the picture
 
 
-def _shift(
-    frames: Sequence[tuple[Tensor, Tensor, int]], scale: float, name: Path, correct: bool, notes: list[str]
-) -> tuple[int, int]:
-    """By how many whole pixels the graded one lies to the right and below; 0 where it is under a pixel or not sure.
+def _shift(pairs: Sequence[Pair], scale: float, name: Path, correct: bool, notes: list[str]) -> tuple[int, int]:
+    """Whole pixels by which the graded one lies to the right and below; 0 where it is under a pixel or not sure.
 
     Args:
+        pairs: pictures of one size.
         scale: pixels of the footage in one of the pictures here.
+        name: of the graded footage.
+        correct: whether it may be corrected.
+        notes: what is corrected is noted here.
 
     Raises:
         SettingsError: it is shifted, and is not to be corrected.
     """
-    some = frames[:: max(1, len(frames) // 5)]
-    found = np.array([align.shift(_edges(one, _FINE), _edges(other, _FINE)) for one, other, _ in some])
-    x, y = np.median(found, axis=0)
-    spread = float(np.abs(found - np.median(found, axis=0)).mean())
-    if max(abs(x), abs(y)) < _SHIFTED or max(abs(x), abs(y)) > _FARTHEST * frames[0][0].shape[2] or spread > 1:
+    some = pairs[:: max(1, len(pairs) // 5)]
+    shifts = np.array([align.shift(_edges(one, _SHIFTS), _edges(other, _SHIFTS)) for one, other, _ in some])
+    x, y = np.median(shifts, axis=0)
+    spread = float(np.abs(shifts - np.median(shifts, axis=0)).mean())
+    if max(abs(x), abs(y)) < _LEAST_SHIFT or max(abs(x), abs(y)) > _MOST_SHIFT * pairs[0][0].shape[2] or spread > 1:
         return 0, 0
     words = f"it is shifted by {x * scale:+.1f} pixels across and {y * scale:+.1f} down"
     if not correct:
@@ -283,9 +284,9 @@ def _shift(
     return round(x), round(y)
 
 
-def _cropped(pixels: Tensor, move: tuple[int, int]) -> Tensor:
-    """What remains where another picture lies `move` pixels to the right and below."""
-    x, y = move
+def _crop(pixels: Tensor, shift: tuple[int, int]) -> Tensor:
+    """The part that is left where another picture lies `shift` pixels to the right and below."""
+    x, y = shift
     height, width = pixels.shape[1:]
     return pixels[:, max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)]
 
@@ -293,7 +294,7 @@ def _cropped(pixels: Tensor, move: tuple[int, int]) -> Tensor:
 def _edges(pixels: Tensor, count: int) -> Plane:
     """Edges of a picture made small."""
     plane = _luma(pixels)
-    return align.edges(cv2.resize(plane, _size(plane.shape, count), interpolation=cv2.INTER_AREA).astype(np.float32))
+    return align.edges(arrays.resize(plane, _size(plane.shape, count)).astype(np.float32))
 
 
 def _luma(pixels: Tensor) -> Plane:
@@ -305,9 +306,3 @@ def _size(shape: Sequence[int], count: int) -> tuple[int, int]:
     """(width, height) of a picture of at most `count` pixels."""
     scale = min(1.0, (count / max(shape[0] * shape[1], 1)) ** 0.5)
     return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
-
-
-def _resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    image: Any = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
-    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    return torch.from_numpy(image).permute(2, 0, 1).contiguous()

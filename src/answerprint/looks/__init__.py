@@ -1,0 +1,1 @@
+"""Looks learned from ungraded and graded footage."""

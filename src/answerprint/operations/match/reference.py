@@ -1,0 +1,61 @@
+"""Frames of a reference still or clip, without its black bars."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from answerprint.errors import MediaError, NotMediaError, SettingsError
+from answerprint.filters.bars import BlackBars, find_bars
+from answerprint.frame import Frame, Shot
+from answerprint.media import reader
+
+
+def read_reference(path: Path, count: int) -> tuple[list[Frame], str]:
+    """Up to `count` frames spread through the reference, without its bars, and its SHA-256.
+
+    Raises:
+        NotMediaError: it is no picture and no clip.
+        SettingsError: it is transparent or not finite everywhere.
+    """
+    try:
+        clip = reader.open(path)
+        shot = Shot("reference", len(clip), clip.info.rate, clip.frames)
+        frames = shot.sample(count)
+    except NotMediaError as error:
+        raise NotMediaError(f"reference {error}; give a still or a clip") from error
+    except MediaError as error:
+        raise MediaError(f"reference {error}") from error
+    if not any(bool(usable(frame).any()) for frame in frames):
+        raise SettingsError(f"reference {path} holds no visible pixel; give a picture with colors to match")
+    bars = find_bars(frame.pixels for frame in frames)
+    return [inside(frame, bars) for frame in frames], _fingerprint(path, frames)
+
+
+def usable(frame: Frame) -> Tensor:
+    """Pixels that count, bool (H, W): finite and not transparent."""
+    finite = torch.isfinite(frame.pixels).all(0)
+    return finite if frame.alpha is None else finite & (frame.alpha[0] > 0)
+
+
+def inside(frame: Frame, bars: BlackBars) -> Frame:
+    """The frame without its bars, to be looked at only."""
+
+    def crop(plane: Tensor | None) -> Tensor | None:
+        return None if plane is None else bars.inside(plane)
+
+    return Frame(bars.inside(frame.pixels), frame.time, frame.color, alpha=crop(frame.alpha), matte=crop(frame.matte))
+
+
+def _fingerprint(path: Path, frames: list[Frame]) -> str:
+    """SHA-256 of the file; of a sequence or folder, of the pixels of the frames that are used."""
+    digest = hashlib.sha256()
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    for frame in frames:
+        digest.update(frame.pixels.contiguous().numpy().tobytes())
+    return digest.hexdigest()
