@@ -147,12 +147,12 @@ def _models(
     from answerprint.nets import weights
 
     if add is not None:
-        from answerprint.train import loop
+        from answerprint.train import checkpoint
 
-        card = loop.described(add, licence, commercial_ok)
+        card = checkpoint.describe(add, licence, commercial_ok)
         path = weights.added() / f"{card.name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
-        loop.export(recipes.load(card.name), add, path, card)
+        checkpoint.export(recipes.load(card.name), add, path, card)
         print(f"written: {path}")
         return
     entries, refused = weights.listing()

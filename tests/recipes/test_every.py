@@ -12,8 +12,8 @@ from answerprint import recipes
 from answerprint.errors import TrainingError
 from answerprint.nets import weights
 from answerprint.settings import values
+from answerprint.train import checkpoint, loop
 from answerprint.train import data as training
-from answerprint.train import loop
 from pictures import spots
 
 MINE = [
@@ -54,7 +54,7 @@ def run(name: str, folder: Path, photos: Path, **more):
         "warm_up": 0,
         "validate_every": 2,
         "log_every": 1,
-        "looked_at": 4,
+        "validation_samples": 4,
     }
     params = recipe.Params.of(small | TINY[name] | more)
     return loop.train(recipe, params, [photos], folder, stop_after=stop_after, say=lambda line: None)
@@ -73,10 +73,10 @@ def test_stop_and_resume_equals_not_stopping_and_exports(name, tmp_path, photos)
     run(name, tmp_path / "whole", photos)
     run(name, tmp_path / "parts", photos, stop_after=2)
     run(name, tmp_path / "parts", photos)
-    whole, parts = (weights.read(tmp_path / each / loop.CHECKPOINT)[0] for each in ("whole", "parts"))
+    whole, parts = (weights.read(tmp_path / each / checkpoint.CHECKPOINT)[0] for each in ("whole", "parts"))
     assert all(torch.equal(tensor, parts[key]) for key, tensor in whole.items())
     out = tmp_path / f"{name}.safetensors"
-    loop.export(recipes.load(name), tmp_path / "whole", out, weights.Card(name=name))
+    checkpoint.export(recipes.load(name), tmp_path / "whole", out, weights.Card(name=name))
     kept = weights.load(name, out)
     assert kept.tensors and kept.config and kept.card.trained.endswith("steps")
 
@@ -93,7 +93,7 @@ def test_it_learns(name, tmp_path, photos):
 
 def test_a_temporal_denoiser_trains_on_sequences_and_on_stills(tmp_path, photos):
     assert run("denoise", tmp_path / "run", photos, frames=3, steps=6).step == 6
-    tensors, _ = weights.read(tmp_path / "run" / loop.CHECKPOINT)
+    tensors, _ = weights.read(tmp_path / "run" / checkpoint.CHECKPOINT)
     assert float(tensors["net/denoiser/stages.0.neighbors.weight"].abs().sum()) > 0
 
 
@@ -108,9 +108,9 @@ def test_a_denoiser_is_told_what_noise_is_left_where_neighbors_are_laid_onto_a_f
 
 def test_toflow_is_trained_on_noise_first_then_on_coded_footage(tmp_path, photos):
     run("toflow", tmp_path / "noise", photos, task="denoise", steps=2)
-    begun = {"begin_with": tmp_path / "noise" / loop.BEST, "steps": 1, "rate": 1e-9}
+    begun = {"init_from": tmp_path / "noise" / checkpoint.BEST, "steps": 1, "rate": 1e-9}
     run("toflow", tmp_path / "decode", photos, **begun)
-    noise, decode = (weights.read(tmp_path / each / loop.CHECKPOINT)[0] for each in ("noise", "decode"))
+    noise, decode = (weights.read(tmp_path / each / checkpoint.CHECKPOINT)[0] for each in ("noise", "decode"))
     for key in (key for key in noise if key.startswith("average/")):
         assert torch.allclose(noise[key], decode[key], atol=1e-6), key
 
@@ -154,7 +154,7 @@ def test_toflow_learns_flow_from_any_footage(tmp_path):
         laid = [float(row["laid"]) for row in csv.DictReader(lines) if row["laid"]]
     assert laid[-1] < 0.9
     # What makes the picture has learned nothing, and nothing has worn it down.
-    none, some = (weights.read(tmp_path / each / loop.CHECKPOINT)[0] for each in ("none", "run"))
+    none, some = (weights.read(tmp_path / each / checkpoint.CHECKPOINT)[0] for each in ("none", "run"))
     assert all(torch.equal(none[key], some[key]) for key in none if key.startswith("net/toflow/processing"))
 
 

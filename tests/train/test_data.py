@@ -10,7 +10,7 @@ from torch import nn
 
 from answerprint.errors import TrainingError
 from answerprint.nets import weights
-from answerprint.train import data, loop
+from answerprint.train import data, params
 from pictures import spots
 
 SHARED = Path(__file__).parents[3] / "shared/data"
@@ -128,7 +128,7 @@ def test_named_clips_train_whatever_their_hash(tmp_path):
     def trained_on(**told):
         return {clip.source.name for clip in data.load([tmp_path], ratio=(1, 1, 1), **told).training.clips}
 
-    by_hash, chosen = trained_on(), trained_on(always=["walk_*"])
+    by_hash, chosen = trained_on(), trained_on(force_train=["walk_*"])
     walks = {f"walks/walk_{index}.png" for index in range(12)}
     assert not walks <= by_hash and chosen == by_hash | walks
 
@@ -140,7 +140,7 @@ def test_what_weights_have_seen_is_known_by_its_bytes(tmp_path, monkeypatch):
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path / "own"))
     (tmp_path / "own").mkdir()
     card = weights.Card(name="toy", seen=(first.key,))
-    weights.save(tmp_path / "own/toy.safetensors", nn.Conv2d(1, 1, 1), loop.Training(), card)
+    weights.save(tmp_path / "own/toy.safetensors", nn.Conv2d(1, 1, 1), params.Training(), card)
     first.files[0].rename(tmp_path / "data" / "renamed.png")
 
     def left(*exclude):

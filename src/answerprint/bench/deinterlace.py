@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from answerprint.errors import SettingsError
-from answerprint.fields import interlace
+from answerprint.fields.weave import weave
 from answerprint.frame import Frame, Shot
 from answerprint.metrics.quality import psnr, ssim
 from answerprint.metrics.tables import Cell, Table, at_least
@@ -120,7 +120,7 @@ def _speed(moments: Sequence[Tensor], count: int) -> Table:
 
 def woven(moments: Sequence[Tensor]) -> list[Tensor]:
     """Pictures of twice the rate to interlaced ones, top field first."""
-    return [interlace.weave(top, bottom) for top, bottom in zip(moments[::2], moments[1::2], strict=False)]
+    return [weave(top, bottom) for top, bottom in zip(moments[::2], moments[1::2], strict=False)]
 
 
 def _methods(rate: str, pictures: list[Tensor]) -> dict[str, Method]:

@@ -28,7 +28,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.fields.interlace import aligned, moved
+from answerprint.fields.motion import align_lines, align_pictures
 from answerprint.nets import engine, weights
 from answerprint.settings import Settings
 
@@ -291,14 +291,14 @@ def told(pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """
     fields = _fields(pictures)
     field = fields[0]
-    return *fields, *moved(field, fields[1:3]), _between(field), torch.zeros_like(field[:1])
+    return *fields, *align_lines(field, fields[1:3]), _between(field), torch.zeros_like(field[:1])
 
 
 def again(pictures: Sequence[Tensor], made: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The same to go over what was made, (3, H, W) each, of the second, third and fourth of these moments."""
     before, center, after = made
     fields = _fields(pictures)
-    beside = [picture[..., 1::2, :] for picture in aligned(center, (before, after))]
+    beside = [picture[..., 1::2, :] for picture in align_pictures(center, (before, after))]
     return *fields, *beside, center[..., 1::2, :], torch.ones_like(fields[0][:1])
 
 

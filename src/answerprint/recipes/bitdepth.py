@@ -25,7 +25,8 @@ from answerprint.nets.bitdepth import Config, Decoder, folded, unfolded
 from answerprint.train import coded, septuplets
 from answerprint.train.coded import TAGS
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 LENGTH = septuplets.LENGTH
 LEAST = (0.25 / 255) ** 2  # error of the decoder below which a piece does not count the more for having less
@@ -46,7 +47,7 @@ class Params(Training):
     width: int = Field(32, ge=1, description="Channels.")
     blocks: int = Field(6, ge=1, description="Residual blocks.")
     radius: int = Field(3, ge=0, le=LENGTH // 2, description="Neighbor frames that are seen on each side.")
-    looked_at: int = Field(24, ge=1, description="Sequences of a validation.")
+    validation_samples: int = Field(24, ge=1, description="Sequences of a validation.")
 
 
 SHIPS = "decoder"
@@ -99,9 +100,9 @@ def step(nets: Networks, batch: Batch, update: Update) -> None:
 def validate(nets: Networks, params: Params, data: Library) -> Validation:
     """PSNR in dB of R'G'B', and what the network brings over the decoder alone, on clips not trained on."""
     device = next(nets["decoder"].parameters()).device
-    pool = _pool(data, params.looked_at, params.piece, params.rates, params.radius, 0)
+    pool = _pool(data, params.validation_samples, params.piece, params.rates, params.radius, 0)
     plain, made = [], []
-    for sample in pool[:: max(len(pool) // params.looked_at, 1)]:
+    for sample in pool[:: max(len(pool) // params.validation_samples, 1)]:
         luma, chroma = (torch.from_numpy(part)[None].to(device) for part in (sample.luma, sample.chroma))
         planes = folded(luma, chroma)
         steps = torch.from_numpy(codes.steps_of(sample.levels))[None].to(device)

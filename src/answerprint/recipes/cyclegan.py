@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from answerprint.nets.cyclegan import Config, Discriminators, Generators, drawn
 from answerprint.recipes import gan
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Update, Validation
 from answerprint.train.losses import decibels
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(gan.Paper):

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from answerprint.nets.deinterlace import Config, Deinterlacer, again, told
 from answerprint.train import degrade
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
 from answerprint.train.losses import decibels
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 MOMENTS = 5
 AGAIN = 2  # times that it goes over what it made, at most
@@ -48,7 +49,7 @@ class Params(Training):
     widths: tuple[int, ...] = Field((32, 48, 64), description="Channels at 1, 1/2, 1/4 of the folded field's size.")
     down: tuple[int, ...] = Field((1, 1, 1), description="Convolutions of each stage going down.")
     up: tuple[int, ...] = Field((1, 1), description="Convolutions of each stage going up.")
-    looked_at: int = Field(64, ge=1, description="Pieces of a validation.")
+    validation_samples: int = Field(64, ge=1, description="Pieces of a validation.")
     scales: tuple[float, ...] = Field((1.0, 0.6), description="Sizes at which each clip is used.")
 
 
@@ -94,7 +95,9 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     device = next(network.parameters()).device
     count = _seen_by(AGAIN)
     moving = data.longer(count)
-    pieces = torch.stack([_picture(moving.crop(rng, 128, count, turned=False)) for _ in range(params.looked_at)])
+    pieces = torch.stack(
+        [_picture(moving.crop(rng, 128, count, turned=False)) for _ in range(params.validation_samples)]
+    )
     found = []
     for some in torch.split(pieces, 8):
         ways = [_gone_over(network, _middle(some, _seen_by(times)).to(device), 128) for times in range(AGAIN + 1)]

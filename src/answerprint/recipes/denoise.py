@@ -15,8 +15,9 @@ from answerprint.nets.denoise import Config, Denoiser
 from answerprint.noise import impulse, merge
 from answerprint.train import degrade
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
 from answerprint.train.losses import decibels
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(Training):
@@ -35,7 +36,7 @@ class Params(Training):
     gaussian: float = Field(0.7, ge=0, le=1, description="Share of crops with white Gaussian noise of one level.")
     widths: tuple[int, ...] = Field((64, 96, 192), description="Channels at 1/2, 1/4, 1/8 of the size.")
     blocks: tuple[int, ...] = Field((1, 2, 4), description="Residual blocks of each stage.")
-    looked_at: int = Field(64, ge=1, description="Frames of a validation.")
+    validation_samples: int = Field(64, ge=1, description="Frames of a validation.")
     scales: tuple[float, ...] = Field((0.5, 0.75), description="Sizes at which each clip is used.")
 
 
@@ -69,7 +70,7 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     """PSNR in dB under white Gaussian noise of 15, 25 and 50 of 255, level given, on crops of clips not trained on."""
     rng = np.random.default_rng(0)
     device = next(nets["denoiser"].parameters()).device
-    count = max(params.looked_at // params.frames, 1)
+    count = max(params.validation_samples // params.frames, 1)
     clean = torch.stack([_picture(data.crop(rng, 128, params.frames)) for _ in range(count)])
     figures: dict[str, float] = {}
     rows = []

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from answerprint.nets.densenet import Config, DenseNet
 from answerprint.recipes import gan
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Update, Validation
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(gan.Paper):

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from answerprint.color import fit
 from answerprint.nets.look import Encoder, EncoderConfig, stylized
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 SHIPS = "encoder.encoder"
 

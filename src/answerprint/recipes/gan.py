@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from answerprint.nets.gan import Config, Discriminator, Generator
 from answerprint.train import degrade
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Paper(Training):
@@ -25,7 +26,7 @@ class Paper(Training):
 
     steps: int = Field(48_400, ge=1, description="Length of the schedule in steps: 100 epochs of 31,000 pictures.")
     rate: float = Field(2e-4, gt=0, le=1, description="Highest learning rate.")
-    last_rate: float = Field(0.0, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
+    final_rate: float = Field(0.0, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
     warm_up: int = Field(0, ge=0, description="Steps over which the learning rate rises from 0.")
     optimizer: Literal["adamw", "adam"] = Field("adam", description="AdamW, or Adam with L2 regularization.")
     betas: tuple[float, float] = Field((0.5, 0.999), description="Momenta of the optimizer.")
@@ -34,7 +35,7 @@ class Paper(Training):
     patience: int = Field(3, ge=0, description="Validations without progress before stopping early; 0 = never.")
     batch: int = Field(64, ge=1, description="Crops a step.")
     crop: int = Field(64, ge=32, multiple_of=8, description="Side of a crop in pixels.")
-    looked_at: int = Field(32, ge=1, description="Crops of a validation.")
+    validation_samples: int = Field(32, ge=1, description="Crops of a validation.")
     scales: tuple[float, ...] = Field((0.5, 0.75), description="Sizes at which each clip is used.")
 
 
@@ -94,7 +95,7 @@ def validated(cleaner: torch.nn.Module, params: Paper, data: Library) -> Validat
     """The same for any network from noisy to clean."""
     rng = np.random.default_rng(0)
     device = next(cleaner.parameters()).device
-    clean = torch.stack([pictures(data.crop(rng, 96)) for _ in range(params.looked_at)])
+    clean = torch.stack([pictures(data.crop(rng, 96)) for _ in range(params.validation_samples)])
     kinds = {
         "psnr gaussian": degrade.gaussian(clean, 0.03, rng),
         "psnr salt and pepper": degrade.salt_and_pepper(clean, 0.03, rng)[0],

@@ -16,7 +16,8 @@ from torch import Tensor
 from answerprint.color import style
 from answerprint.nets.look import VGG19, Config, Encoder, LookNet, judge, shipped_encoder, stylized, vgg19
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 SHIPS = "look"
 
@@ -26,7 +27,7 @@ class Params(Training):
 
     steps: int = Field(20_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(1e-4, gt=0, le=1, description="Learning rate.")
-    last_rate: float = Field(1.0, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
+    final_rate: float = Field(1.0, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
     optimizer: Literal["adamw", "adam"] = Field("adam", description="Adam, as in the paper, or AdamW.")
     betas: tuple[float, float] = Field((0.9, 0.999), description="Momenta of the optimizer.")
     precision: Literal["auto", "bf16", "fp32"] = Field("fp32", description="bf16 is too coarse for parameters.")

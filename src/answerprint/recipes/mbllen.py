@@ -21,7 +21,8 @@ from answerprint.nets.look import Encoder, shipped_encoder
 from answerprint.nets.mbllen import MBLLEN, Config
 from answerprint.train import degrade
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(Training):
@@ -39,7 +40,7 @@ class Params(Training):
     features: int = Field(16, ge=1, description="Channels of a feature layer.")
     inner: int = Field(8, ge=1, description="Channels at the ends of a branch.")
     kernel: int = Field(3, ge=1, le=9, description="Side of the kernels in a branch, odd.")
-    looked_at: int = Field(24, ge=1, description="Crops of a validation.")
+    validation_samples: int = Field(24, ge=1, description="Crops of a validation.")
     # The network sees small pictures: a crop must hold much of one, for what is dark is told by what is around it.
     scales: tuple[float, ...] = Field((0.15, 0.25), description="Sizes at which each clip is used.")
 
@@ -72,7 +73,7 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     """PSNR in dB at gamma 2 and 3, on crops of clips not trained on."""
     rng = np.random.default_rng(0)
     device = next(nets["mbllen"].parameters()).device
-    bright = torch.stack([_picture(data.crop(rng, params.crop)) for _ in range(params.looked_at)])
+    bright = torch.stack([_picture(data.crop(rng, params.crop)) for _ in range(params.validation_samples)])
     figures: dict[str, float] = {}
     rows = []
     for gamma in (2.0, 3.0):

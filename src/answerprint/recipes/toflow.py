@@ -1,7 +1,7 @@
 """Trains TOFlow as "Decoding consumer-grade video" does: first on noise, then on coded footage.
 
 Adam at 1e-4 with L2 regularization of 1e-4, absolute error. Begin with `--task denoise` (the paper takes weights
-pretrained so), then train `--task decode --begin-with RUN/best.safetensors`: sequences go through H.264 at the paper's
+pretrained so), then train `--task decode --init-from RUN/best.safetensors`: sequences go through H.264 at the paper's
 rates, once, before the first step (train/coded.py), crops are drawn from what came back, and the middle frame of the
 master is the target. With `--septuplets`, as many samples come from a set that `answerprint dataset septuplets` made.
 
@@ -27,7 +27,8 @@ from answerprint.metrics import quality
 from answerprint.nets.toflow import Config, TOFlow
 from answerprint.train import coded, degrade, septuplets
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(Training):
@@ -54,7 +55,7 @@ class Params(Training):
     levels: int = Field(4, ge=1, description="Levels of the pyramid of flow.")
     flow_widths: tuple[int, ...] = Field((32, 64, 32, 16), description="Channels inside a level of flow.")
     width: int = Field(64, ge=1, description="Channels of the image processing network.")
-    looked_at: int = Field(16, ge=1, description="Sequences of a validation, at twice the side of a crop.")
+    validation_samples: int = Field(16, ge=1, description="Sequences of a validation, at twice the side of a crop.")
 
 
 SHIPS = "toflow"
@@ -103,7 +104,7 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     """
     device = next(nets["toflow"].parameters()).device
     plain, made, laid = [], [], []
-    for frames, truth in _looked_at(params, data):
+    for frames, truth in _validation_samples(params, data):
         out = nets["toflow"](frames.flatten(0, 1)[None].to(device), whole=True)[0].cpu().view_as(frames)
         plain.append(quality.psnr(frames[MIDDLE], truth))
         made.append(quality.psnr(out[MIDDLE].clamp(0, 1), truth))
@@ -146,13 +147,13 @@ def _sample(params: Params, rng: np.random.Generator, data: Library) -> Sample:
     return (frames.flip(0) if rng.random() < 0.5 else frames), truth
 
 
-def _looked_at(params: Params, data: Library) -> list[Sample]:
+def _validation_samples(params: Params, data: Library) -> list[Sample]:
     """The same samples in every validation."""
     rng = np.random.default_rng(0)
     size = 2 * params.crop
     if params.task != "decode":
-        return [_master(params, size, rng, data) for _ in range(params.looked_at)]
-    return [_opened(each, size, rng) for each in _pool(data, params.looked_at, params.piece, params.rates, 0)]
+        return [_master(params, size, rng, data) for _ in range(params.validation_samples)]
+    return [_opened(each, size, rng) for each in _pool(data, params.validation_samples, params.piece, params.rates, 0)]
 
 
 def _master(params: Params, size: int, rng: np.random.Generator, data: Library) -> Sample:

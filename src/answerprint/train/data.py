@@ -125,7 +125,7 @@ class Splits:
     test: Library
     manifest: list[dict[str, str]] = field(default_factory=list)
 
-    def seen(self) -> set[str]:
+    def keys(self) -> set[str]:
         """Keys of all clips that a run is trained on or chosen by."""
         return {clip.source.key for part in (self.training, self.validation) for clip in part.clips}
 
@@ -176,7 +176,7 @@ def load(
     scales: Sequence[float] = (1.0,),
     ratio: Sequence[float] = (8, 1, 1),
     exclude: Sequence[str] = (),
-    always: Sequence[str] = (),
+    force_train: Sequence[str] = (),
     smallest: int = 96,
     longest: int = 64,
 ) -> Splits:
@@ -187,7 +187,8 @@ def load(
         scales: sizes each clip is held in; downscaling by area takes most of the coding noise out of a JPEG.
         ratio: shares of training, validation and test clips.
         exclude: patterns of names to leave out.
-        always: patterns of names that are trained on whatever their hash, unless a set's manifest says otherwise.
+        force_train: patterns of names of clips that go into the training split whatever their hash, unless a set's
+            manifest says otherwise.
         smallest: versions with a shorter side than this many pixels are left out.
         longest: frames read of each video or sequence, from its start.
 
@@ -206,7 +207,7 @@ def load(
             if frames:
                 skipped.append(f"{source.name}: {_too_small(frames[0], scales, smallest)}")
             continue
-        split = source.split or ("training" if _among(source.name, always) else split_of(source.digest, ratio))
+        split = source.split or ("training" if _among(source.name, force_train) else split_of(source.digest, ratio))
         parts[SPLITS.index(split)].append(Clip(source, tuple(versions)))
         manifest.append(_entry(source, split))
     if not any(parts):
