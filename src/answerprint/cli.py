@@ -144,7 +144,7 @@ def _models(
     commercial_ok: Annotated[bool, Parameter(help="All their training data allows commercial use.")] = False,
 ) -> None:
     """List the trained weights, those that ship and a user's own, with licence and figures; or add those of a run."""
-    from answerprint.nets import weights
+    from answerprint.inference import weights
 
     if add is not None:
         from answerprint.train import checkpoint

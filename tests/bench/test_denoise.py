@@ -7,7 +7,9 @@ import torch
 
 from answerprint.bench import denoise as bench
 from answerprint.errors import SettingsError, TrainingError
-from answerprint.nets import gan, single, weights
+from answerprint.inference import weights
+from answerprint.nets import gan
+from answerprint.operations.denoise import single
 from answerprint.train import data
 from pictures import spots
 
@@ -31,7 +33,7 @@ def test_a_network_without_weights_is_not_trained_and_no_figure_is_made_up(photo
     bench._network.cache_clear()
     first, second = bench._paper(photos, (0.02, 0.05))
     bench._network.cache_clear()
-    assert len(first.rows) == 2 * 2 * (2 + len(single.BUILT))
+    assert len(first.rows) == 2 * 2 * (2 + len(single.PAPER))
     for table, name_at in ((first, 2), (second, 1)):
         for row in table.rows:
             if row[name_at] in ("densenet", "cyclegan"):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from answerprint.inference import engine
 from answerprint.nets import deinterlace as nets
-from answerprint.nets import engine
 from answerprint.nets.deinterlace import Config, Deinterlacer
 
 CPU = torch.device("cpu")

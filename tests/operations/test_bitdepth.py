@@ -15,10 +15,11 @@ from answerprint.coding.coding import of as coding_of
 from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Coding, ColorTags, Frame, Origin, Shot
+from answerprint.inference import weights
 from answerprint.media import pixels, reader
 from answerprint.metrics import quality
 from answerprint.nets import bitdepth as bitdepth_net
-from answerprint.nets import toflow, weights
+from answerprint.nets import toflow
 from answerprint.operations import bitdepth
 from answerprint.render.pipeline import shot_after
 from answerprint.shots.boundary import ShotRange

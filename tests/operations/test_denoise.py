@@ -10,7 +10,8 @@ import torch
 from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
-from answerprint.nets import engine, gan, weights
+from answerprint.inference import engine, weights
+from answerprint.nets import gan
 from answerprint.noise import impulse
 from answerprint.operations import denoise
 from answerprint.train import degrade

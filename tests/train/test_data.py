@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from answerprint.errors import TrainingError
-from answerprint.nets import weights
+from answerprint.inference import weights
 from answerprint.train import data, params
 from pictures import spots
 

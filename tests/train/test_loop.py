@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from answerprint.errors import SettingsError, TrainingError, WeightsError
-from answerprint.nets import weights
+from answerprint.inference import weights
 from answerprint.train import checkpoint, loop
 from answerprint.train.data import find
 from answerprint.train.params import Training

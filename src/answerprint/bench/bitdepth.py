@@ -28,11 +28,11 @@ from answerprint.coding import codes
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
 from answerprint.frame import ColorTags, Frame
+from answerprint.inference import weights
 from answerprint.media import pixels, reader
 from answerprint.media.presets import repeatable
 from answerprint.metrics.quality import psnr, ssim
 from answerprint.metrics.tables import Cell, Lines, Table, at_least, at_most
-from answerprint.nets import weights
 from answerprint.operations import bitdepth
 from answerprint.render.pipeline import shot_after
 from answerprint.shots.boundary import ShotRange

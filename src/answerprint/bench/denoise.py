@@ -29,13 +29,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
+from answerprint.inference import engine
 from answerprint.metrics.quality import mean_absolute_error, psnr, ssim
 from answerprint.metrics.tables import Bars, Cell, Lines, Table, Target, at_least, at_most
 from answerprint.motion import flow
 from answerprint.nets import denoise as nets
-from answerprint.nets import engine, single
 from answerprint.noise import blocks
 from answerprint.operations import denoise as operation
+from answerprint.operations.denoise import single
 from answerprint.train import data as training
 from answerprint.train import degrade
 
@@ -119,7 +120,7 @@ def _paper(sources: Sequence[training.Source], levels: Sequence[float]) -> Itera
         ],
     )
     means = {key: np.mean(each, axis=0).tolist() for key, each in found.items()}
-    names = ["as it came", *single.BUILT, "ours"]
+    names = ["as it came", *single.PAPER, "ours"]
     yield Table(
         f"the paper's Table 2: mean over the levels, {pictures}",
         ("noise", "method", "PSNR dB", "SSIM", "MAE"),
@@ -131,7 +132,7 @@ def _paper(sources: Sequence[training.Source], levels: Sequence[float]) -> Itera
 
 def _under(kind: str, level: float, sources: Sequence[training.Source]) -> dict[str, list[float] | None]:
     """Method -> mean PSNR, SSIM, MAE under one noise; None for networks without weights."""
-    networks = {name: _network(name) for name in single.BUILT}
+    networks = {name: _network(name) for name in single.PAPER}
     figures: dict[str, list[tuple[float, float, float]]] = {}
     rng = np.random.default_rng(0)
     for source in sources:
@@ -152,7 +153,7 @@ def _ahead(found: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> float 
     gaps = [
         ours[0] - theirs[0]
         for (kind, name), each in found.items()
-        if name in single.BUILT
+        if name in single.PAPER
         for ours, theirs in zip(found[kind, "ours"], each, strict=True)
     ]
     return min(gaps, default=None)
@@ -340,7 +341,7 @@ def _speed(quick: bool) -> Table:
         "ours",
         "ours, no neighbors",
         REFINED,
-        *single.BUILT,
+        *single.PAPER,
         "non-local means",
         *(["BM3D"] if _has_bm3d() else []),
     ]
@@ -348,7 +349,7 @@ def _speed(quick: bool) -> Table:
     for name in names:
         cells: list[Cell] = []
         for size in ("540p",) if quick else SIZES:
-            if name in single.BUILT and _network(name) is None:
+            if name in single.PAPER and _network(name) is None:
                 cells += ["not trained", None]
             elif name == "BM3D" and (quick or size == "1080p"):
                 cells += [None, None]

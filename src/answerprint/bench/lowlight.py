@@ -21,9 +21,10 @@ from torch import Tensor
 from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
+from answerprint.inference import engine
 from answerprint.metrics.quality import delta_e, psnr, ssim
 from answerprint.metrics.tables import Cell, Table, Target, at_least, at_most
-from answerprint.nets import engine, mbllen
+from answerprint.nets import mbllen
 from answerprint.operations import denoise, lowlight
 from answerprint.train import data as training
 from answerprint.train import degrade

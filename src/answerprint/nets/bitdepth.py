@@ -19,8 +19,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.nets import weights
-from answerprint.nets.blocks import ResidualBlock, faint
+from answerprint.inference import weights
+from answerprint.nets._blocks import ResidualBlock, faint
 from answerprint.settings import Settings
 
 ROUNDING = 0.5  # of a code

@@ -9,6 +9,7 @@ it the cleaner had to hide in its result where the noise was, for the other to p
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.nets.blocks import faint
+from answerprint.inference import weights
+from answerprint.nets._blocks import faint
 from answerprint.nets.gan import Discriminator, growing, layer
 from answerprint.settings import Settings
 
@@ -173,3 +175,12 @@ def _with_detail(picture: Tensor) -> Tensor:
     around = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), "reflect"), 3, 1)
     detail = 9 / 8 * (picture - around)
     return torch.cat((picture, detail, 10 * detail.square()), dim=1)
+
+
+def load(path: Path | None = None) -> Generator:
+    """The generator with trained weights: those at `path`, else a user's own, else those that ship.
+
+    Raises:
+        WeightsError: there are none, or they cannot be trusted.
+    """
+    return weights.network("cyclegan", Config, Generator, path)

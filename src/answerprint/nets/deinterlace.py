@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from answerprint.fields.motion import align_lines, align_pictures
-from answerprint.nets import engine, weights
+from answerprint.inference import engine, weights
 from answerprint.settings import Settings
 
 FOLD = 4

@@ -7,10 +7,13 @@ between blocks.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from answerprint.inference import weights
 from answerprint.settings import Settings
 
 
@@ -70,3 +73,12 @@ class DenseNet(nn.Module):
         half = self.up(self.second(self.down(full)))
         out: Tensor = -self.head(self.third(torch.cat((self.across(full), half), dim=1))).float()
         return out
+
+
+def load(path: Path | None = None) -> DenseNet:
+    """The network with trained weights: those at `path`, else a user's own, else those that ship.
+
+    Raises:
+        WeightsError: there are none, or they cannot be trusted.
+    """
+    return weights.network("densenet", Config, DenseNet, path)

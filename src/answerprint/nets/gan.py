@@ -10,6 +10,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor, nn
 
+from answerprint.inference import weights
 from answerprint.settings import Settings
 
 
@@ -74,3 +75,12 @@ class Discriminator(nn.Module):
     def forward(self, picture: Tensor) -> Tensor:
         out: Tensor = self.layers(picture)
         return out
+
+
+def load(path: Path | None = None) -> Generator:
+    """The generator with trained weights: those at `path`, else a user's own, else those that ship.
+
+    Raises:
+        WeightsError: there are none, or they cannot be trusted.
+    """
+    return weights.network("gan", Config, Generator, path)

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from answerprint.color import fit, style
 from answerprint.errors import WeightsError
-from answerprint.nets import weights
+from answerprint.inference import weights
 from answerprint.settings import Settings
 
 EXTENDED = (*fit.CDL, *fit.CURVES)

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.nets import weights
+from answerprint.inference import weights
 from answerprint.settings import Settings
 
 

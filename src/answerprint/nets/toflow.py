@@ -17,8 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.nets import weights
-from answerprint.nets.blocks import faint
+from answerprint.inference import weights
+from answerprint.nets._blocks import faint
 from answerprint.settings import Settings
 
 

@@ -35,9 +35,10 @@ from answerprint.coding.codes import Plane
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
 from answerprint.frame import Coding, ColorTags, Frame, Shot
+from answerprint.inference import engine, weights
 from answerprint.media import pixels as planar
 from answerprint.nets import bitdepth as bitdepth_net
-from answerprint.nets import engine, toflow, weights
+from answerprint.nets import toflow
 from answerprint.operation import Window, windows
 from answerprint.settings import Settings
 

@@ -51,6 +51,8 @@ class Params(Training):
 
 
 SHIPS = "decoder"
+TINY = {"width": 8, "blocks": 1, "sequences": 3, "piece": 64}
+SLOW = True  # what a coder took away is as good as noise to a network of 24 steps
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ class Params(gan.Paper):
 
 
 SHIPS = "generators.cleaner"
+TINY = {"width": 8, "blocks": 1}
 CYCLE, IDENTITY = 10.0, 5.0
 COARSE = 8  # pixels over which noise averages out
 

@@ -54,6 +54,7 @@ class Params(Training):
 
 
 SHIPS = "deinterlacer"
+TINY = {"widths": (8, 8, 8)}
 
 
 def networks(params: Params) -> Networks:

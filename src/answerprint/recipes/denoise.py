@@ -41,6 +41,7 @@ class Params(Training):
 
 
 SHIPS = "denoiser"
+TINY = {"widths": (16, 16, 16), "blocks": (1, 1, 1)}
 
 
 def networks(params: Params) -> Networks:

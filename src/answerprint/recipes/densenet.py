@@ -23,6 +23,7 @@ class Params(gan.Paper):
 
 
 SHIPS = "densenet"
+TINY = {"growth": 4, "layers": 2}
 
 
 def networks(params: Params) -> Networks:

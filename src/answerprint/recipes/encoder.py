@@ -21,6 +21,8 @@ from answerprint.train.params import Training
 from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 SHIPS = "encoder.encoder"
+TINY = {"widths": (8, 8, 16, 16)}
+SLOW = True  # its pretext tasks take longer
 
 
 class Params(Training):

@@ -47,6 +47,7 @@ class Params(Paper):
 
 
 SHIPS = "generator"
+TINY = {"width": 8, "depth": 1}
 FIDELITY = 100.0  # weight of likeness to the clean picture beside the judge's word (Isola et al. 2017)
 OUTLIERS = 10.0  # and of the squared difference in it: salt and pepper are few pixels that are far off
 

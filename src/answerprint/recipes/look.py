@@ -20,6 +20,7 @@ from answerprint.train.params import Training
 from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 SHIPS = "look"
+SLOW = True  # 150 steps, see tests/recipes/test_look.py
 
 
 class Params(Training):

@@ -46,6 +46,7 @@ class Params(Training):
 
 
 SHIPS = "mbllen"
+TINY = {"branches": 2, "features": 8, "inner": 4}
 
 
 def networks(params: Params) -> Networks:

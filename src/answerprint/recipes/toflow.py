@@ -59,6 +59,8 @@ class Params(Training):
 
 
 SHIPS = "toflow"
+TINY = {"levels": 2, "flow_widths": (4, 4), "width": 8, "sequences": 3, "piece": 64}
+SLOW = True  # what a coder took away is as good as noise to a network of 24 steps
 MIDDLE = septuplets.LENGTH // 2
 BESIDE = [place for place in range(septuplets.LENGTH) if place != MIDDLE]
 LEAST = 0.25 / 255  # error below which a sample does not count the more for having less

@@ -28,11 +28,11 @@ from answerprint.color import lut
 from answerprint.color.lut import Cube
 from answerprint.errors import ColorError, JobError, SettingsError
 from answerprint.frame import Frame
+from answerprint.inference import weights
 from answerprint.media import pixels, presets, writer
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.metrics import report
-from answerprint.nets import weights
 from answerprint.render import executors
 from answerprint.render.decide import load
 from answerprint.render.executors import ChunkTask

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from answerprint.errors import WeightsError
-from answerprint.nets import weights
+from answerprint.inference import weights
 from answerprint.train.grow import widen
 from answerprint.train.params import Training
 from answerprint.train.recipe import Networks, Recipe, recipe_name, shipped_network

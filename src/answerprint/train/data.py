@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from answerprint.errors import TrainingError
-from answerprint.nets import weights
+from answerprint.inference import weights
 
 Pixels = NDArray[np.uint8]
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from answerprint.errors import TrainingError
-from answerprint.nets import weights
+from answerprint.inference import weights
 from answerprint.train import checkpoint
 from answerprint.train.checkpoint import BEST, CHECKPOINT, TrainingState, flatten
 from answerprint.train.data import Splits, load

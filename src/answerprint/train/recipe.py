@@ -47,7 +47,8 @@ class Recipe(Protocol):
     """A module of `recipes/`.
 
     Optional: `validate(nets, params, data) -> Validation`, with the averaged weights on the validation clips; `SHIPS`,
-    the network that is exported ("generator"), or a part of one ("generators.cleaner").
+    the network that is exported ("generator"), or a part of one ("generators.cleaner"); `TINY`, options of the smallest
+    run, for tests; `SLOW`, whether tests do not expect it to learn in 24 steps.
     """
 
     __name__: str

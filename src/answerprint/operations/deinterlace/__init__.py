@@ -35,8 +35,8 @@ from pydantic import Field, model_validator
 
 from answerprint.fields.cadence import Cadence
 from answerprint.frame import Frame, Shot
+from answerprint.inference import weights
 from answerprint.nets import deinterlace as nets
-from answerprint.nets import weights
 from answerprint.operation import windows
 from answerprint.operations.deinterlace import analysis
 from answerprint.operations.deinterlace.moments import Cache, Moments

@@ -14,8 +14,8 @@ from answerprint.fields import weave
 from answerprint.fields.combs import is_combed
 from answerprint.fields.weave import FieldNeighbors, brightness
 from answerprint.frame import Frame
+from answerprint.inference import engine
 from answerprint.nets import deinterlace as nets
-from answerprint.nets import engine
 from answerprint.operation import Window
 from answerprint.operations.deinterlace.analysis import frame_number, lasts, weave_across
 

@@ -36,7 +36,8 @@ from answerprint.color import display, spaces
 from answerprint.color.lut import Cube, bake
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
-from answerprint.nets import engine, mbllen, weights
+from answerprint.inference import engine, weights
+from answerprint.nets import mbllen
 from answerprint.noise import measure as noise
 from answerprint.operation import windows
 from answerprint.operations.lowlight import exposure

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from answerprint import nets
 from answerprint.errors import WeightsError
-from answerprint.nets import cyclegan, densenet, engine, gan, weights
-from answerprint.settings import Settings
+from answerprint.inference import engine, weights
 
-BUILT: dict[str, tuple[type[Settings], Callable[[Any], nn.Module]]] = {
-    "gan": (gan.Config, gan.Generator),
-    "densenet": (densenet.Config, densenet.DenseNet),
-    "cyclegan": (cyclegan.Config, cyclegan.Generator),
-}
+PAPER = ("gan", "densenet", "cyclegan")
 
 
 def load(name: str, path: Path | None = None) -> nn.Module:
@@ -26,8 +21,8 @@ def load(name: str, path: Path | None = None) -> nn.Module:
     Raises:
         WeightsError: there are none, or they cannot be trusted.
     """
-    config, build = BUILT[name]
-    return weights.network(name, config, build, path)
+    network: nn.Module = nets.load(name).load(path)
+    return network
 
 
 def read(path: Path) -> nn.Module:
@@ -38,7 +33,7 @@ def read(path: Path) -> nn.Module:
     """
     name = weights.kind(path)
     if name is not None:
-        if name not in BUILT:
+        if name not in PAPER:
             raise WeightsError(f"{path}: weights of '{name}', which takes no noise away")
         return load(name, path)
     network = weights.foreign(path)
@@ -48,16 +43,16 @@ def read(path: Path) -> nn.Module:
 
 
 def cleaner(network: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The network as a function from a picture (3, H, W) of any size to the same without its noise.
+    """A function from a picture (3, H, W) of any size to the same without its noise.
 
-    Such networks learned on pictures in 0..1: what lies outside is not shown to them, and kept.
+    Such networks learned on pictures in 0..1: values outside are not shown to them, and stay.
     """
     run = engine.ready(network, device)
     multiple, least = int(getattr(network, "multiple", 1)), int(getattr(network, "least", 1))
 
     def clean(picture: Tensor) -> Tensor:
-        seen = picture.clamp(0, 1)
-        made = engine.tiled(run, [seen[None]], multiple=multiple, least=least)[0].to(picture.device)
-        return picture + (made - seen)
+        clamped = picture.clamp(0, 1)
+        restored = engine.tiled(run, [clamped[None]], multiple=multiple, least=least)[0].to(picture.device)
+        return picture + (restored - clamped)
 
     return clean

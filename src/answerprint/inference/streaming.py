@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from answerprint.nets import engine
+from answerprint.inference import engine
 
 ROOM = 5 << 28  # bytes of memory of tiles that stay in memory: enough for 1080p
 TOGETHER = 1 << 29  # bytes of frames that tiles see in one turn

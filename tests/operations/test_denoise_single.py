@@ -5,7 +5,9 @@ import safetensors.torch
 import torch
 
 from answerprint.errors import WeightsError
-from answerprint.nets import cyclegan, densenet, gan, look, single, weights
+from answerprint.inference import weights
+from answerprint.nets import cyclegan, densenet, gan, look
+from answerprint.operations.denoise import single
 
 CPU = torch.device("cpu")
 SMALL = {

@@ -27,7 +27,7 @@ C = TypeVar("C", bound=Settings)
 N = TypeVar("N", bound=nn.Module)
 T = TypeVar("T")
 
-SHIPPED = Path(__file__).parent.parent / "weights"
+SHIPPED = Path(__file__).parents[1] / "weights"
 ADD_HELP = "make weights of the run: answerprint models --add RUN"
 
 

@@ -27,11 +27,12 @@ from torch.nn import functional as F
 from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
+from answerprint.inference import weights
 from answerprint.nets import denoise as nets
-from answerprint.nets import single, weights
 from answerprint.noise import blocks, impulse, merge
 from answerprint.noise import measure as noise
 from answerprint.operation import windows
+from answerprint.operations.denoise import single
 from answerprint.settings import Settings
 from answerprint.train import degrade
 

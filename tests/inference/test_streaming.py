@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from answerprint.nets import streaming
+from answerprint.inference import streaming
 from answerprint.nets.denoise import Config, Denoiser, Streamed
 
 CPU = torch.device("cpu")
@@ -77,7 +77,7 @@ def test_chunks_of_a_large_picture_are_the_whole_bit_for_bit():
 
 PEAK = """
 import torch
-from answerprint.nets import streaming
+from answerprint.inference import streaming
 from answerprint.nets.denoise import Config, Denoiser, Streamed
 torch.set_num_threads(1)
 def footage(height, width):

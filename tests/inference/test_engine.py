@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from answerprint.nets import engine
+from answerprint.inference import engine
 from answerprint.nets.denoise import Config, Denoiser, Streamed
 
 CPU = torch.device("cpu")

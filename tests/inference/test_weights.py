@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 from answerprint.errors import WeightsError
-from answerprint.nets import weights
+from answerprint.inference import weights
 from answerprint.nets.denoise import Config, Denoiser
 
 SMALL = Config(widths=(8, 12, 16), blocks=(1, 1, 1))
