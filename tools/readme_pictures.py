@@ -14,10 +14,10 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from answerprint.bench.deinterlace import PEERS, filtered, woven
 from answerprint.frame import Frame, Shot
 from answerprint.operations import deinterlace, denoise
 from answerprint.train import degrade
+from benchmarks.deinterlace import PEERS, filtered, woven
 
 DOCS = Path(__file__).parents[1] / "docs"
 CPU = torch.device("cpu")

@@ -501,23 +501,6 @@ def _demo(
     demo.run(output)
 
 
-def _bench(
-    what: Annotated[str, Parameter(help="What to measure.")],
-    /,
-    *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder for the HTML and JSON tables.")] = Path(
-        "bench"
-    ),
-    data: Annotated[Path | None, Parameter(help="Folder of test footage; some benches need it.")] = None,
-    quick: Annotated[bool, Parameter(negative="", help="Fewer frames: a first look, not figures to quote.")] = False,
-) -> None:
-    """Measure Answerprint beside its peers, all in one run; prints tables and writes them as HTML and JSON."""
-    from answerprint import bench
-
-    if not bench.run(what, output, data, quick):
-        sys.exit(1)
-
-
 def build(tokens: Sequence[str]) -> App:
     """The command line as it is for these tokens: only the operation that is asked for is imported."""
     from answerprint import __version__
@@ -534,7 +517,6 @@ def build(tokens: Sequence[str]) -> App:
         ("export", _export, False),
         ("schema", _schema, False),
         ("presets", _presets, False),
-        ("bench", _bench, False),
         ("demo", _demo, False),
         ("models", _models, False),
     ]

@@ -7,6 +7,8 @@ al. 2017), and what is generated is the noise to take away.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 from torch import Tensor, nn
 

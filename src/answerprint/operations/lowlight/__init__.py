@@ -15,7 +15,7 @@ an SDR display; what is brighter than diffuse white is untouched.
 
 White noise is measured and taken out before the lift where there is nothing else; what is left is lifted with the
 light (the findings tell by how much): put `denoise` in front, which measures better than behind
-(`answerprint bench lowlight`).
+(`make bench NAME=lowlight`).
 """
 
 from __future__ import annotations

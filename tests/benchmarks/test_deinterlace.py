@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from answerprint.bench import deinterlace as bench
 from answerprint.errors import SettingsError
 from answerprint.metrics.quality import psnr
+from benchmarks import deinterlace as bench
 
 
 def moments(count=10, height=64, width=96):

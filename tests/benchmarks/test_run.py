@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from answerprint import bench
-from answerprint.bench import media
+import benchmarks
 from answerprint.errors import SettingsError
 from answerprint.metrics.tables import Table, at_most
+from benchmarks import media
 
 
 def test_a_bench_that_stops_has_kept_what_it_measured(
@@ -23,7 +23,7 @@ def test_a_bench_that_stops_has_kept_what_it_measured(
 
     monkeypatch.setattr(media, "run", stopped)
     with pytest.raises(KeyboardInterrupt):
-        bench.run("media", tmp_path / "new")
+        benchmarks.run("media", tmp_path / "new")
     assert "the first hour" in capsys.readouterr().out
     assert "the first hour" in (tmp_path / "new" / "media.json").read_text()
     assert json.loads((tmp_path / "new" / "media.json").read_text())
@@ -32,5 +32,5 @@ def test_a_bench_that_stops_has_kept_what_it_measured(
 
 def test_a_bench_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"unknown bench 'loook'.*look"):
-        bench.run("loook", tmp_path)
+        benchmarks.run("loook", tmp_path)
     assert not list(tmp_path.iterdir())

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from answerprint.bench import look as bench
 from answerprint.errors import SettingsError
+from benchmarks import look
+from benchmarks.look import nearness, steadiness
 
 
 def _scene(seed: int, height: int = 72, width: int = 96) -> np.ndarray:
@@ -39,7 +40,7 @@ def _clip(folder: Path, lengths: tuple[int, ...]) -> Path:
 
 
 def test_a_clip_is_cut_as_a_job_cuts_it_and_its_longest_shots_are_taken(tmp_path: Path) -> None:
-    shots = bench.shots_of(_clip(tmp_path / "clip", (14, 9, 17)))
+    shots = steadiness.shots_of(_clip(tmp_path / "clip", (14, 9, 17)))
     assert [(shot.name, shot.start, shot.length) for shot in shots] == [("clip 001", 0, 14), ("clip 003", 23, 17)]
     first = next(iter(shots[1].frames(0, 1))).pixels
     assert torch.allclose(first, torch.from_numpy(_scene(12, width=160)[:, :96, ::-1].copy()).movedim(-1, 0), atol=0.01)
@@ -47,7 +48,7 @@ def test_a_clip_is_cut_as_a_job_cuts_it_and_its_longest_shots_are_taken(tmp_path
 
 
 def test_every_content_meets_every_look(data: Path) -> None:
-    table = bench.every_pair(data, quick=False)
+    table = nearness.every_pair(data, quick=False)
     assert table.title.endswith(": 4")
     rows = {row[0]: row[1] for row in table.rows}
     assert rows["distance to the look, look (extended)"] < rows["distance to the look, reinhard"]
@@ -57,6 +58,6 @@ def test_every_content_meets_every_look(data: Path) -> None:
 
 def test_it_needs_data(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--data"):
-        next(bench.run(None, quick=True))
+        next(look.run(None, quick=True))
     with pytest.raises(SettingsError, match="--data"):
-        next(bench.run(tmp_path, quick=True))
+        next(look.run(tmp_path, quick=True))

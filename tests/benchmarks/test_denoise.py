@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from answerprint.bench import denoise as bench
 from answerprint.errors import SettingsError, TrainingError
 from answerprint.inference import weights
 from answerprint.nets import gan
 from answerprint.operations.denoise import single
 from answerprint.train import data
+from benchmarks import denoise as bench
 from pictures import spots
 
 

@@ -400,7 +400,7 @@ def _alone(name: str, width: int, height: int) -> tuple[float, float]:
     words = [
         sys.executable,
         "-c",
-        "from answerprint.bench import denoise; denoise.work()",
+        "from benchmarks import denoise; denoise.work()",
         name,
         str(width),
         str(height),

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from answerprint.bench import look
 from answerprint.frame import Frame
+from benchmarks.look import speed
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def test_all_who_take_the_lut_give_the_same_picture(tmp_path: Path) -> None:
     pixels = torch.rand(3, 54, 96, generator=torch.Generator().manual_seed(1))
-    contenders = look._contenders(pixels)
+    contenders = speed._contenders(pixels)
     ours = contenders["LUT"]()
     assert isinstance(ours, Frame)
     theirs = contenders["FFmpeg lut3d"]()
@@ -34,9 +34,9 @@ def test_all_who_take_the_lut_give_the_same_picture(tmp_path: Path) -> None:
 def test_the_table_holds_every_size_and_asks_at_each(monkeypatch: pytest.MonkeyPatch) -> None:
     if not (DATA / "style").is_dir():
         pytest.skip("no pictures to measure on: ../shared/data/style is absent")
-    monkeypatch.setattr(look, "_SIZES", {"small": (96, 54), "odd": (101, 67)})
-    monkeypatch.setattr(look, "_rounds", lambda width, height: 2)
-    table = look.speed(DATA, quick=False)
+    monkeypatch.setattr(speed, "SIZES", {"small": (96, 54), "odd": (101, 67)})
+    monkeypatch.setattr(speed, "_rounds", lambda width, height: 2)
+    table = speed.speed(DATA, quick=False)
     assert [row[:2] for row in table.rows] == [
         (size, kind) for size in ("small", "odd") for kind in ("photograph", "noise")
     ]

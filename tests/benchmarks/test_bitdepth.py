@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import torch
 
-from answerprint.bench import bitdepth
 from answerprint.frame import Frame
+from benchmarks import bitdepth
 
 
 def test_the_papers_table_counts_no_synthetic_gradient():
