@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from answerprint.metrics.quality import psnr
-from answerprint.noise import blocks
+from answerprint.noise import blocks, synth
 from answerprint.train import degrade
 
 SIGMA = 25 / 255
@@ -52,7 +52,7 @@ def test_noise_is_taken_where_it_is_told_to_be():
 
 def test_grain_goes_better_when_its_reach_is_told():
     clean = cloth()
-    noisy = clean + SIGMA * degrade.correlated(clean.shape, 1.0, np.random.default_rng(3))
+    noisy = clean + SIGMA * synth.correlated(clean.shape, 1.0, np.random.default_rng(3))
     sigma, pilot = torch.full_like(clean, SIGMA), clean.lerp(blurred(clean), 0.5)
     told, untold = (blocks.filtered(noisy, pilot, sigma, reach) for reach in (1.0, 0.0))
     assert psnr(told, clean) > psnr(untold, clean) + 0.5

@@ -25,23 +25,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from answerprint.color import spaces
-from answerprint.errors import SettingsError, WeightsError
+from answerprint.errors import WeightsError
 from answerprint.frame import Frame, Shot
 from answerprint.inference import weights
 from answerprint.nets import denoise as nets
-from answerprint.noise import blocks, impulse, merge
+from answerprint.noise import blocks, impulse, merge, synth
 from answerprint.noise import measure as noise
 from answerprint.operation import windows
 from answerprint.operations.denoise import single
 from answerprint.settings import Settings
-from answerprint.train import degrade
 
 ENOUGH = 1 << 21  # pixels that noise is measured on
 CLEAN = 0.002  # below half a code value of 8 bits there is nothing that a master would show
 FARTHEST = 3.5  # deviations: what lies farther off is no noise, whatever the network thinks
 OWN_ERROR = 0.006  # of the network where there is hardly any noise
-
-OWN = ("findings", "finite", "matte")
 
 
 class Params(Settings):
@@ -113,10 +110,8 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # no
     )
 
 
-def run(frames: Iterator[Frame], params: Params, findings: Findings | None, device: torch.device) -> Iterator[Frame]:
+def run(frames: Iterator[Frame], params: Params, findings: Findings, device: torch.device) -> Iterator[Frame]:
     """Each frame without its noise; footage that was clean is left as it is."""
-    if findings is None:
-        raise SettingsError("denoise needs Findings: analyze the shot first")
     if params.strength == 0 or (float(findings.levels.max()) < CLEAN and findings.impulses < noise.FEWEST_IMPULSES):
         yield from frames
         return
@@ -169,7 +164,7 @@ def _refined(noisy: merge.Noisy, clean: Tensor, findings: Findings) -> Tensor:
     if min(clean.shape[-2:]) < blocks.SMALLEST:
         return clean
     sigma = noisy.sigma.to(clean)
-    known = (sigma < 1) & noisy.pixels.isfinite().to(sigma.device)
+    known = sigma < 1
     level = torch.where(known, sigma, sigma[known].mean() if known.any() else 0)
     pixels = torch.where(known, noisy.pixels.to(clean), clean)
     return blocks.filtered(pixels, clean, level, findings.reach)
@@ -256,17 +251,17 @@ def _levels_at(picture: Tensor, findings: Findings) -> Tensor:
 
 
 def _finished(frame: Frame, clean: Tensor, params: Params, findings: Findings) -> Tensor:
-    """What was asked for of luma and color noise taken out, grain put back; inside the matte where there is one."""
+    """The pixels (3, H, W) with the chosen shares of luma and color noise taken out, and grain put back."""
     change = clean - frame.pixels
     luma = spaces.luma(change)
     change = min(params.strength, 1.0) * (params.luma * luma + params.chroma * (change - luma))
     if params.keep_grain:
         change = change + params.keep_grain * _grain(frame, clean, findings)
-    return frame.pixels + (change if frame.matte is None else change * frame.matte)
+    return frame.pixels + change
 
 
 def _grain(frame: Frame, clean: Tensor, findings: Findings) -> Tensor:
     """Gray grain of the measured level and reach, drawn from the frame's time: the same however the shot is cut up."""
     rng = np.random.default_rng([abs(frame.time.numerator), frame.time.denominator])
     level = spaces.luma(level_map(clean, findings))
-    return degrade.correlated((1, frame.height, frame.width), findings.reach, rng) * level
+    return synth.correlated((1, frame.height, frame.width), findings.reach, rng) * level
