@@ -246,7 +246,7 @@ def _ours() -> Method:
 
 def _refined() -> Method:
     ours = _ours()
-    return lambda noisy, sigma: blocks.filtered(noisy, ours(noisy, sigma), torch.full_like(noisy, sigma))
+    return lambda noisy, sigma: blocks.filter_stacks(noisy, ours(noisy, sigma), torch.full_like(noisy, sigma))
 
 
 def _nonlocal(noisy: Tensor, sigma: float) -> Tensor:

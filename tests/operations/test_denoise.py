@@ -109,7 +109,7 @@ def test_letters_halftones_and_highlights_are_no_crowd_of_impulses():
     stars = torch.full((3, 96, 128), 0.01)
     stars[:, ::7, ::9] = 1.0
     for picture in (page, checks, stars, scene(96, 128) * 1.6):
-        assert not impulse.crowded(picture.clamp(0, 1))
+        assert not impulse.is_crowded(picture.clamp(0, 1))
 
 
 def test_large_pictures_are_measured_on_bands_and_mapped_in_strips(monkeypatch):

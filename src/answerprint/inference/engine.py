@@ -65,10 +65,10 @@ def ready(network: nn.Module, device: torch.device, backend: Backend | None = No
     change: Callable[..., Tensor] | None = getattr(network, "change", None)
     if change is None:
         return _ready(network, device, backend or choose(device))
-    found = _ready(Part(network, change), device, backend or choose(device))
+    run_change = _ready(Part(network, change), device, backend or choose(device))
 
     def run(*planes: Tensor) -> Tensor:
-        return planes[0].to(device).float() + found(*planes)
+        return planes[0].to(device).float() + run_change(*planes)
 
     return run
 
@@ -130,9 +130,9 @@ class _OpenVino:
         decoder = TorchScriptPythonDecoder(traced, example_input=planes)  # must outlive what reads from it
         frontend = openvino.frontend.FrontEndManager().load_by_framework("pytorch")
         model = frontend.convert(frontend.load(decoder))
-        for found, plane in zip(model.inputs, planes, strict=True):
-            found.get_node().set_element_type(openvino.Type.f32)
-            found.get_node().set_partial_shape(openvino.PartialShape(list(plane.shape)))
+        for entry, plane in zip(model.inputs, planes, strict=True):
+            entry.get_node().set_element_type(openvino.Type.f32)
+            entry.get_node().set_partial_shape(openvino.PartialShape(list(plane.shape)))
         model.validate_nodes_and_infer_types()
         return model
 
@@ -238,11 +238,11 @@ def tiled(
     total: Tensor | None = None
     weight = torch.zeros(height, width)
     for piece in grid(height, width, tile, overlap, multiple):
-        made = run(*(piece.cut(plane) for plane in planes)).cpu()
+        result = run(*(piece.cut(plane) for plane in planes)).cpu()
         if total is None:
-            total = torch.zeros(*made.shape[:-2], height, width)
+            total = torch.zeros(*result.shape[:-2], height, width)
         share = feather(piece, height, width, overlap)
-        piece.cut(total).add_(made * share)
+        piece.cut(total).add_(result * share)
         piece.cut(weight).add_(share)
     if total is None:
         raise ValueError(f"a picture of {width}x{height} has no pixels")

@@ -72,33 +72,33 @@ def frames(
     down, right = -height % multiple, -width % multiple
     if max(height + down, width + right) <= tile:
         whole = _whole(network, (engine.padded(planes, multiple) for planes in sequence))
-        yield from (made[..., :height, :width] for made in whole)
+        yield from (result[..., :height, :width] for result in whole)
         return
     pieces = engine.grid(height + down, width + right, tile, overlap, multiple)
-    most = max(1, min(MOST, TOGETHER // sum(2 * plane.nbytes for plane in first)))
+    batch = max(1, min(MOST, TOGETHER // sum(2 * plane.nbytes for plane in first)))
     with _Shelf(network.fresh, len(pieces), room) as shelf:
         # Several frames in one turn: memories on disk are fetched less often. Without any there, one is enough.
-        while some := list(itertools.islice(sequence, most if shelf.parked else 1)):
+        while some := list(itertools.islice(sequence, batch if shelf.parked else 1)):
             grown = [engine.padded(planes, multiple) for planes in some]
             results = _Results(height + down, width + right, overlap)
             for index, piece in enumerate(pieces):
                 memory = shelf.take(index)
                 cut = (tuple(piece.cut(plane) for plane in planes) for planes in grown)
-                results.add(piece, [made for planes in cut if (made := network.push(memory, planes)) is not None])
+                results.add(piece, [result for planes in cut if (result := network.push(memory, planes)) is not None])
                 shelf.put(index, memory)
             del grown, some
-            yield from (made[..., :height, :width] for made in results.take())
+            yield from (result[..., :height, :width] for result in results.take())
         results = _Results(height + down, width + right, overlap)
         for index, piece in enumerate(pieces):
             results.add(piece, list(network.finish(shelf.take(index))))
-        yield from (made[..., :height, :width] for made in results.take())
+        yield from (result[..., :height, :width] for result in results.take())
 
 
 def _whole(network: Steps[M], sequence: Iterator[Sequence[Tensor]]) -> Iterator[Tensor]:
     memory = network.fresh()
     for planes in sequence:
-        if (made := network.push(memory, planes)) is not None:
-            yield made
+        if (result := network.push(memory, planes)) is not None:
+            yield result
     yield from network.finish(memory)
 
 
@@ -110,12 +110,12 @@ class _Results:
         self.totals: list[Tensor] = []
         self.weight = torch.zeros(height, width)
 
-    def add(self, piece: engine.Tile, made: Sequence[Tensor]) -> None:
+    def add(self, piece: engine.Tile, frames: Sequence[Tensor]) -> None:
         if not self.totals:
-            self.totals = [torch.zeros(*tile.shape[:-2], *self.size) for tile in made]
+            self.totals = [torch.zeros(*tile.shape[:-2], *self.size) for tile in frames]
         share = engine.feather(piece, *self.size, self.overlap)
         piece.cut(self.weight).add_(share)
-        for total, tile in zip(self.totals, made, strict=True):
+        for total, tile in zip(self.totals, frames, strict=True):
             piece.cut(total).add_(tile.cpu() * share)
 
     def take(self) -> Iterator[Tensor]:

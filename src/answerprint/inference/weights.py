@@ -39,11 +39,11 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
         tensors: by name; stored in their own type.
         facts: anything JSON can hold.
     """
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(dict(facts), sort_keys=True)
-    metadata = {"answerprint": text, "sha256": _digest(kept, text)}
+    metadata = {"answerprint": text, "sha256": _digest(stored, text)}
     part = path.with_name(path.name + ".part")
-    safetensors.torch.save_file(kept, str(part), metadata=metadata)
+    safetensors.torch.save_file(stored, str(part), metadata=metadata)
     part.chmod(0o644)  # written for the owner alone, where an installation is read by everyone
     part.replace(path)
 
@@ -154,7 +154,7 @@ def load(name: str, path: Path | None = None) -> Weights:
     Raises:
         WeightsError: there are none, they cannot be trusted (see `read`), or they are another network's.
     """
-    path = path or _found(name)
+    path = path or _locate(name)
     tensors, facts = read(path)
     if not finished(facts):
         raise WeightsError(f"{path}: a checkpoint of a training run, not finished weights; {ADD_HELP}")
@@ -170,21 +170,21 @@ def network(name: str, config: type[C], build: Callable[[C], N], path: Path | No
     Raises:
         WeightsError: there are none, or they cannot be trusted (see `load`), or are of another version.
     """
-    kept = load(name, path)
+    trained = load(name, path)
     try:
-        made = build(config.of(kept.config, "its Config"))
+        result = build(config.of(trained.config, "its Config"))
     except SettingsError as error:
         raise WeightsError(f"the weights of '{name}' are of another version of Answerprint: {error}") from None
-    fill(made, kept)
-    return made
+    fill(result, trained)
+    return result
 
 
-def seen(*names: str) -> frozenset[str]:
+def training_clips(*names: str) -> frozenset[str]:
     """Keys (train/data.py) of what the weights that `load` takes for these names were trained on or chosen by."""
     keys: set[str] = set()
     for name in names:
         try:
-            facts = _facts(_found(name))
+            facts = _facts(_locate(name))
         except WeightsError:
             continue  # nothing to load, nothing that it has seen
         keys.update(json.loads(facts["answerprint"]).get("card", {}).get("seen", ()))
@@ -194,7 +194,7 @@ def seen(*names: str) -> frozenset[str]:
 def digest(name: str) -> str | None:
     """SHA-256 in the file whose weights `load` takes for this name; None where there is none to be trusted."""
     try:
-        return _facts(_found(name))["sha256"]
+        return _facts(_locate(name))["sha256"]
     except WeightsError:
         return None
 
@@ -206,24 +206,24 @@ def stamp(name: str, path: Path | None = None) -> tuple[str, int, int, int] | No
         Path, inode, time of change in ns and size; None where there is no file.
     """
     try:
-        path = path or _found(name)
-        found = path.stat()
+        path = path or _locate(name)
+        stat = path.stat()
     except (WeightsError, OSError):
         return None  # `load` says what is wrong
-    return str(path), found.st_ino, found.st_mtime_ns, found.st_size
+    return str(path), stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
-def kept(name: str, make: Callable[[Path | None, torch.device], T]) -> Callable[[Path | None, torch.device], T]:
+def cached(name: str, make: Callable[[Path | None, torch.device], T]) -> Callable[[Path | None, torch.device], T]:
     """`make(path, device)`, whose results stay in memory as long as the file that `load` takes is the same.
 
     To read a network and make it ready for a size takes longer than many a shot.
     """
 
     @lru_cache(maxsize=2)
-    def made(path: Path | None, device: torch.device, _: object) -> T:
+    def build(path: Path | None, device: torch.device, _: object) -> T:
         return make(path, device)
 
-    return lambda path, device: made(path, device, stamp(name, path))
+    return lambda path, device: build(path, device, stamp(name, path))
 
 
 def kind(path: Path) -> str | None:
@@ -321,7 +321,7 @@ def foreign(path: Path) -> nn.Module:
     return network.float().eval()
 
 
-def _found(name: str) -> Path:
+def _locate(name: str) -> Path:
     for folder in (added(), SHIPPED):
         if (folder / f"{name}.safetensors").is_file():
             return folder / f"{name}.safetensors"

@@ -110,8 +110,8 @@ class Generators(nn.Module):
         """
         spoiled = self.spoil(clean, chance[0])
         # In one batch: normalized each on its own, noisy and clean pictures would lose what tells them apart.
-        cleaned, clean_again, kept = self.cleaner(torch.cat((noisy, spoiled, clean))).chunk(3)
-        return cleaned, spoiled, self.spoil(cleaned, chance[1]), clean_again, kept
+        cleaned, clean_again, identity = self.cleaner(torch.cat((noisy, spoiled, clean))).chunk(3)
+        return cleaned, spoiled, self.spoil(cleaned, chance[1]), clean_again, identity
 
     def spoil(self, clean: Tensor, chance: Tensor) -> Tensor:
         """Pictures with noise made of chance."""
@@ -139,7 +139,7 @@ CHANCE = 5
 RARE = 0.06  # share of pixels in which the rare channel is not 0, but 1/2 to 1 or -1 to -1/2
 
 
-def drawn(like: Tensor, generator: torch.Generator) -> Tensor:
+def draw_chance(like: Tensor, generator: torch.Generator) -> Tensor:
     """Chance for pictures (B, 3, H, W): (B, CHANCE, H, W)."""
     count, _, height, width = like.shape
     kind = torch.rand(count, 1, 1, 1, generator=generator).expand(-1, 1, height, width)

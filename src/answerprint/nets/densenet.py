@@ -30,10 +30,12 @@ class DenseBlock(nn.Module):
 
     def __init__(self, width: int, config: Config) -> None:
         super().__init__()
-        inside = [width + i * config.growth for i in range(config.layers)]
+        widths = [width + i * config.growth for i in range(config.layers)]
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.BatchNorm2d(seen), nn.ReLU(), nn.Conv2d(seen, config.growth, 3, padding=1, bias=False))
-            for seen in inside
+            nn.Sequential(
+                nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, config.growth, 3, padding=1, bias=False)
+            )
+            for channels in widths
         )
         self.width = width + config.layers * config.growth
 

@@ -74,16 +74,16 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in 0..1 to relu1_1, relu2_1, relu3_1, relu4_1: (N, C, H / 2^i, W / 2^i)."""
-        features, seen = [], (pixels - self.mean) / self.deviation
+        features, x = [], (pixels - self.mean) / self.deviation
         layers = iter(self.layers)
         for index, more in enumerate((*self.config.between, 0)):
             if index:
                 # A picture of a pixel or two stays that small.
-                seen = F.max_pool2d(seen, 2, ceil_mode=True)
-            seen = F.relu(next(layers)(seen))
-            features.append(seen)
+                x = F.max_pool2d(x, 2, ceil_mode=True)
+            x = F.relu(next(layers)(x))
+            features.append(x)
             for _ in range(more):
-                seen = F.relu(next(layers)(seen))
+                x = F.relu(next(layers)(x))
         return features
 
 
@@ -150,18 +150,18 @@ def _state(path: Path) -> Mapping[str, Tensor]:
 
 
 def _from_torchvision(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    found = {}
+    renamed = {}
     for index, layer in enumerate(_VGG19_LAYERS):
         for kind in ("weight", "bias"):
             key = f"features.{layer}.{kind}"
             if key not in state:
                 raise WeightsError(f"{path}: no '{key}' in it; this is not torchvision's VGG-19")
-            found[f"layers.{index}.{kind}"] = state[key]
-    wanted = Encoder(VGG19).state_dict()
-    wrong = [key for key, value in found.items() if value.shape != wanted[key].shape]
+            renamed[f"layers.{index}.{kind}"] = state[key]
+    expected = Encoder(VGG19).state_dict()
+    wrong = [key for key, value in renamed.items() if value.shape != expected[key].shape]
     if wrong:
-        raise WeightsError(f"{path}: '{wrong[0]}' has shape {tuple(found[wrong[0]].shape)}; this is not VGG-19")
-    return found
+        raise WeightsError(f"{path}: '{wrong[0]}' has shape {tuple(renamed[wrong[0]].shape)}; this is not VGG-19")
+    return renamed
 
 
 # ---- the network
@@ -278,8 +278,8 @@ def predict(network: LookNet, contents: Sequence[Tensor], reference: Tensor, ext
     """One free vector for pictures (3, H, W) of one shot: the mean of what the network says of each."""
     network.eval()
     with torch.no_grad():
-        found = [network(content[None], reference[None])[int(extended)] for content in contents]
-    return torch.cat(found).mean(0)
+        vectors = [network(content[None], reference[None])[int(extended)] for content in contents]
+    return torch.cat(vectors).mean(0)
 
 
 def tune(
@@ -301,9 +301,9 @@ def tune(
     trained = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, rate)
     losses: list[float] = []
-    drawn = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     for step in range(iterations):
-        content = contents[int(torch.randint(len(contents), (1,), generator=drawn))][None]
+        content = contents[int(torch.randint(len(contents), (1,), generator=generator))][None]
         graded = stylized(content, network(content, reference[None])[int(extended)])
         loss = judge(network.encoder, graded, content, reference[None]).total
         optimizer.zero_grad(set_to_none=True)

@@ -122,14 +122,14 @@ def join(noisy: Tensor, sigma: Tensor, correlation: Tensor, neighbors: int) -> t
 
     What is left of the noise then differs from pixel to pixel, and hangs together from frame to frame.
     """
-    seen = [merge.Noisy(*planes) for planes in zip(noisy, sigma, strict=True)]
+    sources = [merge.NoisyFrame(*planes) for planes in zip(noisy, sigma, strict=True)]
     reach = 4 * float(correlation.flatten()[0])
-    made = [
-        merge.fused(frame, [*seen[max(t - neighbors, 0) : t], *seen[t + 1 : t + 1 + neighbors]], reach)
-        for t, frame in enumerate(seen)
+    merged = [
+        merge.merge(frame, [*sources[max(t - neighbors, 0) : t], *sources[t + 1 : t + 1 + neighbors]], reach)
+        for t, frame in enumerate(sources)
     ]
-    pictures, left = (torch.stack(planes) for planes in zip(*made, strict=True))
-    return pictures, left, correlation
+    pictures, sigmas = (torch.stack(planes) for planes in zip(*merged, strict=True))
+    return pictures, sigmas, correlation
 
 
 def _impulses(

@@ -39,4 +39,4 @@ def step(nets: Networks, batch: Batch, update: Update) -> None:
 
 
 def validate(nets: Networks, params: Params, data: Library) -> Validation:
-    return gan.validated(nets[SHIPS], params, data)
+    return gan.validate_cleaner(nets[SHIPS], params, data)

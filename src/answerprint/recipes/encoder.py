@@ -84,13 +84,13 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     rng = np.random.default_rng(0)
     parts = [batch(params, rng, data) for _ in range(4)]
     device = next(nets["encoder"].parameters()).device
-    told = [nets["encoder"](*(part[key].to(device) for key in ("turned", "before", "after"))) for part in parts]
+    outputs = [nets["encoder"](*(part[key].to(device) for key in ("turned", "before", "after"))) for part in parts]
     right = torch.cat(
-        [(scores.argmax(1).cpu() == part["turns"]).float() for (scores, _), part in zip(told, parts, strict=True)]
+        [(scores.argmax(1).cpu() == part["turns"]).float() for (scores, _), part in zip(outputs, parts, strict=True)]
     )
     free = torch.cat([part["free"] for part in parts])
-    left = (torch.cat([found.float().cpu() for _, found in told]) - free).square().mean() / free.square().mean()
-    figures = {"turns": float(right.mean()), "grade": float(1 - left)}
+    error = (torch.cat([vector.float().cpu() for _, vector in outputs]) - free).square().mean() / free.square().mean()
+    figures = {"turns": float(right.mean()), "grade": float(1 - error)}
     return Validation(sum(figures.values()), figures)
 
 

@@ -63,16 +63,16 @@ def batch(params: Paper, rng: np.random.Generator, data: Library) -> Batch:
 
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
-    made = nets["generator"](batch["noisy"])
-    real, fake = nets["discriminator"](batch["clean"]), nets["discriminator"](made.detach())
+    cleaned = nets["generator"](batch["noisy"])
+    real, fake = nets["discriminator"](batch["clean"]), nets["discriminator"](cleaned.detach())
     update("discriminator", F.softplus(-real).mean() + F.softplus(fake).mean())
-    judged = F.softplus(-nets["discriminator"](made)).mean()
-    update("generator", judged + FIDELITY * likeness(made, batch["clean"]))
+    judged = F.softplus(-nets["discriminator"](cleaned)).mean()
+    update("generator", judged + FIDELITY * likeness(cleaned, batch["clean"]))
 
 
-def likeness(made: Tensor, clean: Tensor) -> Tensor:
+def likeness(output: Tensor, clean: Tensor) -> Tensor:
     """How far pictures are from the clean ones: absolute differences, and squared ones for outliers."""
-    return F.l1_loss(made, clean) + OUTLIERS * F.mse_loss(made, clean)
+    return F.l1_loss(output, clean) + OUTLIERS * F.mse_loss(output, clean)
 
 
 def spoil(picture: Tensor, rng: np.random.Generator) -> Tensor:
@@ -89,10 +89,10 @@ def pictures(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
 
 def validate(nets: Networks, params: Paper, data: Library) -> Validation:
     """PSNR in dB under the paper's noise at its middle strength, on clips not trained on."""
-    return validated(nets[SHIPS], params, data)
+    return validate_cleaner(nets[SHIPS], params, data)
 
 
-def validated(cleaner: torch.nn.Module, params: Paper, data: Library) -> Validation:
+def validate_cleaner(cleaner: torch.nn.Module, params: Paper, data: Library) -> Validation:
     """The same for any network from noisy to clean."""
     rng = np.random.default_rng(0)
     device = next(cleaner.parameters()).device
@@ -103,8 +103,8 @@ def validated(cleaner: torch.nn.Module, params: Paper, data: Library) -> Validat
     }
     figures, rows = {}, []
     for name, noisy in kinds.items():
-        made = torch.cat([cleaner(part.to(device)).float().cpu() for part in torch.split(noisy, 8)])
-        error = (made.clamp(0, 1) - clean).square().flatten(1).mean(dim=1)
+        cleaned = torch.cat([cleaner(part.to(device)).float().cpu() for part in torch.split(noisy, 8)])
+        error = (cleaned.clamp(0, 1) - clean).square().flatten(1).mean(dim=1)
         figures[name] = float((-10 * error.log10()).mean())
-        rows += [noisy[:8], made[:8]]
+        rows += [noisy[:8], cleaned[:8]]
     return Validation(sum(figures.values()) / 2, figures, [*rows, clean[:8]])

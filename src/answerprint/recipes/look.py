@@ -56,11 +56,11 @@ def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
     network = nets["look"]
-    found = network(batch["content"], batch["style"])
+    vectors = network(batch["content"], batch["style"])
     # Several processes wrap it.
     encoder = cast(LookNet, getattr(network, "module", network)).encoder
     losses = [
-        judge(encoder, stylized(batch["content"], free), batch["content"], batch["style"]).total for free in found
+        judge(encoder, stylized(batch["content"], free), batch["content"], batch["style"]).total for free in vectors
     ]
     update("look", torch.stack(losses).sum())
 
@@ -70,8 +70,8 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     part = batch(params.model_copy(update={"batch": 12}), np.random.default_rng(0), data)
     device = next(nets["look"].parameters()).device
     content, reference = part["content"].to(device), part["style"].to(device)
-    found = nets["look"](content, reference)
-    graded = [stylized(content, free.float()).clamp(0, 1) for free in found]
+    vectors = nets["look"](content, reference)
+    graded = [stylized(content, free.float()).clamp(0, 1) for free in vectors]
     before, *after = [_distance(pictures, reference) for pictures in (content, *graded)]
     figures = {name: 1 - reached / before for name, reached in zip(("seven", "extended"), after, strict=True)}
     return Validation(sum(figures.values()), figures, (content, reference, *graded))
@@ -79,8 +79,8 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
 
 def _distance(pictures: Tensor, reference: Tensor) -> float:
     pairs = zip(pictures.cpu(), reference.cpu(), strict=True)
-    drawn = [[style.to_lab(style.colors(side, 2000)) for side in pair] for pair in pairs]
-    return float(np.mean([float(style.sliced_wasserstein(ours, theirs)) for ours, theirs in drawn]))
+    samples = [[style.to_lab(style.colors(side, 2000)) for side in pair] for pair in pairs]
+    return float(np.mean([float(style.sliced_wasserstein(ours, theirs)) for ours, theirs in samples]))
 
 
 def _picture(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:

@@ -94,9 +94,9 @@ def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
     frames, truth = batch["frames"], batch["truth"]
-    made = nets["toflow"](frames.flatten(1, 2), whole=True).view_as(frames)
-    error = (batch["weight"] * _error(made[:, MIDDLE], truth, int(batch["power"]))).mean()
-    update("toflow", error + batch["flow"] * _laid(frames, made, truth).mean())
+    output = nets["toflow"](frames.flatten(1, 2), whole=True).view_as(frames)
+    error = (batch["weight"] * _error(output[:, MIDDLE], truth, int(batch["power"]))).mean()
+    update("toflow", error + batch["flow"] * _alignment_error(frames, output, truth).mean())
 
 
 def validate(nets: Networks, params: Params, data: Library) -> Validation:
@@ -105,28 +105,28 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     With them, how far from the master the neighbors are that flow laid onto it, beside the neighbors as they are.
     """
     device = next(nets["toflow"].parameters()).device
-    plain, made, laid = [], [], []
+    plain, restored, alignment = [], [], []
     for frames, truth in _validation_samples(params, data):
         out = nets["toflow"](frames.flatten(0, 1)[None].to(device), whole=True)[0].cpu().view_as(frames)
         plain.append(quality.psnr(frames[MIDDLE], truth))
-        made.append(quality.psnr(out[MIDDLE].clamp(0, 1), truth))
-        laid.append(float(_laid(frames[None], out[None], truth[None])))
-    found = {"laid": float(np.mean(laid))}
+        restored.append(quality.psnr(out[MIDDLE].clamp(0, 1), truth))
+        alignment.append(float(_alignment_error(frames[None], out[None], truth[None])))
+    figures = {"laid": float(np.mean(alignment))}
     if params.task == "flow":
-        return Validation(-found["laid"], found)
-    gain = float(np.mean(made) - np.mean(plain))
-    return Validation(gain, {"psnr": float(np.mean(made)), "gain": gain, **found})
+        return Validation(-figures["laid"], figures)
+    gain = float(np.mean(restored) - np.mean(plain))
+    return Validation(gain, {"psnr": float(np.mean(restored)), "gain": gain, **figures})
 
 
 def _error(frames: Tensor, truth: Tensor, power: int = 1) -> Tensor:
     """Mean absolute error of each picture, or the squared one."""
-    left = frames - truth
-    return (left.abs() if power == 1 else left.square()).mean(dim=(-3, -2, -1))
+    difference = frames - truth
+    return (difference.abs() if power == 1 else difference.square()).mean(dim=(-3, -2, -1))
 
 
-def _laid(frames: Tensor, made: Tensor, truth: Tensor) -> Tensor:
+def _alignment_error(frames: Tensor, warped_frames: Tensor, truth: Tensor) -> Tensor:
     """Error of the neighbors after flow beside that before it, (B,)."""
-    before, after = (_error(each[:, BESIDE], truth[:, None]).mean(dim=1) for each in (frames, made))
+    before, after = (_error(each[:, BESIDE], truth[:, None]).mean(dim=1) for each in (frames, warped_frames))
     return after / before.clamp_min(STILL)
 
 
@@ -138,11 +138,11 @@ def _sample(params: Params, rng: np.random.Generator, data: Library) -> Sample:
         return _master(params, params.crop, rng, data)
     if params.septuplets is not None and rng.random() < 0.5:
         paths = septuplets.samples(params.septuplets, "training")
-        found = septuplets.read(paths[int(rng.integers(len(paths)))])
+        septuplet = septuplets.read(paths[int(rng.integers(len(paths)))])
     else:
         pool = _pool(data, params.sequences, params.piece, params.rates, params.seed)
-        found = pool[int(rng.integers(len(pool)))]
-    frames, truth = _opened(found, params.crop, rng)
+        septuplet = pool[int(rng.integers(len(pool)))]
+    frames, truth = _to_sample(septuplet, params.crop, rng)
     # From top to bottom, where chroma lies in the middle of two lines; across it lies beside the left pixel of a pair.
     if rng.random() < 0.5:
         frames, truth = frames.flip(-2), truth.flip(-2)
@@ -155,7 +155,9 @@ def _validation_samples(params: Params, data: Library) -> list[Sample]:
     size = 2 * params.crop
     if params.task != "decode":
         return [_master(params, size, rng, data) for _ in range(params.validation_samples)]
-    return [_opened(each, size, rng) for each in _pool(data, params.validation_samples, params.piece, params.rates, 0)]
+    return [
+        _to_sample(each, size, rng) for each in _pool(data, params.validation_samples, params.piece, params.rates, 0)
+    ]
 
 
 def _master(params: Params, size: int, rng: np.random.Generator, data: Library) -> Sample:
@@ -175,10 +177,10 @@ def _pool(
     return [each.septuplet() for each in coded.sequences(data, sequences, piece, rates, seed)]
 
 
-def _opened(found: septuplets.Septuplet, size: int, rng: np.random.Generator) -> Sample:
+def _to_sample(septuplet: septuplets.Septuplet, size: int, rng: np.random.Generator) -> Sample:
     """A piece of a septuplet as R'G'B'."""
-    _, height, width = found.target.shape
+    _, height, width = septuplet.target.shape
     size = min(size, height // 16 * 16, width // 16 * 16)
     top, left = (2 * int(rng.integers((length - size) // 2 + 1)) for length in (height, width))
-    piece = found.cut(top, left, size, size)
+    piece = septuplet.cut(top, left, size, size)
     return piece.coded(), piece.master()

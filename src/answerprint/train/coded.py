@@ -62,9 +62,9 @@ def sequences(data: Library, count: int, piece: int, rates: tuple[float, float],
 def _sequence(data: Library, number: int, piece: int, rates: tuple[float, float], seed: int) -> Sequence:
     rng = np.random.default_rng([seed, number])
     # Nothing mirrored: at its edge motion would turn around, as it never does in footage.
-    seen = data.crop(rng, 2 * piece, septuplets.LENGTH, grown=False)
-    seen = seen[:, : seen.shape[1] // 4 * 4, : seen.shape[2] // 4 * 4]
-    master = F.avg_pool2d(torch.from_numpy(np.ascontiguousarray(seen)).permute(0, 3, 1, 2).float() / 255, 2)
+    clip = data.crop(rng, 2 * piece, septuplets.LENGTH, grown=False)
+    clip = clip[:, : clip.shape[1] // 4 * 4, : clip.shape[2] // 4 * 4]
+    master = F.avg_pool2d(torch.from_numpy(np.ascontiguousarray(clip)).permute(0, 3, 1, 2).float() / 255, 2)
     stored = [pixels.from_rgb(picture.contiguous(), "yuv420p", TAGS) for picture in master]
     offered = [(y.numpy(), cb.numpy(), cr.numpy()) for y, cb, cr in stored]
     return Sequence(master, septuplets.at_rate(offered, "h264", float(rng.uniform(*rates))))

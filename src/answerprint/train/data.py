@@ -140,14 +140,14 @@ def find(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Source]:
     Raises:
         TrainingError: a folder is not there, or nothing usable is in any of them.
     """
-    found: list[Source] = []
+    sources: list[Source] = []
     for folder in folders:
         if not folder.exists():
             raise TrainingError(f"{folder}: no such data folder")
-        found.extend(_sources(folder, exclude))
-    if not found:
+        sources.extend(_sources(folder, exclude))
+    if not sources:
         raise TrainingError(f"{', '.join(map(str, folders))}: no pictures, frame sequences or video files in there")
-    return found
+    return sources
 
 
 def unseen(folder: Path, networks: Sequence[str], exclude: Sequence[str] = ()) -> list[Source]:
@@ -161,13 +161,13 @@ def unseen(folder: Path, networks: Sequence[str], exclude: Sequence[str] = ()) -
     Raises:
         TrainingError: nothing usable is in there, or nothing is left of it.
     """
-    known = weights.seen(*networks)
-    there = [source for source in find([folder]) if not _among(source.name, exclude)]
-    left = [source for source in there if source.key not in known]
-    if not left:
-        why = f"what the weights of {', '.join(networks)} were trained on" if there else f"names like {exclude[0]}"
+    keys = weights.training_clips(*networks)
+    sources = [source for source in find([folder]) if not _among(source.name, exclude)]
+    unseen_sources = [source for source in sources if source.key not in keys]
+    if not unseen_sources:
+        why = f"what the weights of {', '.join(networks)} were trained on" if sources else f"names like {exclude[0]}"
         raise TrainingError(f"{folder}: nothing in there but {why}; name a folder of other clips or pictures")
-    return left
+    return unseen_sources
 
 
 def load(
@@ -227,8 +227,8 @@ def split_of(digest: str, ratio: Sequence[float]) -> str:
 
 def origin_of(path: Path, source: str | None = None, licence: str | None = None) -> tuple[str, str]:
     """Source and licence of a file: as said, else as a `SOURCES.tsv` beside it says, else "unknown"."""
-    found = _origins(path.parent).get(path.name, ("unknown", "unknown"))
-    return source or found[0], licence or found[1]
+    origin = _origins(path.parent).get(path.name, ("unknown", "unknown"))
+    return source or origin[0], licence or origin[1]
 
 
 def labels(folder: Path, base: Path) -> bool:
@@ -255,7 +255,7 @@ def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
         left_out = _among(name, exclude) or labels(path.parent, base)
         if not left_out and path.suffix.lower() in PICTURES | VIDEOS:
             groups.setdefault(path.parent, []).append(path)
-    told = _told(base)
+    listed = _read_manifest(base)
     for parent, members in groups.items():
         pictures = [path for path in members if path.suffix.lower() in PICTURES]
         origins = _origins(parent)
@@ -263,13 +263,13 @@ def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
             ordered = sorted(pictures, key=_number)
             name = parent.relative_to(base).as_posix()
             # What lies in a set but not in its manifest was left there by an earlier choice.
-            if not told or name in told:
-                yield _source(name, ordered, told.get(name) or origins.get(parent.name))
+            if not listed or name in listed:
+                yield _source(name, ordered, listed.get(name) or origins.get(parent.name))
             members = [path for path in members if path.suffix.lower() in VIDEOS]
         for path in members:
             name = path.relative_to(base).as_posix()
-            if not told or name in told:
-                yield _source(name, [path], told.get(name) or origins.get(path.name))
+            if not listed or name in listed:
+                yield _source(name, [path], listed.get(name) or origins.get(path.name))
 
 
 def _among(name: str, patterns: Sequence[str]) -> bool:
@@ -277,7 +277,7 @@ def _among(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatch(each, pattern) for each in (name, name.rpartition("/")[2]) for pattern in patterns)
 
 
-def _told(folder: Path) -> dict[str, tuple[str, str, str]]:
+def _read_manifest(folder: Path) -> dict[str, tuple[str, str, str]]:
     """Sample -> (source, licence, split) from the manifest of a set that `answerprint dataset` made."""
     manifest = folder / "manifest.json"
     if not manifest.is_file():

@@ -67,8 +67,8 @@ def _scaled(change: Plane, color: ColorTags) -> tuple[Plane, Plane, Plane]:
 
 def _smooth(plane: Plane, findings: Findings) -> Plane:
     """A plane (H, W) without blocks and bands."""
-    calm = codes.deblocked(plane, findings.deblock)
-    return codes.debanded(calm, findings.bound)
+    calm = codes.deblock(plane, findings.deblock)
+    return codes.deband(calm, findings.bound)
 
 
 def _rgb(luma: Plane, blue: Plane, red: Plane, matrix: str) -> Plane:
@@ -84,11 +84,11 @@ def _chroma_change(stored: StoredPlanes, index: int, luma: Plane, findings: Find
     down = (1 << stored.form.down, 1 << stored.form.across)
     restored, bound = plane, findings.bound
     if learned is not None:
-        restored = np.add(plane, codes.thinned(learned, plane.shape[0], plane.shape[1], stored.site, down))
+        restored = np.add(plane, codes.downsample(learned, plane.shape[0], plane.shape[1], stored.site, down))
         # Chroma is even in most places: by more than rounding, the change by the network would be smoothed away.
         bound = min(bound, bitdepth_net.ROUNDING)
-    calm = codes.debanded(restored, bound) - restored
-    change = calm if down == (1, 1) else codes.upsampled(calm, height, width, stored.site, down)
+    calm = codes.deband(restored, bound) - restored
+    change = calm if down == (1, 1) else codes.upsample(calm, height, width, stored.site, down)
     if learned is not None:
         return change + learned
     if findings.chroma and down != (1, 1) and min(plane.shape) >= 3:

@@ -54,8 +54,8 @@ def _ready(network: _N, device: torch.device) -> tuple[_N, engine.Run]:
     return network, engine.ready(network, device)
 
 
-_network = weights.kept("bitdepth", lambda path, device: _ready(bitdepth_net.load(path), device))
-_toflow = weights.kept("toflow", lambda path, device: _ready(toflow.load(path), device))
+_network = weights.cached("bitdepth", lambda path, device: _ready(bitdepth_net.load(path), device))
+_toflow = weights.cached("toflow", lambda path, device: _ready(toflow.load(path), device))
 
 
 def suits(frame: Frame, model: str) -> bool:
@@ -79,12 +79,12 @@ def _by_network(network: bitdepth_net.Decoder, run: engine.Run, findings: Findin
         beside = [window.frames[middle + offset] for offset in range(-radius, radius + 1) if offset]
         # A neighbor that is stored otherwise, or that another operation changed, says no more than the frame itself.
         others = [_planes(frame, findings) if suits(frame, "network") else own for frame in beside]
-        stack = [own, *codes.laid(own[0], others)]
-        luma, chroma = bitdepth_net.stacked([[torch.from_numpy(plane) for plane in planes] for planes in stack])
-        planes = bitdepth_net.folded(luma[None], chroma[None])
-        steps = torch.from_numpy(codes.steps_of(np.stack([each[3] for each in stack])))[None]
+        stack = [own, *codes.align(own[0], others)]
+        luma, chroma = bitdepth_net.stack([[torch.from_numpy(plane) for plane in planes] for planes in stack])
+        planes = bitdepth_net.fold(luma[None], chroma[None])
+        steps = torch.from_numpy(codes.levels_to_steps(np.stack([each[3] for each in stack])))[None]
         step = torch.full_like(planes[:, :1], findings.quantizer)
-        result = bitdepth_net.unfolded(engine.tiled(run, [planes, step, steps], multiple=1, overlap=_OVERLAP))
+        result = bitdepth_net.unfold(engine.tiled(run, [planes, step, steps], multiple=1, overlap=_OVERLAP))
         return np.asarray(result[0, :, : window.center.height, : window.center.width].cpu().numpy())
 
     return change
@@ -98,7 +98,7 @@ def _planes(frame: Frame, findings: Findings) -> tuple[codes.Codes, codes.Codes,
     y, cb, cr = (np.asarray(plane.cpu().numpy(), np.uint8) for plane in origin.planes[:3])
     height, width = y.shape
     steps = findings.quantizer if origin.steps is None else origin.steps.numpy()
-    levels = codes.leveled(steps, *cb.shape)
+    levels = codes.steps_to_levels(steps, *cb.shape)
     return np.pad(y, ((0, height % 2), (0, width % 2)), mode="edge"), cb, cr, levels
 
 

@@ -150,4 +150,4 @@ def networks(params: Params) -> tuple[str, ...]:
     return ("deinterlace",) if params.method == "learned" and params.weights is None else ()
 
 
-_network = weights.kept("deinterlace", lambda path, device: nets.ready(nets.load(path), device))
+_network = weights.cached("deinterlace", lambda path, device: nets.ready(nets.load(path), device))

@@ -133,18 +133,18 @@ def _told_noise(
     """Our network: it sees the neighbors and is told the noise of every pixel."""
     streamed = _streamed(network, device)
     held: list[Frame] = []
-    joined: list[merge.Noisy] = []
+    joined: list[merge.NoisyFrame] = []
 
     def noted() -> Iterator[tuple[Tensor, ...]]:
-        seen: dict[Fraction, merge.Noisy] = {}
+        seen: dict[Fraction, merge.NoisyFrame] = {}
         for window in windows(frames, params.neighbors):
             held.append(window.center)
             shown = window.frames[window.first : len(window.frames) - window.last]
             seen = {frame.time: seen.get(frame.time) or _noisy(frame, params, findings) for frame in shown}
             own = window.center.time
-            pixels, sigma = merge.fused(seen[own], [seen[t] for t in seen if t != own], findings.reach)
+            pixels, sigma = merge.merge(seen[own], [seen[t] for t in seen if t != own], findings.reach)
             if params.refine:
-                joined.append(merge.Noisy(pixels, sigma))
+                joined.append(merge.NoisyFrame(pixels, sigma))
             yield pixels[None], sigma[None], _reach_plane(pixels, findings)
 
     for clean in streamed.frames(noted()):
@@ -159,7 +159,7 @@ def _told_noise(
         yield frame.with_pixels(_finished(frame, mended + found, params, findings))
 
 
-def _refined(noisy: merge.Noisy, clean: Tensor, findings: Findings) -> Tensor:
+def _refined(noisy: merge.NoisyFrame, clean: Tensor, findings: Findings) -> Tensor:
     """What the network made, gone over once more beside what it was made of; small pictures as they are."""
     if min(clean.shape[-2:]) < blocks.SMALLEST:
         return clean
@@ -167,7 +167,7 @@ def _refined(noisy: merge.Noisy, clean: Tensor, findings: Findings) -> Tensor:
     known = sigma < 1
     level = torch.where(known, sigma, sigma[known].mean() if known.any() else 0)
     pixels = torch.where(known, noisy.pixels.to(clean), clean)
-    return blocks.filtered(pixels, clean, level, findings.reach)
+    return blocks.filter_stacks(pixels, clean, level, findings.reach)
 
 
 def _pair(shot: Shot, position: int) -> tuple[Tensor, Tensor | None]:
@@ -209,8 +209,8 @@ def _built(model: str | Path, stamp: object) -> nn.Module:  # noqa: ARG001 - ano
         raise WeightsError(f"{error}; --model takes ours, gan, densenet, cyclegan or a file") from None
 
 
-def _noisy(frame: Frame, params: Params, findings: Findings) -> merge.Noisy:
-    return merge.Noisy(*_told(frame.pixels, params, findings))
+def _noisy(frame: Frame, params: Params, findings: Findings) -> merge.NoisyFrame:
+    return merge.NoisyFrame(*_told(frame.pixels, params, findings))
 
 
 def _told(pixels: Tensor, params: Params, findings: Findings) -> tuple[Tensor, Tensor]:
@@ -218,7 +218,7 @@ def _told(pixels: Tensor, params: Params, findings: Findings) -> tuple[Tensor, T
     scale = max(params.strength, 1.0)
     hit = torch.zeros_like(pixels, dtype=torch.bool)
     if findings.impulses >= noise.FEWEST_IMPULSES:
-        hit = noise.impulses(pixels, float(findings.levels.mean()), findings.impulses)
+        hit = noise.find_impulses(pixels, float(findings.levels.mean()), findings.impulses)
     mended = impulse.mend(pixels, hit)
     return mended, torch.where(hit, 1.0, level_map(mended, findings) * scale)
 

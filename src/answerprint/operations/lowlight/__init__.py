@@ -375,7 +375,7 @@ def _model(params: Params, device: torch.device) -> Callable[[Tensor], Tensor]:
     return lambda picture: engine.tiled(network, [picture.clamp(0, 1)[None]], multiple=1)[0].cpu().clamp(0, 1)
 
 
-_network = weights.kept("mbllen", lambda path, device: engine.ready(mbllen.load(path), device))
+_network = weights.cached("mbllen", lambda path, device: engine.ready(mbllen.load(path), device))
 
 
 # Diffuse white: 203 cd/m2 (BT.2408), and 75 percent of the HLG signal.
