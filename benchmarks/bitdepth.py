@@ -3,7 +3,7 @@
 Peers: the decoder alone, FFmpeg's `deblock`, `gradfun` and `deband` (the last in 10 bits), TOFlow where weights of it
 are there. Masters are clips, and photographs that a camera glides over (only what the weights have not seen, as their
 cards tell), both at half size by area, which gives them more than 8 bits; and a slow gradient made here, whose right
-answer is exact. Coded as H.264, 8 bits, 4:2:0; measured on the middle frame of seven, as the paper does.
+answer is exact. CodedClip as H.264, 8 bits, 4:2:0; measured on the middle frame of seven, as the paper does.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ FILTERS = {
     "deband": ("yuv420p10le", "deband", ""),
 }
 
-Method = Callable[["Coded"], Tensor]
+Method = Callable[["CodedClip"], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Coded:
+class CodedClip:
     """A master and what the coder made of it.
 
     Attributes:
@@ -91,28 +91,28 @@ def run(data: Path | None, quick: bool) -> Iterator[Table]:
     masters = {GRADIENT: _gradient(), **_masters(data, 1 if quick else 4)}
     methods = _methods()
     with tempfile.TemporaryDirectory(prefix="answerprint-bench-") as folder:
-        coded = [_coded(name, frames, rate, Path(folder)) for name, frames in masters.items() for rate in RATES]
-        made = {name: [method(each) for each in coded] for name, method in methods.items()}
-        yield _quality(coded, made)
-        yield _precision(coded, made)
-        yield _bands(coded, made)
+        coded = [_code(name, frames, rate, Path(folder)) for name, frames in masters.items() for rate in RATES]
+        pictures_by_method = {name: [method(each) for each in coded] for name, method in methods.items()}
+        yield _quality(coded, pictures_by_method)
+        yield _precision(coded, pictures_by_method)
+        yield _bands(coded, pictures_by_method)
 
 
 # ---- tables
 
 
-def _quality(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Table:
+def _quality(coded: Sequence[CodedClip], results: dict[str, list[Tensor]]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     means: dict[str, float] = {}
-    for name, pictures in made.items():
-        found: dict[str, list[tuple[float, float]]] = {}
+    for name, pictures in results.items():
+        by_kind: dict[str, list[tuple[float, float]]] = {}
         for picture, each in zip(pictures, coded, strict=True):
             cut = picture.clamp(0, 1)
             kind = "gradient" if each.name == GRADIENT else f"{each.rate:g}"
-            found.setdefault(kind, []).append((psnr(cut, each.truth), ssim(cut, each.truth)))
-        real = [figures for kind, own in found.items() if kind != "gradient" for figures in own]
+            by_kind.setdefault(kind, []).append((psnr(cut, each.truth), ssim(cut, each.truth)))
+        real = [figures for kind, own in by_kind.items() if kind != "gradient" for figures in own]
         means[name] = float(np.mean([decibels for decibels, _ in real]))
-        for kind, own in {**found, "all but gradient": real}.items():
+        for kind, own in {**by_kind, "all but gradient": real}.items():
             rows.append((kind, name, *(float(value) for value in np.mean(own, axis=0))))
     targets = [at_least("ours above decoded only", means["ours"] - means["decoded only"], 1.0, "dB")]
     if "TOFlow" in means:
@@ -127,13 +127,13 @@ def _quality(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Table:
     )
 
 
-def _precision(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Table:
+def _precision(coded: Sequence[CodedClip], results: dict[str, list[Tensor]]) -> Table:
     """The paper's table 1: pixels right within a code of so many bits, and pixels that left their 8-bit value."""
     rows: list[tuple[Cell, ...]] = []
     for bits, paper in PAPER.items():
         rows.append((bits, "the paper, on its own set", *paper))
         steps = 2**bits - 1
-        for name, pictures in made.items():
+        for name, pictures in results.items():
             right, added = [], []
             for picture, each in zip(pictures, coded, strict=True):
                 if each.name == GRADIENT:
@@ -144,7 +144,7 @@ def _precision(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Table:
                 added.append(float((codes_made != (eight * steps).round()).float().mean()))
             rows.append((bits, name, 100 * float(np.mean(right)), 100 * float(np.mean(added))))
     columns = ("bits", "method", "right %", "added precision %")
-    plots = (_histogram(coded, made),)
+    plots = (_histogram(coded, results),)
     notes = [
         "added precision says that a value moved, not that it moved to the right place: 4:2:0 to R'G'B' alone does it",
         "without the gradient that is made here: the paper has none",
@@ -152,12 +152,12 @@ def _precision(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Table:
     return Table("precision of R'G'B' (the paper's table 1)", columns, tuple(rows), notes, plots=plots)
 
 
-def _histogram(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Lines:
+def _histogram(coded: Sequence[CodedClip], results: dict[str, list[Tensor]]) -> Lines:
     """The paper's figure 1: luma of 10 bits before, after and in the master, on the first that is no synthetic one."""
     index = next((i for i, each in enumerate(coded) if each.name != GRADIENT and each.rate == RATES[-1]), 0)
-    shown = {"decoded": made["decoded only"][index], "ours": made["ours"][index], "master": coded[index].truth}
+    panels = {"decoded": results["decoded only"][index], "ours": results["ours"][index], "master": coded[index].truth}
     lines = {}
-    for name, picture in shown.items():
+    for name, picture in panels.items():
         luma = (_luma(picture) - 16) / 219 * 1023
         low = float(np.percentile(_luma(coded[index].truth), 40) - 16) / 219 * 1023
         counts, edges = np.histogram(luma, bins=80, range=(low, low + 80))
@@ -165,15 +165,15 @@ def _histogram(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Lines:
     return Lines(f"luma of {coded[index].name} in 10-bit codes, 80 of them", lines, "code", "pixels")
 
 
-def _bands(coded: Sequence[Coded], made: dict[str, list[Tensor]]) -> Table:
+def _bands(coded: Sequence[CodedClip], results: dict[str, list[Tensor]]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     graded: dict[str, float] = {}
     real = [index for index, each in enumerate(coded) if each.name != GRADIENT]
-    truth = [(_banding(each.truth), _banding(_graded(each.truth))) for each in coded]
-    for name, pictures in {**made, "master": [each.truth for each in coded]}.items():
-        found = truth if name == "master" else [(_banding(p), _banding(_graded(p))) for p in pictures]
+    truth = [(_banding(each.truth), _banding(_grade(each.truth))) for each in coded]
+    for name, pictures in {**results, "master": [each.truth for each in coded]}.items():
+        strengths = truth if name == "master" else [(_banding(p), _banding(_grade(p))) for p in pictures]
         for kind, chosen in (("gradient", set(range(len(coded))) - set(real)), ("all but gradient", set(real))):
-            plain, strong = (100 * float(value) for value in np.mean([found[i] for i in chosen], axis=0))
+            plain, strong = (100 * float(value) for value in np.mean([strengths[i] for i in chosen], axis=0))
             rows.append((kind, name, plain, strong))
         graded[name] = strong
     share = graded["ours"] / max(graded["decoded only"], 1e-9)
@@ -192,7 +192,7 @@ def _banding(picture: Tensor) -> float:
     return codes.banding(_luma(picture))
 
 
-def _graded(picture: Tensor) -> Tensor:
+def _grade(picture: Tensor) -> Tensor:
     middle = float(picture.mean())
     return ((picture - middle) * 2.5 + middle).clamp(0, 1)
 
@@ -221,15 +221,15 @@ def _methods() -> dict[str, Method]:
     return methods
 
 
-def _ours(coded: Coded, model: bitdepth.Model) -> Tensor:
+def _ours(coded: CodedClip, model: bitdepth.Model) -> Tensor:
     params = bitdepth.Params(model=model)
     shot = shot_after(coded.clip, ShotRange("001", 0, len(coded.clip)), [], CPU)
     findings = bitdepth.analyze(shot, params, CPU)
-    made = bitdepth.run(iter(coded.frames), params, findings, CPU)
-    return next(islice(made, LENGTH // 2, None)).pixels
+    frames_out = bitdepth.run(iter(coded.frames), params, findings, CPU)
+    return next(islice(frames_out, LENGTH // 2, None)).pixels
 
 
-def _filtered(coded: Coded, name: str) -> Tensor:
+def _filtered(coded: CodedClip, name: str) -> Tensor:
     """The middle frame through a filter of FFmpeg."""
     form, filter_name, arguments = FILTERS[name]
     origin = coded.middle.origin
@@ -245,15 +245,15 @@ def _filtered(coded: Coded, name: str) -> Tensor:
     for number in range(2):
         frame.pts = number
         graph.push(frame)
-    made: Any = graph.pull()
-    back = tuple(torch.from_numpy(_plane(plane, deep)) for plane in made.planes)
+    picture: Any = graph.pull()
+    back = tuple(torch.from_numpy(_plane(plane, deep)) for plane in picture.planes)
     return pixels.to_rgb(back, form.removesuffix("le"), origin.color)
 
 
 def _fill(frame: av.VideoFrame, planes: Sequence[NDArray[Any]]) -> None:
-    for plane, kept in zip(frame.planes, planes, strict=True):
-        lines = np.frombuffer(plane, dtype=kept.dtype).reshape(plane.height, plane.line_size // kept.itemsize)
-        lines[: kept.shape[0], : kept.shape[1]] = kept
+    for plane, source in zip(frame.planes, planes, strict=True):
+        lines = np.frombuffer(plane, dtype=source.dtype).reshape(plane.height, plane.line_size // source.itemsize)
+        lines[: source.shape[0], : source.shape[1]] = source
 
 
 def _plane(plane: Any, deep: bool) -> NDArray[Any]:
@@ -280,10 +280,10 @@ def _masters(data: Path, count: int) -> dict[str, list[Tensor]]:
     sources = training.unseen(data, ("bitdepth", "toflow"))
     stills = [s for s in sources if len(s.files) == 1 and s.files[0].suffix.lower() in training.PICTURES]
     clips = [source for source in sources if source not in stills]
-    found: dict[str, list[Tensor]] = {}
+    masters: dict[str, list[Tensor]] = {}
     for source in _spread(clips, count):
         library = training.load(list(source.files), longest=LENGTH).training
-        found[source.name] = [
+        masters[source.name] = [
             _halved(code.astype(np.float32) / np.float32(255)) for code in library.clips[0].versions[0]
         ]
     for source in _spread(stills, count):
@@ -292,8 +292,8 @@ def _masters(data: Path, count: int) -> dict[str, list[Tensor]]:
         ) / np.float32(255)
         small = _halved(code)
         height, width = small.shape[1] // 2 * 2, (small.shape[2] - 2 * LENGTH) // 2 * 2
-        found[source.name] = [small[:, :height, 2 * t : 2 * t + width].contiguous() for t in range(LENGTH)]
-    return {name: frames for name, frames in found.items() if len(frames) == LENGTH}
+        masters[source.name] = [small[:, :height, 2 * t : 2 * t + width].contiguous() for t in range(LENGTH)]
+    return {name: frames for name, frames in masters.items() if len(frames) == LENGTH}
 
 
 def _halved(code: NDArray[np.float32]) -> Tensor:
@@ -302,22 +302,22 @@ def _halved(code: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)))
 
 
-def _spread(sources: Sequence[training.Source], count: int) -> Sequence[training.Source]:
+def _spread(sources: Sequence[training.ClipSource], count: int) -> Sequence[training.ClipSource]:
     count = min(count, len(sources))
     return [sources[i * len(sources) // count] for i in range(count)]
 
 
-def _coded(name: str, frames: Sequence[Tensor], rate: float, folder: Path) -> Coded:
+def _code(name: str, frames: Sequence[Tensor], rate: float, folder: Path) -> CodedClip:
     """H.264 at a rate, found by halving the range of the constant rate factor."""
     path = folder / f"{len(list(folder.iterdir())):03}.mp4"
-    wanted = rate * frames[0][0].numel() * LENGTH / 8
+    target_bits = rate * frames[0][0].numel() * LENGTH / 8
     low, high = 0.0, 51.0
     for _ in range(6):
         factor = (low + high) / 2
         _encode(frames, path, factor)
-        low, high = (factor, high) if _bytes(path) > wanted else (low, factor)
+        low, high = (factor, high) if _bytes(path) > target_bits else (low, factor)
     clip = reader.open(path)
-    return Coded(name, rate, frames[LENGTH // 2], clip, tuple(clip.frames(quantizers=True)))
+    return CodedClip(name, rate, frames[LENGTH // 2], clip, tuple(clip.frames(quantizers=True)))
 
 
 def _bytes(path: Path) -> int:

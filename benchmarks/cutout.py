@@ -85,17 +85,17 @@ def rough(mask: Mask, seed: int) -> Mask:
     return np.asarray(cv2.warpAffine(wide, turn, mask.shape[::-1])) > 0
 
 
-def region_similarity(found: Mask, right: Mask) -> float:
+def region_similarity(mask: Mask, right: Mask) -> float:
     """J: intersection over union."""
-    union = int((found | right).sum())
-    return 1.0 if union == 0 else int((found & right).sum()) / union
+    union = int((mask | right).sum())
+    return 1.0 if union == 0 else int((mask & right).sum()) / union
 
 
-def boundary_measure(found: Mask, right: Mask) -> float:
+def boundary_measure(mask: Mask, right: Mask) -> float:
     """F: harmonic mean of the contour's precision and recall within 0.8 % of the diagonal."""
-    reach = int(np.ceil(0.008 * np.hypot(*found.shape)))
+    reach = int(np.ceil(0.008 * np.hypot(*mask.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    edges = [cv2.morphologyEx(one.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3))) > 0 for one in (found, right)]
+    edges = [cv2.morphologyEx(one.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3))) > 0 for one in (mask, right)]
     near = [cv2.dilate(edge.astype(np.uint8), disc) > 0 for edge in edges]
     if not edges[0].any() or not edges[1].any():
         return float(edges[0].any() == edges[1].any())
@@ -121,8 +121,8 @@ def _quality(sequences: Sequence[_Sequence]) -> Table:
     for way, cut in ways.items():
         figures = []
         for one in sequences:
-            found = cut(one)
-            pairs = list(zip(found, one.masks, strict=True))
+            results = cut(one)
+            pairs = list(zip(results, one.masks, strict=True))
             figures.append((_mean(region_similarity, pairs), _mean(boundary_measure, pairs)))
         means[way] = float(np.mean([j for j, _ in figures]))
         rows.append([way, means[way], float(np.mean([f for _, f in figures])), *(j for j, _ in figures)])
@@ -140,7 +140,7 @@ def _quality(sequences: Sequence[_Sequence]) -> Table:
 
 
 def _mean(measure: Callable[[Mask, Mask], float], pairs: Sequence[tuple[Mask, Mask]]) -> float:
-    return float(np.mean([measure(found, right) for found, right in pairs]))
+    return float(np.mean([measure(mask, right) for mask, right in pairs]))
 
 
 def _ours(one: _Sequence, keys: list[int]) -> tuple[list[Mask], float]:
@@ -157,20 +157,20 @@ def _ours(one: _Sequence, keys: list[int]) -> tuple[list[Mask], float]:
         params = cutout.Params(prior=Path(folder) / "prior.%04d.png" if keys else None)
         began = time.perf_counter()
         findings = cutout.analyze(shot, params, torch.device("cpu"))
-        done = list(cutout.run(iter(frames), params, findings, torch.device("cpu")))
-        spent = time.perf_counter() - began
-    return [frame.pixels[0].numpy() > 0.5 for frame in done], spent
+        results = list(cutout.run(iter(frames), params, findings, torch.device("cpu")))
+        seconds = time.perf_counter() - began
+    return [frame.pixels[0].numpy() > 0.5 for frame in results], seconds
 
 
 def _difference(one: _Sequence) -> list[Mask]:
     """The paper's detector as it is printed: no camera, no light, Otsu's threshold."""
     grays = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255 for picture in one.pictures]
-    found = []
+    results = []
     for number in range(len(grays)):
         beside = [other for other in (number - 1, number + 1) if 0 <= other < len(grays)]
         mask, _ = motion.moved([np.abs(grays[number] - grays[other]) for other in beside], "otsu")
-        found.append(motion.cleaned(mask))
-    return found
+        results.append(motion.cleaned(mask))
+    return results
 
 
 def _gray(picture: Picture) -> Array:
@@ -180,16 +180,16 @@ def _gray(picture: Picture) -> Array:
 
 def _chan_vese(one: _Sequence) -> list[Mask]:
     """The basic model, every frame from the one before."""
-    phi, found = levelset.signed_distance(rough(one.masks[0], 0)), []
+    phi, results = levelset.signed_distance(rough(one.masks[0], 0)), []
     for picture in one.pictures:
         phi = levelset.signed_distance(levelset.chan_vese(_gray(picture), phi, _STEPS) > 0)
-        found.append(phi > 0)
-    return found
+        results.append(phi > 0)
+    return results
 
 
 def _grabcut(one: _Sequence) -> list[Mask]:
     """GrabCut on every frame, from the first frame's prior carried along the flow."""
-    prior, found = rough(one.masks[0], 0), list[Mask]()
+    prior, results = rough(one.masks[0], 0), list[Mask]()
     for number, picture in enumerate(one.pictures):
         if number:
             grays = [cv2.cvtColor(one.pictures[at], cv2.COLOR_RGB2GRAY) for at in (number, number - 1)]
@@ -201,18 +201,18 @@ def _grabcut(one: _Sequence) -> list[Mask]:
             background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
             cv2.setRNGSeed(0)
             cv2.grabCut(picture, labels, None, background, foreground, 3, cv2.GC_INIT_WITH_MASK)
-        found.append((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
-    return found
+        results.append((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    return results
 
 
 def _morphological(one: _Sequence) -> list[Mask]:
     from skimage.segmentation import morphological_chan_vese
 
-    mask, found = rough(one.masks[0], 0), []
+    mask, results = rough(one.masks[0], 0), []
     for picture in one.pictures:
         mask = np.asarray(morphological_chan_vese(_gray(picture), 10, init_level_set=mask.astype(np.int8))) > 0
-        found.append(mask)
-    return found
+        results.append(mask)
+    return results
 
 
 # --------------------------------------------------------------------------------------------------- convergence
@@ -262,8 +262,8 @@ def _time(one: _Sequence) -> Table:
     levelset.evolve(start[:32, :32], gray[None, :32, :32], Weights(), 1)  # compiled before the clock starts
     ours = _seconds(lambda: levelset.evolve(start, gray[None], Weights(), _STEPS))
     theirs = _seconds(lambda: chan_vese(gray, tol=0.0, max_num_iter=_STEPS, init_level_set=start))
-    _, spent = _ours(one, [0])
-    speed = len(one.pictures) / spent
+    _, seconds = _ours(one, [0])
+    speed = len(one.pictures) / seconds
     return Table(
         "Time",
         ["what", "figure", "unit"],

@@ -82,8 +82,8 @@ def _quality(clips: dict[str, list[Tensor]]) -> Table:
             totals.setdefault(name, []).append(float(np.mean([psnr(a, b) for a, b in pairs])))
             if name in _SHOWN:
                 likeness[name].append(float(np.mean([ssim(a, b) for a, b in pairs])))
-        rows.append((clip, *(found[-1] for found in totals.values()), *(likeness[each][-1] for each in _SHOWN)))
-    means = {name: float(np.mean(found)) for name, found in totals.items()}
+        rows.append((clip, *(scores[-1] for scores in totals.values()), *(likeness[each][-1] for each in _SHOWN)))
+    means = {name: float(np.mean(scores)) for name, scores in totals.items()}
     rows.append(("mean", *means.values(), *(float(np.mean(likeness[each])) for each in _SHOWN)))
     targets = [
         at_least("ours above bwdif", means["ours"] - means["bwdif"], 3.0, "dB"),
@@ -101,15 +101,15 @@ _SHOWN = ("ours", "bwdif")
 
 def _speed(moments: Sequence[Tensor], count: int) -> Table:
     """Frames of 720 x 576 in, as many out; methods by turns, so that what slows the machine slows all."""
-    small = [_resized(moment, 576, 720) for moment in moments]
+    small = [_resize(moment, 576, 720) for moment in moments]
     frames = woven([small[i % len(small)] for i in range(2 * count)])
     methods = _methods("frame", frames)
     best = dict.fromkeys(methods, float("inf"))
     for _ in range(4):
         for name, method in methods.items():
-            begun = time.perf_counter()
-            made = method()
-            best[name] = min(best[name], (time.perf_counter() - begun) / len(made))
+            start = time.perf_counter()
+            result = method()
+            best[name] = min(best[name], (time.perf_counter() - start) / len(result))
     rows: list[tuple[Cell, ...]] = [(name, 1000 * seconds, 1 / seconds) for name, seconds in best.items()]
     target = at_least("576i, ours", 1 / best["ours"], 12.0, "frames a second")
     notes = [
@@ -124,14 +124,14 @@ def woven(moments: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _methods(rate: str, pictures: list[Tensor]) -> dict[str, Method]:
-    """What makes whole pictures of these; ours by findings that are here by then, as they are once per shot."""
+    """Methods that make whole pictures of these; ours with its analysis done, as it is once per shot."""
     frames = [Frame(picture, i / RATE, field_order="tff") for i, picture in enumerate(pictures)]
     shot = Shot("001", len(frames), RATE, lambda start, stop: iter(frames[start:stop]))
-    found = deinterlace.analyze(shot, _told(rate), CPU)
+    findings = deinterlace.analyze(shot, _params(rate), CPU)
 
-    def ours(**told: object) -> list[Tensor]:
-        made = deinterlace.run(iter(frames), _told(rate, **told), found, CPU)
-        return [frame.pixels.mul(255).round().clamp(0, 255).div(255) for frame in made]
+    def ours(**options: object) -> list[Tensor]:
+        results = deinterlace.run(iter(frames), _params(rate, **options), findings, CPU)
+        return [frame.pixels.mul(255).round().clamp(0, 255).div(255) for frame in results]
 
     methods: dict[str, Method] = {
         "ours": ours,
@@ -140,13 +140,15 @@ def _methods(rate: str, pictures: list[Tensor]) -> dict[str, Method]:
         "ours, adaptive": lambda: ours(method="adaptive"),
     }
     for name, options in PEERS.items():
-        wanted = options if rate == "field" else options.replace("send_field", "send_frame").replace("=field", "=frame")
-        methods[name] = lambda name=name, wanted=wanted: filtered(pictures, name, wanted)  # type: ignore[misc]
+        filter_options = (
+            options if rate == "field" else options.replace("send_field", "send_frame").replace("=field", "=frame")
+        )
+        methods[name] = lambda name=name, filter_options=filter_options: filtered(pictures, name, filter_options)  # type: ignore[misc]
     return methods
 
 
-def _told(rate: str, **told: object) -> deinterlace.Params:
-    return deinterlace.Params.of({"rate": rate, "telecine": "off", "field_order": "tff", **told})
+def _params(rate: str, **options: object) -> deinterlace.Params:
+    return deinterlace.Params.of({"rate": rate, "telecine": "off", "field_order": "tff", **options})
 
 
 def filtered(pictures: Sequence[Tensor], name: str, options: str) -> list[Tensor]:
@@ -162,15 +164,15 @@ def filtered(pictures: Sequence[Tensor], name: str, options: str) -> list[Tensor
     source.link_to(middle)
     middle.link_to(sink)
     graph.configure()
-    made: list[Tensor] = []
+    outputs: list[Tensor] = []
     for number, picture in enumerate(pictures):
         frame = _frame(picture)
         frame.pts, frame.time_base = 2 * number, Fraction(1, 50)
         source.push(frame)
-        made.extend(_pulled(sink))
+        outputs.extend(_pulled(sink))
     source.push(None)
-    made.extend(_pulled(sink))
-    return made
+    outputs.extend(_pulled(sink))
+    return outputs
 
 
 def _frame(picture: Tensor) -> av.VideoFrame:
@@ -187,17 +189,17 @@ def _pulled(sink: av.filter.context.FilterContext) -> Iterator[Tensor]:
         yield torch.from_numpy(frame.to_ndarray()).permute(2, 0, 1).float() / 255
 
 
-def _shortly(source: training.Source) -> str:
+def _shortly(source: training.ClipSource) -> str:
     return source.name if len(source.files) > 1 else Path(source.name).stem
 
 
-def _moments(source: training.Source, longest: int) -> list[Tensor]:
+def _moments(source: training.ClipSource, longest: int) -> list[Tensor]:
     folder = source.files if len(source.files) == 1 else [source.files[0].parent]
     codes: Codes = training.load(folder, longest=longest, ratio=(1, 0, 0)).training.clips[0].versions[0]
     even = codes[: len(codes) // 2 * 2, : codes.shape[1] // 2 * 2, : codes.shape[2] // 2 * 2]
     return [torch.from_numpy(np.ascontiguousarray(code)).permute(2, 0, 1).float() / 255 for code in even]
 
 
-def _resized(picture: Tensor, height: int, width: int) -> Tensor:
-    made = cv2.resize(picture.permute(1, 2, 0).contiguous().numpy(), (width, height), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(np.asarray(made)).permute(2, 0, 1).contiguous()
+def _resize(picture: Tensor, height: int, width: int) -> Tensor:
+    resized = cv2.resize(picture.permute(1, 2, 0).contiguous().numpy(), (width, height), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(np.asarray(resized)).permute(2, 0, 1).contiguous()

@@ -87,18 +87,18 @@ def run(data: Path | None, quick: bool) -> Iterator[Table]:
 # The paper's tables
 
 
-def _paper(sources: Sequence[training.Source], levels: Sequence[float]) -> Iterator[Table]:
+def _paper(sources: Sequence[training.ClipSource], levels: Sequence[float]) -> Iterator[Table]:
     """Tables 1 and 2 of the paper: by level, and the mean of each kind of noise."""
     rows: list[tuple[Cell, ...]] = []
-    found: dict[tuple[str, str], list[list[float]]] = {}
+    values: dict[tuple[str, str], list[list[float]]] = {}
     for kind in PAPER:
         for level in levels:
             for name, figures in _under(kind, level, sources).items():
                 rows.append((kind, level, name, *(figures or ("not trained", None, None))))
                 if figures:
-                    found.setdefault((kind, name), []).append(figures)
+                    values.setdefault((kind, name), []).append(figures)
     pictures = f"{len(sources)} photographs"
-    ahead = _ahead(found)
+    ahead = _ahead(values)
     yield Table(
         f"the paper's Table 1: weak noise, {pictures}",
         ("noise", "level", "method", "PSNR dB", "SSIM", "MAE"),
@@ -110,7 +110,7 @@ def _paper(sources: Sequence[training.Source], levels: Sequence[float]) -> Itera
                 f"PSNR under {kind} noise",
                 {
                     name: [(level, figures[0]) for level, figures in zip(levels, each, strict=True)]
-                    for (of, name), each in found.items()
+                    for (of, name), each in values.items()
                     if of == kind
                 },
                 "level",
@@ -119,7 +119,7 @@ def _paper(sources: Sequence[training.Source], levels: Sequence[float]) -> Itera
             for kind in PAPER
         ],
     )
-    means = {key: np.mean(each, axis=0).tolist() for key, each in found.items()}
+    means = {key: np.mean(each, axis=0).tolist() for key, each in values.items()}
     names = ["as it came", *single.PAPER, "ours"]
     yield Table(
         f"the paper's Table 2: mean over the levels, {pictures}",
@@ -130,7 +130,7 @@ def _paper(sources: Sequence[training.Source], levels: Sequence[float]) -> Itera
     )
 
 
-def _under(kind: str, level: float, sources: Sequence[training.Source]) -> dict[str, list[float] | None]:
+def _under(kind: str, level: float, sources: Sequence[training.ClipSource]) -> dict[str, list[float] | None]:
     """Method -> mean PSNR, SSIM, MAE under one noise; None for networks without weights."""
     networks = {name: _network(name) for name in single.PAPER}
     figures: dict[str, list[tuple[float, float, float]]] = {}
@@ -138,9 +138,9 @@ def _under(kind: str, level: float, sources: Sequence[training.Source]) -> dict[
     for source in sources:
         clean = _picture(source.files[0])
         noisy = degrade.gaussian(clean, level, rng) if kind == "Gaussian" else _salted(clean, level, rng)
-        made = {"as it came": noisy, "ours": _measured(noisy)}
-        made |= {name: network(noisy) for name, network in networks.items() if network is not None}
-        for name, picture in made.items():
+        results = {"as it came": noisy, "ours": _measured(noisy)}
+        results |= {name: network(noisy) for name, network in networks.items() if network is not None}
+        for name, picture in results.items():
             picture = picture.clamp(0, 1)
             scores = (psnr(picture, clean), ssim(picture, clean), mean_absolute_error(picture, clean))
             figures.setdefault(name, []).append(scores)
@@ -148,13 +148,13 @@ def _under(kind: str, level: float, sources: Sequence[training.Source]) -> dict[
     return {name: np.mean(figures[name], axis=0).tolist() if name in figures else None for name in names}
 
 
-def _ahead(found: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> float | None:
+def _ahead(values: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> float | None:
     """By how many dB ours is above the best of the paper's networks where it is least; None where none is trained."""
     gaps = [
         ours[0] - theirs[0]
-        for (kind, name), each in found.items()
+        for (kind, name), each in values.items()
         if name in single.PAPER
-        for ours, theirs in zip(found[kind, "ours"], each, strict=True)
+        for ours, theirs in zip(values[kind, "ours"], each, strict=True)
     ]
     return min(gaps, default=None)
 
@@ -196,7 +196,7 @@ def _network(name: str) -> Callable[[Tensor], Tensor] | None:
 # White noise of a known level
 
 
-def _photographs(sources: Sequence[training.Source], quick: bool) -> Table:
+def _photographs(sources: Sequence[training.ClipSource], quick: bool) -> Table:
     methods = {"ours": _ours(), REFINED: _refined(), "non-local means": _nonlocal, "bilateral": _bilateral}
     if not quick and _has_bm3d():
         methods["BM3D"] = _bm3d
@@ -209,13 +209,13 @@ def _photographs(sources: Sequence[training.Source], quick: bool) -> Table:
             clean = _picture(source.files[0])
             noisy = degrade.gaussian(clean, level / 255, rng)
             for name, method in methods.items():
-                begun = time.perf_counter()
-                made = method(noisy, level / 255).clamp(0, 1)
-                figures[name].append((psnr(made, clean), ssim(made, clean), time.perf_counter() - begun))
-        for name, found in figures.items():
-            decibels, likeness, _ = np.mean(found, axis=0)
+                start = time.perf_counter()
+                result = method(noisy, level / 255).clamp(0, 1)
+                figures[name].append((psnr(result, clean), ssim(result, clean), time.perf_counter() - start))
+        for name, values in figures.items():
+            decibels, likeness, _ = np.mean(values, axis=0)
             best[name, level] = float(decibels)
-            rows.append((level, name, float(decibels), float(likeness), float(np.median([each[2] for each in found]))))
+            rows.append((level, name, float(decibels), float(likeness), float(np.median([each[2] for each in values]))))
     peers = [name for name in methods if name not in ("ours", REFINED)]
     targets = [
         at_least(f"sigma {level}: {REFINED}", best[REFINED, level], max(best[name, level] for name in peers), "dB")
@@ -239,7 +239,7 @@ def _ours() -> Method:
     fast = engine.ready(network, CPU)
 
     def ours(noisy: Tensor, sigma: float) -> Tensor:
-        return engine.tiled(fast, _told(noisy, sigma), multiple=network.multiple)[0]
+        return engine.tiled(fast, _noise_of(noisy, sigma), multiple=network.multiple)[0]
 
     return ours
 
@@ -253,13 +253,13 @@ def _nonlocal(noisy: Tensor, sigma: float) -> Tensor:
     """OpenCV's, on 8-bit codes, at the strength that suited photographs best."""
     codes = (noisy.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     strength = 0.6 * 255 * sigma
-    made = np.asarray(cv2.fastNlMeansDenoisingColored(codes, None, strength, strength, 7, 21))
-    return torch.from_numpy(made).permute(2, 0, 1).float() / 255
+    result = np.asarray(cv2.fastNlMeansDenoisingColored(codes, None, strength, strength, 7, 21))
+    return torch.from_numpy(result).permute(2, 0, 1).float() / 255
 
 
 def _bilateral(noisy: Tensor, sigma: float) -> Tensor:
-    made = np.asarray(cv2.bilateralFilter(noisy.permute(1, 2, 0).contiguous().numpy(), -1, 3 * sigma, 1.5))
-    return torch.from_numpy(made).permute(2, 0, 1)
+    result = np.asarray(cv2.bilateralFilter(noisy.permute(1, 2, 0).contiguous().numpy(), -1, 3 * sigma, 1.5))
+    return torch.from_numpy(result).permute(2, 0, 1)
 
 
 def _has_bm3d() -> bool:
@@ -269,14 +269,14 @@ def _has_bm3d() -> bool:
 def _bm3d(noisy: Tensor, sigma: float) -> Tensor:
     import bm3d
 
-    made = bm3d.bm3d_rgb(noisy.permute(1, 2, 0).contiguous().numpy(), sigma)
-    return torch.from_numpy(np.asarray(made, dtype=np.float32)).permute(2, 0, 1)
+    result = bm3d.bm3d_rgb(noisy.permute(1, 2, 0).contiguous().numpy(), sigma)
+    return torch.from_numpy(np.asarray(result, dtype=np.float32)).permute(2, 0, 1)
 
 
 # Clips
 
 
-def _clips(sources: Sequence[training.Source], length: int) -> Table:
+def _clips(sources: Sequence[training.ClipSource], length: int) -> Table:
     """Ours with the neighbors of each frame beside ours shown one frame at a time, at sigma 25."""
     rows: list[tuple[Cell, ...]] = []
     sums = []
@@ -288,10 +288,10 @@ def _clips(sources: Sequence[training.Source], length: int) -> Table:
         together = [frame.pixels for frame in _rendered(noisy, 25 / 255)]
         apart = [frame.pixels for alone in noisy for frame in _rendered([alone], 25 / 255)]
         means = [
-            float(np.mean([psnr(a.clamp(0, 1), b) for a, b in zip(made, frames, strict=True)]))
-            for made in (apart, together)
+            float(np.mean([psnr(a.clamp(0, 1), b) for a, b in zip(results, frames, strict=True)]))
+            for results in (apart, together)
         ]
-        flickers = [1000 * flicker(made, frames) for made in (frames, apart, together)]
+        flickers = [1000 * flicker(results, frames) for results in (frames, apart, together)]
         sums.append((means[1] - means[0], *flickers))
         rows.append((source.name, *means, *sums[-1]))
     gain, _, apart_flicker, together_flicker = np.mean(sums, axis=0).tolist()
@@ -308,13 +308,13 @@ def _clips(sources: Sequence[training.Source], length: int) -> Table:
 
 
 def _rendered(frames: Sequence[Frame], sigma: float) -> Iterator[Frame]:
-    """What a job makes of a shot whose noise was found to be white, of that level."""
+    """Frames of a job for a shot whose findings are white noise of that level."""
     level = (sigma,) * 4
     findings = operation.Findings(red=level, green=level, blue=level)
     return operation.run(iter(frames), operation.Params(), findings, CPU)
 
 
-def flicker(made: Sequence[Tensor], clean: Sequence[Tensor]) -> float:
+def flicker(pictures: Sequence[Tensor], clean: Sequence[Tensor]) -> float:
     """Mean absolute difference of consecutive frames along the flow of the clean clip, where the flow is trusted.
 
     Args:
@@ -322,14 +322,14 @@ def flicker(made: Sequence[Tensor], clean: Sequence[Tensor]) -> float:
         clean: the same frames without noise, by which the flow is found.
     """
     gray = [(frame.mean(dim=0).clamp(0, 1) * 255).round().byte().numpy() for frame in clean]
-    found = []
+    differences = []
     for index, (before, after) in enumerate(pairwise(gray)):
         forward, backward = flow.flow(before, after), flow.flow(after, before)
         trusted = flow.confidence(forward, backward) > 0.5
-        here, there = (made[i].permute(1, 2, 0).contiguous().numpy() for i in (index, index + 1))
+        here, there = (pictures[i].permute(1, 2, 0).contiguous().numpy() for i in (index, index + 1))
         if trusted.any():
-            found.append(float(np.abs(flow.warp(there, forward) - here)[trusted].mean()))
-    return float(np.mean(found)) if found else 0.0
+            differences.append(float(np.abs(flow.warp(there, forward) - here)[trusted].mean()))
+    return float(np.mean(differences)) if differences else 0.0
 
 
 # Speed and memory
@@ -369,7 +369,7 @@ def _rate(turns: int, width: int = 960, height: int = 540) -> Table:
     """How much of what the machine multiplies in matrices the denoiser gets out of it, both timed in turn."""
     network, backend, frame = nets.load(), engine.choose(CPU), f"ours, a frame of {width}x{height}"
     kind = torch.float32 if backend == "fp32" else torch.bfloat16
-    planes = engine.padded(_told(torch.rand(3, height, width), 25 / 255), network.multiple)
+    planes = engine.padded(_noise_of(torch.rand(3, height, width), 25 / 255), network.multiple)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(*planes)
     matrix = torch.rand(MATRIX, MATRIX).to(kind)
@@ -381,9 +381,9 @@ def _rate(turns: int, width: int = 960, height: int = 540) -> Table:
     best = dict.fromkeys(works, math.inf)
     for _ in range(turns + 1):  # the first to get ready
         for name, (_, work) in works.items():
-            begun = time.perf_counter()
+            start = time.perf_counter()
             work()
-            best[name] = min(best[name], time.perf_counter() - begun)
+            best[name] = min(best[name], time.perf_counter() - start)
     rates = {name: count / best[name] / 1e9 for name, (count, _) in works.items()}
     share = rates[frame] / rates["matrices"]
     return Table(
@@ -405,13 +405,13 @@ def _alone(name: str, width: int, height: int) -> tuple[float, float]:
         str(width),
         str(height),
     ]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    return found["seconds"], found["peak"]
+    process = subprocess.run(words, capture_output=True, text=True, check=True)
+    figures = json.loads(process.stdout.strip().splitlines()[-1])
+    return figures["seconds"], figures["peak"]
 
 
 def work() -> None:
-    """What `_alone` runs: the method named in the arguments, on made-up frames; prints seconds a frame and peak."""
+    """The work of `_alone`: the method named in the arguments, on made-up frames; prints seconds a frame and peak."""
     name, width, height = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     coarse = torch.rand(1, 3, height // 40, width // 40, generator=torch.Generator().manual_seed(0))
     clean = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic")[0].clamp(0, 1)
@@ -419,15 +419,15 @@ def work() -> None:
     if name == "ours":
         count = 2 * nets.load().radius + 1
         frames = [Frame(noisy, Fraction(t, 25)) for t in range(count)]
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for _ in _rendered(frames, 25 / 255):
             pass
-        seconds = (time.perf_counter() - begun) / count
+        seconds = (time.perf_counter() - start) / count
     else:
         method = _by_name(name)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         method(noisy, 25 / 255)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
     # Not getrusage: its peak outlives exec, and would be that of the process that started this one.
     status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
@@ -445,7 +445,7 @@ def _by_name(name: str) -> Method:
     return lambda noisy, _: network(noisy)
 
 
-def _told(noisy: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
+def _noise_of(noisy: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
     return noisy[None], torch.full_like(noisy, sigma)[None], torch.zeros_like(noisy[:1])[None]
 
 
@@ -459,9 +459,9 @@ def _picture(path: Path) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(code[..., ::-1])).permute(2, 0, 1).float() / 255
 
 
-def _mixed(sources: Sequence[training.Source], count: int) -> list[training.Source]:
+def _mixed(sources: Sequence[training.ClipSource], count: int) -> list[training.ClipSource]:
     """`count` of them, as many from each folder as it has to give, so that no large set outweighs the others."""
-    folders: dict[Path, list[training.Source]] = {}
+    folders: dict[Path, list[training.ClipSource]] = {}
     for source in sources:
         folders.setdefault(source.files[0].parent, []).append(source)
     shares = dict.fromkeys(folders, 0)
@@ -471,7 +471,7 @@ def _mixed(sources: Sequence[training.Source], count: int) -> list[training.Sour
     return [source for folder, share in shares.items() for source in _spread(folders[folder], share)]
 
 
-def _spread(sources: Sequence[training.Source], count: int) -> Sequence[training.Source]:
+def _spread(sources: Sequence[training.ClipSource], count: int) -> Sequence[training.ClipSource]:
     """`count` of them, evenly through the list."""
     count = min(count, len(sources))
     return [sources[i * len(sources) // count] for i in range(count)]

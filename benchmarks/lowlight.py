@@ -88,13 +88,13 @@ def _darkened(pictures: Sequence[Tensor], methods: dict[str, Method], notes: lis
 
 
 def _underexposed(pictures: Sequence[Tensor], methods: dict[str, Method], notes: list[str]) -> Table:
-    """What a camera gives that gets an eighth of the light: less light on a line, not a gamma curve."""
+    """A picture from a camera that gets an eighth of the light: less light on a line, not a gamma curve."""
     rng = np.random.default_rng(4)
     pairs = []
     for bright in pictures:
         light = degrade.darken(spaces.decode(bright, "iec61966-2-1"), 1.0, rng, gain=2.0**-_STOPS, peak=_FULL_WELL)
         pairs.append((spaces.encode(light, "iec61966-2-1").clamp(0, 1), bright, f"{_STOPS} stops under"))
-    return _compared(f"underexposed photographs ({len(pictures)})", pairs, methods, notes, wanted=False)
+    return _compared(f"underexposed photographs ({len(pictures)})", pairs, methods, notes, target=False)
 
 
 def _compared(
@@ -102,26 +102,26 @@ def _compared(
     pairs: Sequence[tuple[Tensor, Tensor, str]],
     methods: dict[str, Method],
     notes: list[str],
-    wanted: bool = True,
+    target: bool = True,
 ) -> Table:
-    """Means over the pairs (dark, bright, kind), one row per kind and method; targets where `wanted`."""
+    """Means over the pairs (dark, bright, kind), one row per kind and method; targets where `target`."""
     rows: list[tuple[Cell, ...]] = []
     overall: dict[str, list[float]] = {name: [] for name in methods}
     for kind in dict.fromkeys(kind for _, _, kind in pairs):
         for name, method in methods.items():
-            found = []
+            scores = []
             for dark, bright, own in pairs:
                 if own == kind:
-                    made = method(dark).clamp(0, 1)
-                    found.append((psnr(made, bright), ssim(made, bright), delta_e(made, bright).mean))
-            overall[name] += [each[0] for each in found]
-            rows.append((kind, name, *(float(value) for value in np.mean(found, axis=0))))
+                    result = method(dark).clamp(0, 1)
+                    scores.append((psnr(result, bright), ssim(result, bright), delta_e(result, bright).mean))
+            overall[name] += [each[0] for each in scores]
+            rows.append((kind, name, *(float(value) for value in np.mean(scores, axis=0))))
     means = {name: float(np.mean(values)) for name, values in overall.items()}
     columns = ("dark by", "method", "PSNR dB", "SSIM", "delta E 2000")
-    return Table(title, columns, tuple(rows), notes, tuple(_wanted(means)) if wanted else ())
+    return Table(title, columns, tuple(rows), notes, tuple(_target(means)) if target else ())
 
 
-def _wanted(means: dict[str, float]) -> list[Target]:
+def _target(means: dict[str, float]) -> list[Target]:
     chain = "chain, MBLLEN" if "chain, MBLLEN" in means else "chain, illumination"
     best = max(means[name] for name in CLASSICAL)
     targets = [at_least(f"{chain} above the best classical one", means[chain] - best, 3.0, "dB")]
@@ -137,19 +137,19 @@ def _with_denoise(pictures: Sequence[Tensor]) -> Table:
     rng = np.random.default_rng(1)
     rows: list[tuple[Cell, ...]] = []
     for gamma in GAMMAS:
-        found: dict[str, list[tuple[float, float]]] = {}
+        figures: dict[str, list[tuple[float, float]]] = {}
         for bright in pictures:
             dark = degrade.darken(bright, gamma, rng)
             lifted = _chain(dark, "illumination")
             orders = {"none": lifted, "before": _chain(_clean(dark), "illumination"), "after": _clean(lifted)}
-            for name, made in orders.items():
-                cut = made.clamp(0, 1)
-                found.setdefault(name, []).append((psnr(cut, bright), ssim(cut, bright)))
-        rows += [(f"gamma {gamma:g}", name, *map(float, np.mean(each, axis=0))) for name, each in found.items()]
+            for name, result in orders.items():
+                cut = result.clamp(0, 1)
+                figures.setdefault(name, []).append((psnr(cut, bright), ssim(cut, bright)))
+        rows += [(f"gamma {gamma:g}", name, *map(float, np.mean(each, axis=0))) for name, each in figures.items()]
     return Table("denoise and lowlight, in which order", ("dark by", "denoise", "PSNR dB", "SSIM"), tuple(rows))
 
 
-def _flicker(sources: Sequence[training.Source], length: int) -> Table:
+def _flicker(sources: Sequence[training.ClipSource], length: int) -> Table:
     """Restlessness of mean luma over darkened clips: the mean of |second difference| in time."""
     rows: list[tuple[Cell, ...]] = []
     worst = 0.0
@@ -160,8 +160,10 @@ def _flicker(sources: Sequence[training.Source], length: int) -> Table:
         dark = [degrade.darken(picture, 3.0, rng).clamp(0, 1) for picture in bright]
         shot = _shot(dark)
         params = lowlight.Params(only_dark=False)
-        made = [frame.pixels for frame in lowlight.run(shot.frames(), params, lowlight.analyze(shot, params, CPU), CPU)]
-        before, after = (np.asarray([float(spaces.luma(p).mean()) for p in frames]) for frames in (dark, made))
+        pictures = [
+            frame.pixels for frame in lowlight.run(shot.frames(), params, lowlight.analyze(shot, params, CPU), CPU)
+        ]
+        before, after = (np.asarray([float(spaces.luma(p).mean()) for p in frames]) for frames in (dark, pictures))
         gain = float(after.mean() / before.mean())
         own, ours = (float(np.abs(np.diff(means, 2)).mean()) for means in (before, after))
         alone = [float(spaces.luma(_equalized(p)).mean()) for p in dark]
@@ -193,16 +195,16 @@ def _speed(network: mbllen.MBLLEN, sizes: Sequence[tuple[int, int]]) -> Table:
             "gamma": lambda dark=dark: _gamma(dark),  # type: ignore[misc]
             **chains,
         }
-        taken = {name: _milliseconds(work, 3) for name, work in peers.items()}
-        taken["MBLLEN, full size"] = _milliseconds(lambda dark=dark: _full(run, dark), 1)  # type: ignore[misc]
-        rows += [(f"{width}x{height}", name, figure) for name, figure in taken.items()]
-        share = taken["chain, MBLLEN"] / taken["MBLLEN, full size"]
+        times = {name: _milliseconds(work, 3) for name, work in peers.items()}
+        times["MBLLEN, full size"] = _milliseconds(lambda dark=dark: _full(run, dark), 1)  # type: ignore[misc]
+        rows += [(f"{width}x{height}", name, figure) for name, figure in times.items()]
+        share = times["chain, MBLLEN"] / times["MBLLEN, full size"]
         targets.append(at_most(f"chain / MBLLEN at full size, {width}x{height}", share, 0.1))
     return Table("speed", ("size", "method", "ms a frame"), tuple(rows), targets=tuple(targets))
 
 
 def _render(dark: Tensor, network: mbllen.MBLLEN, model: str) -> Callable[[], object]:
-    """What rendering one more frame of a shot costs: the curves are found, its neighbors' compensation is there."""
+    """Milliseconds for one more frame of a shot, whose curves and neighbors' compensation are there."""
     params = lowlight.Params(only_dark=False, compensation=0.0 if model == "curve only" else 1.0)
     shot = _shot([dark])
     findings = lowlight.analyze(shot, params, CPU)
@@ -221,12 +223,12 @@ def _render(dark: Tensor, network: mbllen.MBLLEN, model: str) -> Callable[[], ob
 def _milliseconds(work: Callable[[], object], times: int) -> float:
     if times > 1:
         work()
-    taken = []
+    durations = []
     for _ in range(times):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         work()
-        taken.append(1000 * (time.perf_counter() - begun))
-    return float(np.median(taken))
+        durations.append(1000 * (time.perf_counter() - start))
+    return float(np.median(durations))
 
 
 # ---- methods
@@ -307,13 +309,13 @@ def _gamma(dark: Tensor) -> Tensor:
 
 def _pairs(data: Path) -> list[tuple[Tensor, Tensor, str]]:
     """Pictures of the same name in folders `low` and `high` that stand side by side."""
-    found = []
+    pairs = []
     for folder in sorted(path for path in data.rglob("low") if (path.parent / "high").is_dir()):
         for path in sorted(folder.iterdir()):
             other = folder.parent / "high" / path.name
             if path.suffix.lower() in training.PICTURES and other.is_file():
-                found.append((_picture(path, 1280), _picture(other, 1280), folder.parent.name))
-    return found
+                pairs.append((_picture(path, 1280), _picture(other, 1280), folder.parent.name))
+    return pairs
 
 
 def _picture(path: Path, longest: int) -> Tensor:
@@ -327,7 +329,7 @@ def _picture(path: Path, longest: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(code[..., ::-1])).permute(2, 0, 1).float() / 255
 
 
-def _spread(sources: Sequence[training.Source], count: int) -> Sequence[training.Source]:
+def _spread(sources: Sequence[training.ClipSource], count: int) -> Sequence[training.ClipSource]:
     """`count` of them, evenly through the list."""
     count = min(count, len(sources))
     return [sources[i * len(sources) // count] for i in range(count)]

@@ -48,7 +48,7 @@ def run(data: Path | None, quick: bool) -> Iterator[Table]:  # noqa: ARG001 - ev
 
 
 @dataclass(frozen=True)
-class Pair:
+class TimedPair:
     """Seconds of ours and of the peer, run in turn."""
 
     ours: Sequence[float]
@@ -60,15 +60,15 @@ class Pair:
         return statistics.median(a / b for a, b in zip(self.ours, self.peer, strict=True))
 
 
-def _in_turn(ours: Callable[[], object], peer: Callable[[], object], times: int) -> Pair:
+def _in_turn(ours: Callable[[], object], peer: Callable[[], object], times: int) -> TimedPair:
     ours(), peer()  # what is compiled or read on first use is not what is compared
-    spent: tuple[list[float], list[float]] = ([], [])
+    durations: tuple[list[float], list[float]] = ([], [])
     for _ in range(times):
-        for work, seconds in zip((ours, peer), spent, strict=True):
-            begun = time.perf_counter()
+        for work, seconds in zip((ours, peer), durations, strict=True):
+            start = time.perf_counter()
             work()
-            seconds.append(time.perf_counter() - begun)
-    return Pair(*spent)
+            seconds.append(time.perf_counter() - start)
+    return TimedPair(*durations)
 
 
 def _row(name: str, seconds: Sequence[float], per: int = 1) -> tuple[str, float]:
@@ -330,5 +330,5 @@ def _memory(folder: Path, quick: bool) -> Table:
 def peak(source: Path, out: Path, chain: list[Any]) -> float:
     """Largest resident size of a process that does the job, in MB."""
     words = [sys.executable, "-c", _PEAK, str(source), str(out), json.dumps(chain)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return float(done.stdout.strip().splitlines()[-1])
+    process = subprocess.run(words, capture_output=True, text=True, check=True)
+    return float(process.stdout.strip().splitlines()[-1])

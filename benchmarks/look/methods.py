@@ -54,27 +54,27 @@ class Comparison:
 
 def pairs(folder: Path) -> list[tuple[Path, Path]]:
     """Contents and the looks of the same number."""
-    found = [
+    matches = [
         (content, folder / "photo_looks" / content.name) for content in sorted((folder / "photo_contents").iterdir())
     ]
-    found = [pair for pair in found if pair[1].is_file()]
-    if not found:
+    matches = [pair for pair in matches if pair[1].is_file()]
+    if not matches:
         raise SettingsError(f"{folder}: no pictures of the same name in photo_contents and photo_looks")
-    return found
+    return matches
 
 
 def compare(content: Path, reference: Path, methods: Sequence[str] = ("reinhard", "look (extended)")) -> Comparison:
     """Scores of methods on one pair of pictures."""
-    shot, wanted = read_still(content), read_pixels(reference)
+    shot, target = read_still(content), read_pixels(reference)
     source = shot.sample(1)[0].pixels
-    scores = {"none": score(source, source, wanted)}
+    scores = {"none": score(source, source, target)}
     seconds, shares = 0.0, dict[str, float]()
     for method in methods:
-        begun = time.perf_counter()
-        done, findings = graded(method, shot, reference)
+        start = time.perf_counter()
+        result, findings = graded(method, shot, reference)
         if method == "look (extended)" and findings is not None:
-            seconds, shares = time.perf_counter() - begun, findings.shares
-        scores[method] = score(done, source, wanted)
+            seconds, shares = time.perf_counter() - start, findings.shares
+        scores[method] = score(result, source, target)
     return Comparison(content.stem, scores, seconds, shares)
 
 
@@ -89,8 +89,8 @@ def fit_method(method: str, shot: Shot, reference: Path) -> tuple[Callable[[Fram
         return lambda frame: frame, None
     if method in ("reinhard", "knn", "combined"):
         params = match.Params.of({"reference": reference, "method": method})
-        found = match.analyze(shot, params, CPU)
-        return lambda frame: next(match.run(iter([frame]), params, found, CPU)), None
+        fitted = match.analyze(shot, params, CPU)
+        return lambda frame: next(match.run(iter([frame]), params, fitted, CPU)), None
     kinds: dict[str, dict[str, Any]] = {
         "look (7 parameters)": {"method": "ncst"},
         "look (7, network)": {"method": "ncst", "tune": "off"},
@@ -105,9 +105,9 @@ def fit_method(method: str, shot: Shot, reference: Path) -> tuple[Callable[[Fram
     return lambda frame: next(look.run(iter([frame]), chosen, findings, CPU)), findings
 
 
-def score(done: Tensor, source: Tensor, wanted: Tensor) -> Score:
-    delivered = done.clamp(0, 1)
-    ours, theirs = (style.to_lab(style.colors(p, 100_000, seed=1)) for p in (delivered, wanted))
+def score(result: Tensor, source: Tensor, target: Tensor) -> Score:
+    delivered = result.clamp(0, 1)
+    ours, theirs = (style.to_lab(style.colors(p, 100_000, seed=1)) for p in (delivered, target))
     return Score(
         float(style.sliced_wasserstein(ours, theirs, seed=9)),
         quality.ssim(spaces.luma(delivered), spaces.luma(source)),

@@ -24,28 +24,28 @@ def styles(data: Path, quick: bool) -> Table:
     """Sliced Wasserstein distance in CIELAB to the reference, SSIM of luma to the source, colorfulness."""
     methods = ("reinhard", "knn", "combined", "look (7 parameters)", "look (extended)", "look + LUT")
     chosen = pairs(data / "style")[: QUICK_PAIRS if quick else None]
-    found = [compare(*pair, methods) for pair in chosen]
+    results = [compare(*pair, methods) for pair in chosen]
     rows = []
     for method in ("none", *methods):
-        scores = [entry.scores[method] for entry in found]
+        scores = [entry.scores[method] for entry in results]
         distance, structure, colors = (
             float(np.mean([getattr(score, name) for score in scores]))
             for name in ("distance", "structure", "colorfulness")
         )
         better = [
             score.distance < entry.scores["reinhard"].distance and score.structure >= entry.scores["reinhard"].structure
-            for score, entry in zip(scores, found, strict=True)
+            for score, entry in zip(scores, results, strict=True)
         ]
         rows.append((method, distance, structure, colors, float(np.mean(better)) * 100))
-    won = float(np.mean([entry.won for entry in found])) * 100
-    slowest = max(entry.seconds for entry in found)
+    won = float(np.mean([entry.won for entry in results])) * 100
+    slowest = max(entry.seconds for entry in results)
     return Table(
-        f"style and content over {len(found)} pairs",
+        f"style and content over {len(results)} pairs",
         ("method", "distance to the look", "SSIM of luma", "colorfulness", "nearer than Reinhard at equal SSIM, %"),
         rows,
         notes=(
             "distance: sliced Wasserstein (root mean square over 64 directions) in CIELAB, of delivered pixels",
-            *(f"{entry.name}: " + ", ".join(f"{k} {v:.0%}" for k, v in entry.shares.items()) for entry in found),
+            *(f"{entry.name}: " + ", ".join(f"{k} {v:.0%}" for k, v in entry.shares.items()) for entry in results),
         ),
         targets=(
             at_least("look (extended) nearer than Reinhard at equal or higher SSIM", won, 80, "% of pairs"),
@@ -73,15 +73,15 @@ def every_pair(data: Path, quick: bool) -> Table:
         min(os.cpu_count() or 1, 8), multiprocessing.get_context("spawn"), partial(torch.set_num_threads, 1)
     )
     with pool:
-        found = list(pool.map(compare, *zip(*chosen, strict=True)))
-    return _every_table(found)
+        results = list(pool.map(compare, *zip(*chosen, strict=True)))
+    return _every_table(results)
 
 
-def _every_table(found: Sequence[Comparison]) -> Table:
-    sides = [(entry.scores[OURS], entry.scores["reinhard"]) for entry in found]
-    won = float(np.mean([entry.won for entry in found])) * 100
+def _every_table(results: Sequence[Comparison]) -> Table:
+    sides = [(entry.scores[OURS], entry.scores["reinhard"]) for entry in results]
+    won = float(np.mean([entry.won for entry in results])) * 100
     nearer = float(np.mean([ours.distance < theirs.distance for ours, theirs in sides])) * 100
-    kept = float(np.mean([ours.structure >= theirs.structure for ours, theirs in sides])) * 100
+    structured = float(np.mean([ours.structure >= theirs.structure for ours, theirs in sides])) * 100
     shares = (5, 25, 50, 75, 95)
     series = {
         "distance to the look, look (extended)": [ours.distance for ours, _ in sides],
@@ -92,11 +92,11 @@ def _every_table(found: Sequence[Comparison]) -> Table:
         "SSIM of luma, look (extended) less reinhard": [ours.structure - theirs.structure for ours, theirs in sides],
     }
     return Table(
-        f"style and content over all pairs: {len(found)}",
+        f"style and content over all pairs: {len(results)}",
         ("", "mean", *(f"{share} % are below" for share in shares)),
         [(name, float(np.mean(row)), *np.percentile(row, shares).tolist()) for name, row in series.items()],
         notes=(
-            f"look (extended) is nearer than Reinhard on {nearer:.1f} %, with equal or higher SSIM on {kept:.1f} %",
+            f"look (extended) is nearer than Reinhard on {nearer:.1f} %, with equal or higher SSIM on {structured:.1f} %",
             "every content with every look, also where one has nothing of the other's kind",
         ),
         targets=(at_least("look (extended) nearer than Reinhard at equal or higher SSIM", won, 80, "% of pairs"),),
@@ -118,9 +118,9 @@ def tuning(data: Path, quick: bool) -> Table:
     rows: list[tuple[str | float | None, ...]] = []
     chosen = pairs(data / "style")[1 :: 20 if quick else 5]
     for method in _WAYS:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         scores = [compare(*pair, [method]).scores[method] for pair in chosen]
-        seconds = (time.perf_counter() - begun) / len(chosen)
+        seconds = (time.perf_counter() - start) / len(chosen)
         rows.append(
             (
                 method,

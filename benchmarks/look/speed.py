@@ -42,8 +42,8 @@ def speed(data: Path, quick: bool) -> Table:
     rows: list[tuple[str | float | None, ...]] = []
     for name in list(SIZES)[:4] if quick else SIZES:
         for kind, pixels in _inputs(photograph, *SIZES[name]):
-            spent = _in_turn(_contenders(pixels), _rounds(*SIZES[name]))
-            rows.append((name, kind, *_told(spent)))
+            times = _in_turn(_contenders(pixels), _rounds(*SIZES[name]))
+            rows.append((name, kind, *_figures(times)))
 
     def worst(ratio: Callable[[Any], float]) -> float:
         return max(map(ratio, rows))
@@ -108,14 +108,14 @@ def _opencolorio(path: Path, pixels: Tensor) -> Callable[[], object]:
 
     transform = ocio.FileTransform(str(path), interpolation=ocio.INTERP_TETRAHEDRAL)
     processor = ocio.Config.CreateRaw().getProcessor(transform).getDefaultCPUProcessor()
-    given = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
-    result = np.empty_like(given)
+    image_in = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+    result = np.empty_like(image_in)
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads)
-    edges = [given.shape[0] * i // (4 * threads) for i in range(4 * threads + 1)]
+    edges = [image_in.shape[0] * i // (4 * threads) for i in range(4 * threads + 1)]
 
     def part(rows: tuple[int, int]) -> None:
-        images = (array[slice(*rows)] for array in (given, result))
+        images = (array[slice(*rows)] for array in (image_in, result))
         processor.apply(*(ocio.PackedImageDesc(image, image.shape[1], image.shape[0], 3) for image in images))
 
     def go() -> object:
@@ -127,20 +127,20 @@ def _opencolorio(path: Path, pixels: Tensor) -> Callable[[], object]:
 
 def _in_turn(methods: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray[Any, Any]]:
     """Milliseconds of each, (rounds, 2): by the clock and of the processors; a first round counts for nothing."""
-    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in methods}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in methods}
     for _ in range(rounds + 1):
         for name, method in methods.items():
-            begun, worked = time.perf_counter(), time.process_time()
+            start, cpu_start = time.perf_counter(), time.process_time()
             method()
-            spent[name].append(((time.perf_counter() - begun) * 1000, (time.process_time() - worked) * 1000))
-    return {name: np.array(own[1:]) for name, own in spent.items()}
+            times[name].append(((time.perf_counter() - start) * 1000, (time.process_time() - cpu_start) * 1000))
+    return {name: np.array(own[1:]) for name, own in times.items()}
 
 
-def _told(spent: Mapping[str, np.ndarray[Any, Any]]) -> tuple[float, ...]:
+def _figures(times: Mapping[str, np.ndarray[Any, Any]]) -> tuple[float, ...]:
     """The fastest of each (what else the machine does can only add), their ratios and each round's, processor time."""
-    clock, worked = ({name: own[:, i] for name, own in spent.items()} for i in range(2))
+    clock, cpu = ({name: own[:, i] for name, own in times.items()} for i in range(2))
     ratios = list[float]()
     for ours, theirs in (("LUT", _OTHERS), ("parameters", ("LUT",)), ("all parameters", ("LUT",))):
         fastest = np.min([clock[name] for name in theirs], 0)
         ratios += [float(clock[ours].min() / fastest.min()), float(np.median(clock[ours] / fastest))]
-    return (*(float(own.min()) for own in clock.values()), *ratios, *(float(own.min()) for own in worked.values()))
+    return (*(float(own.min()) for own in clock.values()), *ratios, *(float(own.min()) for own in cpu.values()))

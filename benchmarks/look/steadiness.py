@@ -42,21 +42,21 @@ def steadiness(data: Path, quick: bool) -> list[Table]:
     references = sorted((data / "style" / "photo_looks").iterdir())
     weights = data / "weights"
     metric = lpips.load(weights) if weights.is_dir() else None
-    found: dict[int, list[_Steady]] = {5: [], 35: []}
+    results: dict[int, list[_Steady]] = {5: [], 35: []}
     seconds = list[tuple[float, float]]()
     for index, path in enumerate(clips):
         for shot in shots_of(path):
-            flows = {apart: list(_flows(shot, apart, 2 if quick else 3)) for apart in found}
+            flows = {apart: list(_flows(shot, apart, 2 if quick else 3)) for apart in results}
             reference = references[(7 * index + 3) % len(references)]
-            transforms, wanted = _transforms(shot, reference, seconds), read_pixels(reference)
+            transforms, target = _transforms(shot, reference, seconds), read_pixels(reference)
             for apart, own in flows.items():
                 if own:
-                    found[apart].append(_steady(shot.name, own, transforms, metric, wanted))
+                    results[apart].append(_steady(shot.name, own, transforms, metric, target))
     names = {5: "short-term", 35: "long-term"}
-    tables = [_steady_table(names[apart], apart, rows, metric is not None) for apart, rows in found.items()]
+    tables = [_steady_table(names[apart], apart, rows, metric is not None) for apart, rows in results.items()]
     slowest = at_most("slowest fit of a shot, look (extended)", max(wall for wall, _ in seconds), 60, "s")
-    worked = f"slowest fit of a shot: {max(cpu for _, cpu in seconds):.1f} s of one processor's time, decoding included"
-    last = replace(tables[-1], targets=(*tables[-1].targets, slowest), notes=(*tables[-1].notes, worked))
+    note = f"slowest fit of a shot: {max(cpu for _, cpu in seconds):.1f} s of one processor's time, decoding included"
+    last = replace(tables[-1], targets=(*tables[-1].targets, slowest), notes=(*tables[-1].notes, note))
     return [*tables[:-1], last]
 
 
@@ -86,16 +86,16 @@ def _part(clip: reader.Clip, begin: int, start: int, stop: int) -> Iterator[Fram
 
 def _transforms(shot: Shot, reference: Path, seconds: list[tuple[float, float]]) -> dict[str, Callable[[Frame], Frame]]:
     """Each method, fitted to the shot; what the look took goes to `seconds`."""
-    made: dict[str, Callable[[Frame], Frame]] = {}
+    transforms: dict[str, Callable[[Frame], Frame]] = {}
     for method in ("none", *_METHODS):
         if method == _EACH_FRAME:
-            made[method] = partial(_each_frame, reference)
+            transforms[method] = partial(_each_frame, reference)
             continue
-        begun, worked = time.perf_counter(), time.process_time()
-        made[method], _ = fit_method(method, shot, reference)
+        start, cpu_start = time.perf_counter(), time.process_time()
+        transforms[method], _ = fit_method(method, shot, reference)
         if method == OURS:
-            seconds.append((time.perf_counter() - begun, time.process_time() - worked))
-    return made
+            seconds.append((time.perf_counter() - start, time.process_time() - cpu_start))
+    return transforms
 
 
 def _each_frame(reference: Path, frame: Frame) -> Frame:
@@ -126,29 +126,29 @@ def _steady(
     flows: Sequence[_Pair],
     transforms: dict[str, Callable[[Frame], Frame]],
     metric: lpips.Lpips | None,
-    wanted: Tensor,
+    target: Tensor,
 ) -> _Steady:
-    measured = {method: _warping(flows, transform, metric, wanted) for method, transform in transforms.items()}
-    columns = ({method: found[i] for method, found in measured.items()} for i in range(4))
+    measured = {method: _warping(flows, transform, metric, target) for method, transform in transforms.items()}
+    columns = ({method: values[i] for method, values in measured.items()} for i in range(4))
     return _Steady(name, *columns)
 
 
-def _steady_table(name: str, apart: int, found: Sequence[_Steady], by_lpips: bool) -> Table:
+def _steady_table(name: str, apart: int, results: Sequence[_Steady], by_lpips: bool) -> Table:
     methods = ("none", *_METHODS)
     rows: list[tuple[str | float | None, ...]] = [
-        (steady.shot, *(steady.over_gain(method) for method in methods)) for steady in found
+        (steady.shot, *(steady.over_gain(method) for method in methods)) for steady in results
     ]
-    means = {method: float(np.mean([steady.over_gain(method) for steady in found])) for method in methods if found}
-    if found:
+    means = {method: float(np.mean([steady.over_gain(method) for steady in results])) for method in methods if results}
+    if results:
         rows.append(("average", *means.values()))
         rows.append(
-            ("average, over local contrast", *(float(np.mean([s.over_local(m) for s in found])) for m in methods))
+            ("average, over local contrast", *(float(np.mean([s.over_local(m) for s in results])) for m in methods))
         )
-        rows.append(("average, not divided", *(float(np.mean([s.errors[m] for s in found])) for m in methods)))
+        rows.append(("average, not divided", *(float(np.mean([s.errors[m] for s in results])) for m in methods)))
         rows.append(
-            ("average distance to the look", *(float(np.mean([s.distances[m] for s in found])) for m in methods))
+            ("average distance to the look", *(float(np.mean([s.distances[m] for s in results])) for m in methods))
         )
-    above = [steady.over_gain(OURS) / steady.over_gain("none") for steady in found]
+    above = [steady.over_gain(OURS) / steady.over_gain("none") for steady in results]
     what = "LPIPS" if by_lpips else "mean absolute difference of R'G'B'"
     return Table(
         f"{name} consistency: warping error over contrast gain, every {apart}th frame",
@@ -167,18 +167,18 @@ def _steady_table(name: str, apart: int, found: Sequence[_Steady], by_lpips: boo
             *(
                 at_most(f"look (extended) beside {method}, average", means[OURS] / means[method], 1.0)
                 for method in (_EACH_FRAME, "knn", "combined")
-                if found
+                if results
             ),
         ),
-        plots=(Bars("warping error over contrast gain", means, ours=(OURS,)),) if found else (),
+        plots=(Bars("warping error over contrast gain", means, ours=(OURS,)),) if results else (),
     )
 
 
 def _clips(folder: Path, count: int | None) -> list[Path]:
-    found = sorted(folder.glob("*.mp4"))
-    if not found:
+    paths = sorted(folder.glob("*.mp4"))
+    if not paths:
         raise SettingsError(f"{folder}: no .mp4 clips for the tables of consistency")
-    return found if count is None else found[:: max(1, len(found) // count)][:count]
+    return paths if count is None else paths[:: max(1, len(paths) // count)][:count]
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,10 +201,10 @@ def _flows(shot: Shot, apart: int, count: int) -> Iterator[_Pair]:
         first, second = (next(iter(shot.frames(p, p + 1))) for p in (start, start + apart))
         forth, back = _flow(first, second), _flow(second, first)
         returned = forth + flow.warp(back, forth)
-        seen = np.square(returned).sum(2) < 0.01 * (np.square(forth).sum(2) + np.square(back).sum(2)) + 0.5
+        visible = np.square(returned).sum(2) < 0.01 * (np.square(forth).sum(2) + np.square(back).sum(2)) + 0.5
         # Across a cut flow means nothing.
-        if seen.mean() > _SEEN_AGAIN:
-            yield _Pair(first, second, forth, seen)
+        if visible.mean() > _SEEN_AGAIN:
+            yield _Pair(first, second, forth, visible)
 
 
 def _flow(first: Frame, second: Frame) -> flow.Array:
@@ -213,29 +213,29 @@ def _flow(first: Frame, second: Frame) -> flow.Array:
 
 
 def _warping(
-    flows: Sequence[_Pair], transform: Callable[[Frame], Frame], metric: lpips.Lpips | None, wanted: Tensor
+    flows: Sequence[_Pair], transform: Callable[[Frame], Frame], metric: lpips.Lpips | None, target: Tensor
 ) -> tuple[float, float, float, float]:
     """Warping error, the gain of local contrast where it is measured, the gain of the deviation of the whole, and how
     far the look is."""
     errors, gains, spans, distances = list[float](), list[float](), list[float](), list[float]()
-    theirs = style.to_lab(style.colors(wanted, 20_000, seed=1))
+    theirs = style.to_lab(style.colors(target, 20_000, seed=1))
     for pair in flows:
         first, second = (transform(frame).pixels.clamp(0, 1) for frame in (pair.first, pair.second))
         other = torch.from_numpy(flow.warp(np.ascontiguousarray(second.permute(1, 2, 0).numpy()), pair.vectors))
-        other, seen = other.permute(2, 0, 1), torch.from_numpy(pair.seen)
+        other, visible = other.permute(2, 0, 1), torch.from_numpy(pair.seen)
         if metric is not None:
-            errors.append(float(metric(first[None], other[None])[0, 0][seen].mean()))
+            errors.append(float(metric(first[None], other[None])[0, 0][visible].mean()))
         else:
-            errors.append(float((first - other).abs()[:, seen].mean()))
+            errors.append(float((first - other).abs()[:, visible].mean()))
         ours = style.to_lab(style.colors(first, 20_000, seed=1))
         distances.append(float(style.sliced_wasserstein(ours, theirs, seed=9)))
         source = pair.first.pixels.clamp(0, 1)
-        gains.append(_local_contrast(first, seen) / max(_local_contrast(source, seen), 1e-6))
+        gains.append(_local_contrast(first, visible) / max(_local_contrast(source, visible), 1e-6))
         spans.append(float(first.std(dim=(1, 2)).mean() / source.std(dim=(1, 2)).mean().clamp_min(1e-6)))
     gain, span = max(float(np.mean(gains)), 1e-3), max(float(np.mean(spans)), 1e-3)
     return float(np.mean(errors)), gain, span, float(np.mean(distances))
 
 
-def _local_contrast(pixels: Tensor, seen: Tensor) -> float:
+def _local_contrast(pixels: Tensor, visible: Tensor) -> float:
     across, down = pixels.diff(dim=2)[:, :-1].abs(), pixels.diff(dim=1)[:, :, :-1].abs()
-    return float((across + down)[:, seen[:-1, :-1]].mean())
+    return float((across + down)[:, visible[:-1, :-1]].mean())

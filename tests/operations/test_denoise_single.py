@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 SMALL = {
     "gan": (gan.Generator, gan.Config(width=8, depth=1)),
     "densenet": (densenet.DenseNet, densenet.Config(growth=4, layers=2, width=8)),
-    "cyclegan": (cyclegan.Generator, cyclegan.Config(width=4, blocks=1)),
+    "cyclegan": (cyclegan.CycleGenerator, cyclegan.Config(width=4, blocks=1)),
 }
 
 

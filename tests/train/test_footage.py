@@ -73,9 +73,10 @@ def test_what_teaches_nothing_is_left_out(archive, tmp_path):
     assert any("near-duplicates" in line and "programme.mkv: 4 shots" in line for line in lines)
 
 
-def test_the_set_is_read_as_it_was_split(archive, tmp_path):
+def test_the_set_is_read_as_it_was_split(archive, tmp_path, monkeypatch):
     choices, _ = made(archive, tmp_path, licence="CC0", source="our archive", ratio=(1, 1, 1))
-    splits = data.load([tmp_path], smallest=64)
+    monkeypatch.setattr(data, "SMALLEST", 64)
+    splits = data.load([tmp_path])
     manifest = json.loads((tmp_path / footage.MANIFEST).read_text())
     assert {row["split"] for row in manifest["clips"]} == {choice.split for choice in choices}
     rows = {row["clip"]: row for row in splits.manifest}

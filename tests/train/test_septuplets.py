@@ -133,7 +133,7 @@ def test_what_cannot_be_used_is_refused_with_the_reason(masters, tmp_path, capsy
     eight = master(tmp_path / "eight.mkv", layout="yuv420p")
     short = master(tmp_path / "short.mkv", count=6)
     for arguments, words in (
-        ([str(eight), "--height", "64", "--width", "96"], "8 bits, so it cannot teach more; --least-bits 8"),
+        ([str(eight), "--height", "64", "--width", "96"], "8 bits, so it cannot teach more; --min-bits 8"),
         ([str(short), "--height", "64", "--width", "96"], "no shot of 7 frames"),
         ([str(short)], "176x144 is too small, 448x256 is needed"),
     ):

@@ -1,4 +1,4 @@
-"""What rounding to 8 bits, halving chroma and coding did to planes of code values: measured, and undone within bounds.
+"""Artifacts of rounding to 8 bits, halved chroma and coding on planes of codes: measured, and undone within bounds.
 
 Planes are float32 (h, w) in units of one 8-bit code (16..235 where the range is limited). A decoder's value v says that
 the picture was within v - 1/2 .. v + 1/2 before it was rounded, and within a part of the coder's quantizer around that
@@ -283,7 +283,7 @@ def _taps(step: int, place: float) -> Plane:
 def luma_detail(
     chroma: Plane, luma: Plane, site: tuple[float, float], down: tuple[int, int], noise: float = 10.0
 ) -> Plane:
-    """What luma tells of chroma between its sites, to be added to `upsampled` chroma; 0 where it tells nothing.
+    """Detail of chroma between its sites predicted from luma, to add to `upsample`d chroma; 0 where there is none.
 
     Around each chroma sample C = a Y + b is fitted on the grid of chroma (guided filter of 3 x 3). Where the two go
     together (squared correlation above 0.8), the detail of luma that thinning took away comes in by a, which is held

@@ -57,7 +57,7 @@ def align_pictures(picture: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
 
 
 @dataclass(frozen=True)
-class _Search:
+class _FlowSettings:
     """How motion is estimated and followed.
 
     Attributes:
@@ -79,11 +79,13 @@ class _Search:
 
 # Set by the PSNR of the deinterlacer. Means of two lines are searched for among single lines: softened, these look more
 # like them. Three quarters of a picture's width take a quarter less time, for 0.01 dB.
-_LINES = _Search(width=1, stride=7, refinements=3, smoothing=3, softening=0.12, interpolation=cv2.INTER_CUBIC)
-_PICTURES = _Search(width=0.75, stride=4, refinements=5, smoothing=1, softening=0.0, interpolation=cv2.INTER_LANCZOS4)
+_LINES = _FlowSettings(width=1, stride=7, refinements=3, smoothing=3, softening=0.12, interpolation=cv2.INTER_CUBIC)
+_PICTURES = _FlowSettings(
+    width=0.75, stride=4, refinements=5, smoothing=1, softening=0.0, interpolation=cv2.INTER_LANCZOS4
+)
 
 
-def _follow(base: Image, others: Sequence[Tensor], search: _Search) -> list[Tensor]:
+def _follow(base: Image, others: Sequence[Tensor], search: _FlowSettings) -> list[Tensor]:
     """Each of `others`, (3, h, w), warped to `base`, (h, w, 3), with the local brightness that `base` has.
 
     Brightness is matched by the mean around each place: old film changes in it from picture to picture.
@@ -118,7 +120,7 @@ def _soften(codes: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.sepFilter2D(codes, -1, np.ones(1, np.float32), taps, borderType=edge), np.uint8)
 
 
-def _estimator(how: _Search) -> Any:
+def _estimator(how: _FlowSettings) -> Any:
     """Dense inverse search by patches of 8 pixels, down to the full size of what it gets."""
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined, unused-ignore]
     estimator.setFinestScale(0)

@@ -24,14 +24,14 @@ MOST = 4  # frames in one turn
 TILE, OVERLAP = 1152, 64
 
 
-class Memory(Protocol):
-    """What a network remembers of a shot."""
+class NetworkState(Protocol):
+    """The state of a network within a shot."""
 
     def tensors(self) -> list[Tensor]: ...
     def filled(self, tensors: Iterator[Tensor]) -> Self: ...
 
 
-M = TypeVar("M", bound=Memory)
+M = TypeVar("M", bound=NetworkState)
 
 
 class Steps(Protocol[M]):
@@ -178,5 +178,5 @@ class _Shelf(Generic[M]):
             file.close()
 
 
-def _bytes(memory: Memory) -> int:
+def _bytes(memory: NetworkState) -> int:
     return sum(tensor.nbytes for tensor in memory.tensors())

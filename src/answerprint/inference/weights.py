@@ -95,7 +95,7 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
 
 
 class Card(Settings):
-    """What a person should know before using a network."""
+    """Facts for a person who uses a network: training, data, licence, figures."""
 
     name: str = Field(description="Name of the network, and of the operation it serves.")
     summary: str = Field("", description="What it does, in a sentence.")
@@ -110,7 +110,7 @@ class Card(Settings):
 
 
 @dataclass(frozen=True)
-class Weights:
+class TrainedWeights:
     """A network's trained weights as read from disk.
 
     Attributes:
@@ -148,7 +148,7 @@ def finished(facts: Mapping[str, Any]) -> bool:
     return "config" in facts and "network" in facts
 
 
-def load(name: str, path: Path | None = None) -> Weights:
+def load(name: str, path: Path | None = None) -> TrainedWeights:
     """The weights of a network: from `path`, else a user's own, else those that ship.
 
     Raises:
@@ -161,7 +161,7 @@ def load(name: str, path: Path | None = None) -> Weights:
     if facts["network"] != name:
         raise WeightsError(f"{path}: weights of '{facts['network']}', not of '{name}'")
     full = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
-    return Weights(facts["config"], full, Card.of(facts["card"], str(path)))
+    return TrainedWeights(facts["config"], full, Card.of(facts["card"], str(path)))
 
 
 def network(name: str, config: type[C], build: Callable[[C], N], path: Path | None = None) -> N:
@@ -200,7 +200,7 @@ def digest(name: str) -> str | None:
 
 
 def stamp(name: str, path: Path | None = None) -> tuple[str, int, int, int] | None:
-    """What changes when the file changes that `load` takes, so that a network kept in memory is known to be of it.
+    """Identity of the file that `load` takes, to tell whether a network in memory is still of it.
 
     Returns:
         Path, inode, time of change in ns and size; None where there is no file.
@@ -250,7 +250,7 @@ def _is_ours(path: Path) -> bool:
         return True  # `_facts` says what is wrong with it
 
 
-def fill(network: nn.Module, loaded: Weights) -> None:
+def fill(network: nn.Module, loaded: TrainedWeights) -> None:
     """Puts weights into a network built from their Config.
 
     Raises:

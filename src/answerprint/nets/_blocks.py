@@ -1,4 +1,4 @@
-"""What several networks are built of: the residual block, and how a last layer begins."""
+"""Building blocks shared by several networks: the residual block, and the initial scale of a last layer."""
 
 from __future__ import annotations
 

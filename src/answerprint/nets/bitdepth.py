@@ -1,4 +1,4 @@
-"""What a coder and rounding took from 8-bit 4:2:0 footage, estimated by a small network from seven frames as stored.
+"""Restores what a coder and rounding took from 8-bit 4:2:0 footage: a small network over seven frames as stored.
 
 Planes go in as they were decoded, not as R'G'B': luma folded 2 x 2 beside chroma, so all is at the size of chroma, and
 with them the step of the coder's quantizer at every place of every frame: it differs from block to block tenfold and
@@ -80,7 +80,7 @@ class Decoder(nn.Module):
 
 
 def fold(luma: Tensor, chroma: Tensor) -> Tensor:
-    """What the network sees, (B, 6 T, H/2, W/2) in 0..1.
+    """Input of the network, (B, 6 T, H/2, W/2) in 0..1.
 
     Args:
         luma: (B, T, H, W) codes of 8 bits, the frame itself first; even sizes.

@@ -44,7 +44,7 @@ class Residual(nn.Module):
         return out
 
 
-class Generator(nn.Module):
+class CycleGenerator(nn.Module):
     """Pictures of one kind (B, 3, H, W) in, of the other out; sizes are multiples of `multiple`."""
 
     multiple = 4
@@ -70,7 +70,7 @@ class Generator(nn.Module):
         return picture.float() + self.change(picture)
 
     def change(self, picture: Tensor) -> Tensor:
-        """What is to be added to the pictures."""
+        """The change to add to the pictures, (B, 3, H, W)."""
         features = self.before(picture)
         out: Tensor = self.after(features + self.inside(features)).float()
         return out
@@ -97,8 +97,8 @@ class Generators(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.cleaner = Generator(config)
-        self.spoiler = Generator(config.model_copy(update={"chance": CHANCE}))
+        self.cleaner = CycleGenerator(config)
+        self.spoiler = CycleGenerator(config.model_copy(update={"chance": CHANCE}))
 
     def forward(self, noisy: Tensor, clean: Tensor, *chance: Tensor) -> tuple[Tensor, ...]:
         """Cleaned, spoiled; noisy and clean after the round trip; clean that should have been kept.
@@ -157,7 +157,7 @@ class Discriminators(nn.Module):
         self.clean, self.noisy = (Discriminator(width, dropout, channels=9) for _ in range(2))
 
     def forward(self, clean: Tensor, noisy: Tensor, cleaned: Tensor, spoiled: Tensor) -> tuple[Tensor, Tensor]:
-        """What is said of real pictures and of made ones, each of both kinds.
+        """Scores of real and of generated pictures, each of both kinds.
 
         Real and made go in together: batch normalization would take from a batch of one sort how strong its noise is.
         """
@@ -177,10 +177,10 @@ def _with_detail(picture: Tensor) -> Tensor:
     return torch.cat((picture, detail, 10 * detail.square()), dim=1)
 
 
-def load(path: Path | None = None) -> Generator:
+def load(path: Path | None = None) -> CycleGenerator:
     """The generator with trained weights: those at `path`, else a user's own, else those that ship.
 
     Raises:
         WeightsError: there are none, or they cannot be trusted.
     """
-    return weights.network("cyclegan", Config, Generator, path)
+    return weights.network("cyclegan", Config, CycleGenerator, path)

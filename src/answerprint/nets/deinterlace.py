@@ -51,7 +51,7 @@ class Config(Settings):
     up: tuple[int, ...] = Field((1, 1), description="Convolutions of each stage going up, from the largest size.")
 
 
-class Stage(nn.Module):
+class ResidualStage(nn.Module):
     """Convolutions at one size, each rectified and added to its input."""
 
     def __init__(self, width: int, count: int) -> None:
@@ -78,8 +78,12 @@ class Deinterlacer(nn.Module):
         self.config = config
         widths = config.widths
         self.stem = nn.Conv2d(5 * FOLD + 2 + 6, widths[0], 3, padding=1)
-        self.falls = nn.ModuleList(Stage(width, count) for width, count in zip(widths, config.down, strict=True))
-        self.rises = nn.ModuleList(Stage(width, count) for width, count in zip(widths[:-1], config.up, strict=True))
+        self.falls = nn.ModuleList(
+            ResidualStage(width, count) for width, count in zip(widths, config.down, strict=True)
+        )
+        self.rises = nn.ModuleList(
+            ResidualStage(width, count) for width, count in zip(widths[:-1], config.up, strict=True)
+        )
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in itertools.pairwise(widths))
         self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
         self.head = nn.Conv2d(widths[0], (GUESSES + 1) * FOLD + 2, 3, padding=1)
@@ -89,34 +93,22 @@ class Deinterlacer(nn.Module):
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
-    def forward(
-        self,
-        field: Tensor,
-        before: Tensor,
-        after: Tensor,
-        earlier: Tensor,
-        later: Tensor,
-        came: Tensor,
-        goes: Tensor,
-        guess: Tensor,
-        again: Tensor,
-    ) -> Tensor:
-        """Makes the lines below those of `field`.
+    def forward(self, *planes: Tensor) -> Tensor:
+        """The lines below those of the middle field.
 
         Args:
-            field: (B, 3, h, w) R'G'B', the lines 0, 2, ... of a picture.
-            before: lines 1, 3, ... one field earlier.
-            after: lines 1, 3, ... one field later.
-            earlier: lines 0, 2, ... two fields earlier.
-            later: lines 0, 2, ... two fields later.
-            came: `before`, moved to where things are now.
-            goes: `after`, the same.
-            guess: lines 1, 3, ... at first sight: the means of those above and below, or what was made of them before.
-            again: (B, 1, h, w), 1 where they were made before, else 0.
+            planes: nine of (B, 3, h, w), R'G'B', in this order:
+                field: the lines 0, 2, ... of a picture;
+                before, after: lines 1, 3, ... one field earlier and later;
+                earlier, later: lines 0, 2, ... two fields earlier and later;
+                before, after: those above, warped to where things are now;
+                guess: lines 1, 3, ... at first sight: means of those above and below, or those of the last pass;
+                again: (B, 1, h, w), 1 where there was a pass before, else 0.
 
         Returns:
             (B, 3, h, w): lines 1, 3, ... at the moment of `field`.
         """
+        field, before, after, earlier, later, came, goes, guess, again = planes
         present, expected, *sides = (_split(part) for part in (field, guess, before, after, came, goes))
         around = _mean(_mean(present[0], (AROUND, 1)), (1, AROUND))
         brightness = torch.cat([present[0] - around, *(side[0] - expected[0] for side in sides)], dim=1)

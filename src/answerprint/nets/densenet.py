@@ -70,7 +70,7 @@ class DenseNet(nn.Module):
         return noisy.float() + self.change(noisy)
 
     def change(self, noisy: Tensor) -> Tensor:
-        """What is to be added to the noisy pictures."""
+        """The change to add to the noisy pictures, (B, 3, H, W)."""
         full = self.first(self.stem(noisy))
         half = self.up(self.second(self.down(full)))
         out: Tensor = -self.head(self.third(torch.cat((self.across(full), half), dim=1))).float()

@@ -53,7 +53,7 @@ class Generator(nn.Module):
         return noisy.float() + self.change(noisy)
 
     def change(self, noisy: Tensor) -> Tensor:
-        """What is to be added to the noisy pictures."""
+        """The change to add to the noisy pictures, (B, 3, H, W)."""
         features = self.before(noisy)
         out: Tensor = -self.after(features + self.inside(features)).float()
         return out

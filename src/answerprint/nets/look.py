@@ -282,27 +282,38 @@ def predict(network: LookNet, contents: Sequence[Tensor], reference: Tensor, ext
     return torch.cat(vectors).mean(0)
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """Length, learning rate and seed of tuning."""
+
+    iterations: int = 500
+    rate: float = 1e-4
+    seed: int = 0
+
+
 def tune(
-    network: LookNet,
-    contents: Sequence[Tensor],
-    reference: Tensor,
-    extended: bool,
-    iterations: int = 500,
-    rate: float = 1e-4,
-    seed: int = 0,
+    network: LookNet, contents: Sequence[Tensor], reference: Tensor, extended: bool, schedule: Schedule | None = None
 ) -> int:
     """Test-on-time training (section 3.3): tunes the network on one shot and one reference by the paper's losses.
 
     One picture a step, Adam. Ends when fifty steps bring less than a hundredth.
 
+    Args:
+        network: changed in place.
+        contents: pictures of the shot, (3, H, W) each.
+        reference: (3, H, W).
+        extended: which head: CDL with tone curves, else the paper's seven parameters.
+        schedule: the paper's where None.
+
     Returns:
         How many iterations it took.
     """
+    schedule = schedule or Schedule()
     trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, rate)
+    optimizer = torch.optim.Adam(trained, schedule.rate)
     losses: list[float] = []
-    generator = torch.Generator().manual_seed(seed)
-    for step in range(iterations):
+    generator = torch.Generator().manual_seed(schedule.seed)
+    for step in range(schedule.iterations):
         content = contents[int(torch.randint(len(contents), (1,), generator=generator))][None]
         graded = stylized(content, network(content, reference[None])[int(extended)])
         loss = judge(network.encoder, graded, content, reference[None]).total
@@ -313,4 +324,4 @@ def tune(
         losses.append(float(loss.detach()))
         if step >= 149 and step % 50 == 49 and sum(losses[-50:]) > 0.99 * sum(losses[-100:-50]):
             return step + 1
-    return iterations
+    return schedule.iterations

@@ -77,7 +77,7 @@ def filter_stacks(noisy: Tensor, pilot: Tensor, sigma: Tensor, reach: float = 0.
 def _filter_tile(
     noisy: Tensor, pilot: Tensor, variance: Tensor, own: tuple[Tensor, Tensor], spectrum: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What the stacks of a tile make of every block of it, added up, (3, NUMBERS, blocks), and weights, (3, blocks).
+    """Weighted sums of all estimates of every block of a tile, (3, NUMBERS, blocks), and weights, (3, blocks).
 
     Args:
         noisy: (3, h, w) opponent colors.

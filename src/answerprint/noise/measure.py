@@ -1,4 +1,4 @@
-"""How much noise a picture holds, told from what it shows.
+"""How much noise a picture holds, measured on the picture alone or with the next one.
 
 Noise is sought where a picture is flattest (Lee and Hoppel 1989; per luma band as in Liu et al. 2008), and texture is
 told from noise by the next picture of the shot: what is the same in both, or moves along, is texture. `measure` gives
@@ -122,7 +122,7 @@ def _rough_level(picture: Tensor) -> float:
 
 
 def find_impulses(picture: Tensor, sigma: float, density: float) -> Tensor:
-    """Where they are; the more there are, the more of them touch each other, and the more lines must take the risk."""
+    """Mask of impulses, (3, H, W) bool; the denser they are, the more touch each other, and the laxer is the test."""
     if density > CROWDED:
         return impulse.find_crowded(picture)
     return impulse.find(picture, sigma, 2 + sum(density > many for many in TOUCHING))
@@ -208,7 +208,7 @@ def _flattest(variances: Array, freedom: int = BLOCK * BLOCK - 3) -> tuple[NDArr
 
 @lru_cache(maxsize=64)
 def _chi_squared_share(share: float, freedom: int) -> float:
-    """What the flattest blocks have of the true variance where all hold the same noise: a chi-squared law says so."""
+    """Share of the true variance that the flattest blocks have where all hold the same noise: chi-squared law."""
     return float(stats.chi2.cdf(stats.chi2.ppf(share, freedom), freedom + 2) / share)
 
 

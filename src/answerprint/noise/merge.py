@@ -50,7 +50,7 @@ class NoisyFrame:
 
     @cached_property
     def gray(self) -> npt.NDArray[np.uint8]:
-        """What motion is sought on."""
+        """Gray codes (h, w) for motion search, at half size for large pictures."""
         gray = spaces.luma(self.blurred.float())[0].clamp(0, 1).numpy()
         if gray.size > flow.LARGE:
             gray = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
@@ -58,7 +58,7 @@ class NoisyFrame:
 
     @cached_property
     def silent(self) -> Tensor | None:
-        """Where nothing is said, (3, H, W) bool; None where every pixel says something."""
+        """Pixels without information (sigma of 1, or not finite), (3, H, W) bool; None where there are none."""
         mask = (self.sigma >= 1) | ~torch.isfinite(self.pixels)
         return mask if bool(mask.any()) else None
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from answerprint.nets.deinterlace import Config, Deinterlacer, first_inputs, refinement_inputs
 from answerprint.train import degrade
-from answerprint.train.data import Library
+from answerprint.train.data import Library, to_pictures
 from answerprint.train.losses import decibels
 from answerprint.train.params import Training
 from answerprint.train.recipe import Batch, Networks, Update, Validation
@@ -99,7 +99,7 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     count = _moments_for(AGAIN)
     moving = data.longer(count)
     pieces = torch.stack(
-        [_picture(moving.crop(rng, 128, count, turned=False)) for _ in range(params.validation_samples)]
+        [to_pictures(moving.crop(rng, 128, count, turned=False)) for _ in range(params.validation_samples)]
     )
     errors_by_piece = []
     for some in torch.split(pieces, 8):
@@ -178,7 +178,7 @@ def _inner(planes: Tensor, side: int, *, whole: bool = False, lowest: bool = Fal
 def _moments(params: Params, rng: np.random.Generator, data: Library, count: int, *, lowest: bool) -> Tensor:
     """Successive pictures, (count, 3, S, S); without a margin below where their end is the picture's."""
     if rng.random() < params.shot:
-        moments = _picture(data.longer(count).crop(rng, _side(params), count, turned=False))
+        moments = to_pictures(data.longer(count).crop(rng, _side(params), count, turned=False))
     else:
         moments = _composed_moments(params, rng, data, count)
     if rng.random() < params.lettered:
@@ -229,13 +229,8 @@ def _composed_moments(params: Params, rng: np.random.Generator, data: Library, c
 def _camera_moments(params: Params, rng: np.random.Generator, data: Library, count: int) -> Tensor:
     # Slow moves are both more common in footage and harder: draw them more often.
     speed = 0.0 if rng.random() < params.still else params.fastest * rng.random() ** 2
-    still = _picture(data.crop(rng, _side(params) + 32, turned=False))[0]
+    still = to_pictures(data.crop(rng, _side(params) + 32, turned=False))[0]
     return degrade.camera(still, count, _side(params), _side(params), speed, rng)
-
-
-def _picture(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
-    """(T, H, W, 3) codes to (T, 3, H, W) in 0..1."""
-    return torch.from_numpy(crop).permute(0, 3, 1, 2).float() / 255
 
 
 def _psnr(output: Tensor, truth: Tensor) -> float:

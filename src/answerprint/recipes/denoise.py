@@ -14,7 +14,7 @@ from torch import Tensor
 from answerprint.nets.denoise import Config, Denoiser
 from answerprint.noise import impulse, merge
 from answerprint.train import degrade
-from answerprint.train.data import Library
+from answerprint.train.data import Library, Pixels, to_pictures
 from answerprint.train.losses import decibels
 from answerprint.train.params import Training
 from answerprint.train.recipe import Batch, Networks, Update, Validation
@@ -151,9 +151,9 @@ def _coded(clean: Tensor, level: float, rng: np.random.Generator, correlation: T
     return coded, torch.full_like(clean, residue), correlation + 1.0
 
 
-def _picture(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
-    """(T, H, W, 3) codes to (T, 3, H, W) in 0..1; (3, H, W) where T is 1."""
-    picture = torch.from_numpy(crop).permute(0, 3, 1, 2).float() / 255
+def _picture(crop: Pixels) -> Tensor:
+    """Codes (T, H, W, 3) as (T, 3, H, W) in 0..1; (3, H, W) where T is 1."""
+    picture = to_pictures(crop)
     return picture[0] if len(picture) == 1 else picture.contiguous()
 
 

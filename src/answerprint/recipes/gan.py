@@ -16,13 +16,13 @@ from torch.nn import functional as F
 
 from answerprint.nets.gan import Config, Discriminator, Generator
 from answerprint.train import degrade
-from answerprint.train.data import Library
+from answerprint.train.data import Library, to_pictures
 from answerprint.train.params import Training
 from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Paper(Training):
-    """What the paper says of all three of its networks."""
+    """Settings of the paper for all three of its networks."""
 
     steps: int = Field(48_400, ge=1, description="Length of the schedule in steps: 100 epochs of 31,000 pictures.")
     rate: float = Field(2e-4, gt=0, le=1, description="Highest learning rate.")
@@ -57,7 +57,7 @@ def networks(params: Params) -> Networks:
 
 
 def batch(params: Paper, rng: np.random.Generator, data: Library) -> Batch:
-    clean = torch.stack([pictures(data.crop(rng, params.crop)) for _ in range(params.batch)])
+    clean = torch.stack([to_pictures(data.crop(rng, params.crop))[0] for _ in range(params.batch)])
     noisy = torch.stack([spoil(picture, rng) for picture in clean])
     return {"clean": clean, "noisy": noisy}
 
@@ -82,11 +82,6 @@ def spoil(picture: Tensor, rng: np.random.Generator) -> Tensor:
     return degrade.salt_and_pepper(picture, rng.uniform(0.01, 0.05), rng)[0]
 
 
-def pictures(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
-    """A crop's first frame (H, W, 3) as (3, H, W) in 0..1."""
-    return torch.from_numpy(crop[0].copy()).permute(2, 0, 1).float() / 255
-
-
 def validate(nets: Networks, params: Paper, data: Library) -> Validation:
     """PSNR in dB under the paper's noise at its middle strength, on clips not trained on."""
     return validate_cleaner(nets[SHIPS], params, data)
@@ -96,7 +91,7 @@ def validate_cleaner(cleaner: torch.nn.Module, params: Paper, data: Library) -> 
     """The same for any network from noisy to clean."""
     rng = np.random.default_rng(0)
     device = next(cleaner.parameters()).device
-    clean = torch.stack([pictures(data.crop(rng, 96)) for _ in range(params.validation_samples)])
+    clean = torch.stack([to_pictures(data.crop(rng, 96))[0] for _ in range(params.validation_samples)])
     kinds = {
         "psnr gaussian": degrade.gaussian(clean, 0.03, rng),
         "psnr salt and pepper": degrade.salt_and_pepper(clean, 0.03, rng)[0],

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from answerprint.color import style
 from answerprint.nets.look import VGG19, Config, Encoder, LookNet, judge, shipped_encoder, stylized, vgg19
-from answerprint.train.data import Library
+from answerprint.train.data import Library, to_pictures
 from answerprint.train.params import Training
 from answerprint.train.recipe import Batch, Networks, Update, Validation
 
@@ -49,7 +49,7 @@ def networks(params: Params) -> Networks:
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
     content, reference = (
-        torch.stack([_picture(data.crop(rng, params.crop)) for _ in range(params.batch)]) for _ in range(2)
+        torch.stack([to_pictures(data.crop(rng, params.crop))[0] for _ in range(params.batch)]) for _ in range(2)
     )
     return {"content": content, "style": reference}
 
@@ -81,8 +81,3 @@ def _distance(pictures: Tensor, reference: Tensor) -> float:
     pairs = zip(pictures.cpu(), reference.cpu(), strict=True)
     samples = [[style.to_lab(style.colors(side, 2000)) for side in pair] for pair in pairs]
     return float(np.mean([float(style.sliced_wasserstein(ours, theirs)) for ours, theirs in samples]))
-
-
-def _picture(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
-    """(1, H, W, 3) codes to (3, H, W) in 0..1."""
-    return torch.from_numpy(crop[0]).permute(2, 0, 1).float() / 255

@@ -18,21 +18,25 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from answerprint import arrays
 from answerprint.errors import TrainingError
 from answerprint.inference import weights
 
 Pixels = NDArray[np.uint8]
 
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+SMALLEST = 96  # pixels: versions with a shorter side are left out
 SPLITS = ("training", "validation", "test")
 LABELS = {"annotations", "labels", "masks"}  # folders of answers beside a set's pictures (DAVIS, MSRC), no pictures
 VIDEOS = {".mp4", ".mov", ".mkv", ".mxf", ".avi", ".webm", ".m4v", ".mpg", ".ts"}
 
 
 @dataclass(frozen=True)
-class Source:
+class ClipSource:
     """One clip as it lies on disk: its files in order, and where they come from.
 
     Attributes:
@@ -53,12 +57,12 @@ class Source:
 
     @property
     def key(self) -> str:
-        """By which weights name what they have seen: 64 bits of the hash."""
+        """The name that weights keep of a clip they were trained on: 64 bits of the hash."""
         return self.digest[:16]
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class TrainingClip:
     """A clip in memory, once for each scale.
 
     Attributes:
@@ -66,7 +70,7 @@ class Clip:
         versions: frames as R'G'B' uint8 (T, H, W, 3), one array per scale.
     """
 
-    source: Source
+    source: ClipSource
     versions: tuple[Pixels, ...]
 
 
@@ -79,7 +83,7 @@ class Library:
         skipped: what was found and left out, with the reason, in words.
     """
 
-    clips: tuple[Clip, ...]
+    clips: tuple[TrainingClip, ...]
     skipped: tuple[str, ...] = ()
 
     def longer(self, frames: int) -> Library:
@@ -118,7 +122,11 @@ class Library:
 
 @dataclass(frozen=True)
 class Splits:
-    """Training, validation and test clips; no clip is in two of them."""
+    """Training, validation and test clips; no clip is in two of them.
+
+    Attributes:
+        manifest: a row for each clip: name, SHA-256, source, licence, split.
+    """
 
     training: Library
     validation: Library
@@ -130,7 +138,7 @@ class Splits:
         return {clip.source.key for part in (self.training, self.validation) for clip in part.clips}
 
 
-def find(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Source]:
+def find(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[ClipSource]:
     """All clips below `folders`, in a fixed order.
 
     Args:
@@ -140,7 +148,7 @@ def find(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Source]:
     Raises:
         TrainingError: a folder is not there, or nothing usable is in any of them.
     """
-    sources: list[Source] = []
+    sources: list[ClipSource] = []
     for folder in folders:
         if not folder.exists():
             raise TrainingError(f"{folder}: no such data folder")
@@ -150,7 +158,7 @@ def find(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Source]:
     return sources
 
 
-def unseen(folder: Path, networks: Sequence[str], exclude: Sequence[str] = ()) -> list[Source]:
+def unseen(folder: Path, networks: Sequence[str], exclude: Sequence[str] = ()) -> list[ClipSource]:
     """The clips below a folder that the weights of these networks have not seen, as their cards tell.
 
     Args:
@@ -177,7 +185,6 @@ def load(
     ratio: Sequence[float] = (8, 1, 1),
     exclude: Sequence[str] = (),
     force_train: Sequence[str] = (),
-    smallest: int = 96,
     longest: int = 64,
 ) -> Splits:
     """Reads all clips below `folders` into memory, split by clip.
@@ -189,26 +196,25 @@ def load(
         exclude: patterns of names to leave out.
         force_train: patterns of names of clips that go into the training split whatever their hash, unless a set's
             manifest says otherwise.
-        smallest: versions with a shorter side than this many pixels are left out.
         longest: frames read of each video or sequence, from its start.
 
     Raises:
         TrainingError: nothing usable, or no training clip is left.
     """
-    parts: tuple[list[Clip], ...] = ([], [], [])
+    parts: tuple[list[TrainingClip], ...] = ([], [], [])
     skipped: list[str] = []
     manifest: list[dict[str, str]] = []
     for source in find(folders, exclude):
         frames, trouble = _read(source, longest)
         skipped.extend(trouble)
         versions = [_scaled(frames, scale) for scale in scales] if frames else []
-        versions = [version for version in versions if min(version.shape[1:3]) >= smallest]
+        versions = [version for version in versions if min(version.shape[1:3]) >= SMALLEST]
         if not versions:
             if frames:
-                skipped.append(f"{source.name}: {_too_small(frames[0], scales, smallest)}")
+                skipped.append(f"{source.name}: {_too_small(frames[0], scales)}")
             continue
         split = source.split or ("training" if _among(source.name, force_train) else split_of(source.digest, ratio))
-        parts[SPLITS.index(split)].append(Clip(source, tuple(versions)))
+        parts[SPLITS.index(split)].append(TrainingClip(source, tuple(versions)))
         manifest.append(_entry(source, split))
     if not any(parts):
         raise TrainingError(f"no training clip is left of {', '.join(map(str, folders))}: " + "; ".join(skipped[:5]))
@@ -236,7 +242,12 @@ def labels(folder: Path, base: Path) -> bool:
     return any(part.lower() in LABELS for part in folder.relative_to(base).parts)
 
 
-def _entry(source: Source, split: str) -> dict[str, str]:
+def to_pictures(codes: Pixels) -> Tensor:
+    """R'G'B' codes (T, H, W, 3) as pictures (T, 3, H, W), float32 in 0..1."""
+    return torch.from_numpy(codes).permute(0, 3, 1, 2).float() / 255
+
+
+def _entry(source: ClipSource, split: str) -> dict[str, str]:
     return {
         "clip": source.name,
         "sha256": source.digest,
@@ -246,7 +257,7 @@ def _entry(source: Source, split: str) -> dict[str, str]:
     }
 
 
-def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
+def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[ClipSource]:
     base = folder if folder.is_dir() else folder.parent
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]
     groups: dict[Path, list[Path]] = {}
@@ -290,11 +301,11 @@ def _read_manifest(folder: Path) -> dict[str, tuple[str, str, str]]:
     return {row["sample"]: (row["source"], row["licence"], row["split"]) for row in rows if "sample" in row}
 
 
-def _source(name: str, files: list[Path], origin: tuple[str, ...] | None) -> Source:
+def _source(name: str, files: list[Path], origin: tuple[str, ...] | None) -> ClipSource:
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.read_bytes())
-    return Source(name, tuple(files), digest.hexdigest(), *(origin or ("unknown", "unknown")))
+    return ClipSource(name, tuple(files), digest.hexdigest(), *(origin or ("unknown", "unknown")))
 
 
 def _is_sequence(parent: Path, pictures: list[Path]) -> bool:
@@ -323,7 +334,7 @@ def _origins(folder: Path) -> dict[str, tuple[str, str]]:
     return {row["file"]: (row.get("repository") or "unknown", row.get("licence") or "unknown") for row in rows}
 
 
-def _read(source: Source, longest: int) -> tuple[list[Pixels], list[str]]:
+def _read(source: ClipSource, longest: int) -> tuple[list[Pixels], list[str]]:
     """The frames of a clip, and what is wrong with it in words; a sequence ends before its first bad frame."""
     if source.files[0].suffix.lower() in VIDEOS:
         frames = _read_video(source.files[0], longest)
@@ -360,13 +371,13 @@ def _scaled(frames: list[Pixels], scale: float) -> Pixels:
         return np.stack(frames)
     height, width = frames[0].shape[:2]
     size = (max(int(width * scale), 1), max(int(height * scale), 1))
-    return np.stack([np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8) for frame in frames])
+    return np.stack([np.asarray(arrays.resize(frame, size), np.uint8) for frame in frames])
 
 
-def _too_small(picture: Pixels, scales: Sequence[float], smallest: int) -> str:
+def _too_small(picture: Pixels, scales: Sequence[float]) -> str:
     height, width = picture.shape[:2]
     scaled = "" if max(scales) == 1 else f" at {max(scales):g} of its size"
-    return f"{width}x{height} is too small: {smallest} pixels of its shorter side are needed{scaled}"
+    return f"{width}x{height} is too small: {SMALLEST} pixels of its shorter side are needed{scaled}"
 
 
 def _grown(version: Pixels, size: int) -> Pixels:

@@ -1,4 +1,4 @@
-"""What time, cameras and coders do to footage, done on purpose: seeded degradations for training and for tests.
+"""Seeded degradations for training and tests: damage by time, cameras and coders, done on purpose.
 
 Pictures are float32 (..., 3, H, W) in 0..1, display encoding. All random draws come from the NumPy generator
 passed in, so the same state of it gives the same result. Noise is not clipped: a caller that wants code values clamps.

@@ -35,7 +35,7 @@ from answerprint.train.sheet import write_sheet
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How a call of `train` ended.
 
     Attributes:
@@ -57,7 +57,7 @@ def train(
     *,
     stop_after: int | None = None,
     say: Callable[[str], None] = print,
-) -> Outcome:
+) -> TrainingOutcome:
     """Trains a recipe into the folder `run`, going on where an earlier call stopped.
 
     Args:
@@ -89,7 +89,7 @@ def train(
 
 @dataclass(frozen=True)
 class Place:
-    """Where this process stands among those that train together."""
+    """Rank of this process among those that train together, and its device."""
 
     rank: int
     processes: int
@@ -116,27 +116,25 @@ def _processes() -> Iterator[Place]:
         torch.distributed.destroy_process_group()
 
 
+@dataclass
 class _Run:
     """One call of `train` under way."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        params: Training,
-        data: Splits,
-        run: Path,
-        state: TrainingState,
-        place: Place,
-        say: Callable[[str], None],
-    ) -> None:
-        self.recipe, self.params, self.data, self.run = recipe, params, data, run
-        self.state, self.place, self.say = state, place, say
-        self.losses: dict[str, list[Tensor]] = {}
-        self.log = Log(run / "log.csv", state.step) if place.first else None
-        self.autocast = _precision(params.precision, place.device)
-        self.wrapped = {name: _distributed(net, place) for name, net in state.nets.items()}
+    recipe: Recipe
+    params: Training
+    data: Splits
+    run: Path
+    state: TrainingState
+    place: Place
+    say: Callable[[str], None]
 
-    def steps(self, stop_after: int | None) -> Outcome:
+    def __post_init__(self) -> None:
+        self.losses: dict[str, list[Tensor]] = {}
+        self.log = Log(self.run / "log.csv", self.state.step) if self.place.first else None
+        self.autocast = _precision(self.params.precision, self.place.device)
+        self.wrapped = {name: _distributed(net, self.place) for name, net in self.state.nets.items()}
+
+    def steps(self, stop_after: int | None) -> TrainingOutcome:
         last = min(self.params.steps, stop_after or self.params.steps)
         last_save = time.monotonic()
         if self.state.step == 0:
@@ -155,7 +153,7 @@ class _Run:
                     self._save()
                     last_save = time.monotonic()
         self._save()
-        return Outcome(self.state.step, reason, self.state.best)
+        return TrainingOutcome(self.state.step, reason, self.state.best)
 
     def _step(self, batch: Batch) -> None:
         state = self.state

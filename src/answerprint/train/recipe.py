@@ -1,4 +1,4 @@
-"""What a recipe is: how one network is trained.
+"""The contract of a recipe, which trains one network.
 
 A recipe is a module of `recipes/` with
 

@@ -67,7 +67,7 @@ class Params(Settings):
 
 
 class Findings(Settings):
-    """What the shot was stored as, what that did to it, and how far it may be moved."""
+    """Storage of the shot, its artifacts, and the bounds of their repair."""
 
     codec: str = Field("", description="Codec of the source; empty where it is not known.")
     layout: str = Field("", description="How pixels are stored; empty where it is not known.")

@@ -1,4 +1,4 @@
-"""What a shot was stored as, what that did to it, and how far it may be moved."""
+"""Storage and artifacts of a shot, measured, and bounds of their repair."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def _told_noise(
 
 
 def _refined(noisy: merge.NoisyFrame, clean: Tensor, findings: Findings) -> Tensor:
-    """What the network made, gone over once more beside what it was made of; small pictures as they are."""
+    """The result (3, H, W) of the network, filtered in stacks of blocks with its input; small pictures as they are."""
     if min(clean.shape[-2:]) < blocks.SMALLEST:
         return clean
     sigma = noisy.sigma.to(clean)

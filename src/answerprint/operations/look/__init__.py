@@ -742,7 +742,7 @@ def _by_network(
     contents = [picture.clamp(0, 1).to(device) for picture in small(chosen, _SEEN)]
     reference = still.clamp(0, 1).to(device)
     if params.tune == "network":
-        taken = nets.tune(network, contents, reference, extended, params.iterations, seed=params.seed)
+        taken = nets.tune(network, contents, reference, extended, nets.Schedule(params.iterations, seed=params.seed))
     free = nets.predict(network, contents, reference, extended).cpu()
     names, sharpness = (nets.EXTENDED, 0.0) if extended else (fit.SEVEN, float(torch.tanh(free[-1])))
     bounded = fit.bounded(free if extended else free[:-1], names)
