@@ -24,6 +24,7 @@ from av.filter import Graph
 from numpy.typing import NDArray
 from torch import Tensor
 
+from answerprint import arrays
 from answerprint.coding import codes
 from answerprint.color import spaces
 from answerprint.errors import SettingsError
@@ -298,8 +299,7 @@ def _masters(data: Path, count: int) -> dict[str, list[Tensor]]:
 
 def _halved(code: NDArray[np.float32]) -> Tensor:
     size = (code.shape[1] // 4 * 2, code.shape[0] // 4 * 2)
-    small = cv2.resize(code, size, interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)))
+    return arrays.to_planes(arrays.resize(code, size))
 
 
 def _spread(sources: Sequence[training.ClipSource], count: int) -> Sequence[training.ClipSource]:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from answerprint import arrays
 from answerprint.errors import MediaError
 from answerprint.frame import Frame, Shot
 from answerprint.metrics.tables import Lines, Table, at_least, at_most
@@ -71,7 +72,7 @@ def _read(data: Path | None, quick: bool) -> Iterator[_Sequence]:
         pictures = [np.asarray(cv2.imread(str(file)))[..., ::-1] for file in files]
         masks = [np.asarray(cv2.imread(str(path / "masks" / f"{file.stem}.png"), 0)) > 127 for file in files]
         if quick:
-            pictures = [cv2.resize(one, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for one in pictures]
+            pictures = [arrays.rescale(one, 0.5) for one in pictures]
             masks = [one[::2, ::2][: pictures[0].shape[0], : pictures[0].shape[1]] for one in masks]
         yield _Sequence(path.name, [np.ascontiguousarray(one) for one in pictures], masks)
 
@@ -145,10 +146,7 @@ def _mean(measure: Callable[[Mask, Mask], float], pairs: Sequence[tuple[Mask, Ma
 
 def _ours(one: _Sequence, keys: list[int]) -> tuple[list[Mask], float]:
     """Masks, and seconds for the whole cutout."""
-    frames = [
-        Frame(torch.from_numpy(picture).permute(2, 0, 1).float().contiguous() / 255, Fraction(number, 24))
-        for number, picture in enumerate(one.pictures)
-    ]
+    frames = [Frame(arrays.from_codes(picture), Fraction(number, 24)) for number, picture in enumerate(one.pictures)]
     shot = Shot(one.name, len(frames), Fraction(24), lambda start, stop: iter(frames[start:stop]))
     with tempfile.TemporaryDirectory() as folder:
         for number in keys:
@@ -256,8 +254,8 @@ def _time(one: _Sequence) -> Table:
     from skimage.segmentation import chan_vese
 
     size = (1920, 1080)
-    gray = cv2.resize(_gray(one.pictures[0]), size)
-    mask = cv2.resize(rough(one.masks[0], 0).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    gray = arrays.resize(_gray(one.pictures[0]), size, cv2.INTER_LINEAR)
+    mask = arrays.resize(rough(one.masks[0], 0).astype(np.uint8), size, cv2.INTER_NEAREST) > 0
     start = levelset.signed_distance(mask)
     levelset.evolve(start[:32, :32], gray[None, :32, :32], Weights(), 1)  # compiled before the clock starts
     ours = _seconds(lambda: levelset.evolve(start, gray[None], Weights(), _STEPS))

@@ -15,13 +15,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import torch
 from av.filter import Graph
 from numpy.typing import NDArray
 from torch import Tensor
 
+from answerprint import arrays
 from answerprint.errors import SettingsError
 from answerprint.fields.weave import weave
 from answerprint.frame import Frame, Shot
@@ -101,7 +101,7 @@ _SHOWN = ("ours", "bwdif")
 
 def _speed(moments: Sequence[Tensor], count: int) -> Table:
     """Frames of 720 x 576 in, as many out; methods by turns, so that what slows the machine slows all."""
-    small = [_resize(moment, 576, 720) for moment in moments]
+    small = [arrays.resize_planes(moment, (720, 576)) for moment in moments]
     frames = woven([small[i % len(small)] for i in range(2 * count)])
     methods = _methods("frame", frames)
     best = dict.fromkeys(methods, float("inf"))
@@ -176,8 +176,7 @@ def filtered(pictures: Sequence[Tensor], name: str, options: str) -> list[Tensor
 
 
 def _frame(picture: Tensor) -> av.VideoFrame:
-    codes = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-    return av.VideoFrame.from_ndarray(codes, format="gbrp")
+    return av.VideoFrame.from_ndarray(arrays.to_codes(picture), format="gbrp")
 
 
 def _pulled(sink: av.filter.context.FilterContext) -> Iterator[Tensor]:
@@ -186,7 +185,7 @@ def _pulled(sink: av.filter.context.FilterContext) -> Iterator[Tensor]:
             frame = sink.pull()
         except (BlockingIOError, EOFError):
             return
-        yield torch.from_numpy(frame.to_ndarray()).permute(2, 0, 1).float() / 255
+        yield arrays.from_codes(frame.to_ndarray())
 
 
 def _shortly(source: training.ClipSource) -> str:
@@ -197,9 +196,4 @@ def _moments(source: training.ClipSource, longest: int) -> list[Tensor]:
     folder = source.files if len(source.files) == 1 else [source.files[0].parent]
     codes: Codes = training.load(folder, longest=longest, ratio=(1, 0, 0)).training.clips[0].versions[0]
     even = codes[: len(codes) // 2 * 2, : codes.shape[1] // 2 * 2, : codes.shape[2] // 2 * 2]
-    return [torch.from_numpy(np.ascontiguousarray(code)).permute(2, 0, 1).float() / 255 for code in even]
-
-
-def _resize(picture: Tensor, height: int, width: int) -> Tensor:
-    resized = cv2.resize(picture.permute(1, 2, 0).contiguous().numpy(), (width, height), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(np.asarray(resized)).permute(2, 0, 1).contiguous()
+    return [arrays.from_codes(code) for code in even]

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from answerprint import arrays
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
 from answerprint.inference import engine
@@ -251,15 +252,15 @@ def _refined() -> Method:
 
 def _nonlocal(noisy: Tensor, sigma: float) -> Tensor:
     """OpenCV's, on 8-bit codes, at the strength that suited photographs best."""
-    codes = (noisy.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    codes = arrays.to_codes(noisy)
     strength = 0.6 * 255 * sigma
     result = np.asarray(cv2.fastNlMeansDenoisingColored(codes, None, strength, strength, 7, 21))
-    return torch.from_numpy(result).permute(2, 0, 1).float() / 255
+    return arrays.from_codes(result)
 
 
 def _bilateral(noisy: Tensor, sigma: float) -> Tensor:
-    result = np.asarray(cv2.bilateralFilter(noisy.permute(1, 2, 0).contiguous().numpy(), -1, 3 * sigma, 1.5))
-    return torch.from_numpy(result).permute(2, 0, 1)
+    result = np.asarray(cv2.bilateralFilter(arrays.to_image(noisy), -1, 3 * sigma, 1.5))
+    return arrays.to_planes(result)
 
 
 def _has_bm3d() -> bool:
@@ -269,8 +270,8 @@ def _has_bm3d() -> bool:
 def _bm3d(noisy: Tensor, sigma: float) -> Tensor:
     import bm3d
 
-    result = bm3d.bm3d_rgb(noisy.permute(1, 2, 0).contiguous().numpy(), sigma)
-    return torch.from_numpy(np.asarray(result, dtype=np.float32)).permute(2, 0, 1)
+    result = bm3d.bm3d_rgb(arrays.to_image(noisy), sigma)
+    return arrays.to_planes(np.asarray(result, dtype=np.float32))
 
 
 # Clips
@@ -282,7 +283,7 @@ def _clips(sources: Sequence[training.ClipSource], length: int) -> Table:
     sums = []
     for source in sources:
         clip = training.load(source.files if len(source.files) == 1 else [source.files[0].parent], longest=length)
-        frames = [torch.from_numpy(code).permute(2, 0, 1).float() / 255 for code in clip.training.clips[0].versions[0]]
+        frames = [arrays.from_codes(code) for code in clip.training.clips[0].versions[0]]
         rng = np.random.default_rng(0)
         noisy = [Frame(degrade.gaussian(frame, 25 / 255, rng), Fraction(t, 25)) for t, frame in enumerate(frames)]
         together = [frame.pixels for frame in _rendered(noisy, 25 / 255)]
@@ -326,7 +327,7 @@ def flicker(pictures: Sequence[Tensor], clean: Sequence[Tensor]) -> float:
     for index, (before, after) in enumerate(pairwise(gray)):
         forward, backward = flow.flow(before, after), flow.flow(after, before)
         trusted = flow.confidence(forward, backward) > 0.5
-        here, there = (pictures[i].permute(1, 2, 0).contiguous().numpy() for i in (index, index + 1))
+        here, there = (arrays.to_image(pictures[i]) for i in (index, index + 1))
         if trusted.any():
             differences.append(float(np.abs(flow.warp(there, forward) - here)[trusted].mean()))
     return float(np.mean(differences)) if differences else 0.0
@@ -456,7 +457,7 @@ def _picture(path: Path) -> Tensor:
     height, width = code.shape[:2]
     top, left = max(height - MOST, 0) // 2, max(width - MOST, 0) // 2
     code = code[top : top + MOST, left : left + MOST]
-    return torch.from_numpy(np.ascontiguousarray(code[..., ::-1])).permute(2, 0, 1).float() / 255
+    return arrays.from_codes(code[..., ::-1])
 
 
 def _mixed(sources: Sequence[training.ClipSource], count: int) -> list[training.ClipSource]:

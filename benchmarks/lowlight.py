@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from answerprint import arrays
 from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
@@ -156,7 +157,7 @@ def _flicker(sources: Sequence[training.ClipSource], length: int) -> Table:
     for source in sources:
         library = training.load(list(source.files), longest=length).training
         rng = np.random.default_rng(2)
-        bright = torch.from_numpy(library.clips[0].versions[0]).permute(0, 3, 1, 2).float() / 255
+        bright = training.to_pictures(library.clips[0].versions[0])
         dark = [degrade.darken(picture, 3.0, rng).clamp(0, 1) for picture in bright]
         shot = _shot(dark)
         params = lowlight.Params(only_dark=False)
@@ -288,10 +289,10 @@ def _clahe(dark: Tensor) -> Tensor:
 
 def _of_luma(dark: Tensor, work: Callable[[np.ndarray], np.ndarray]) -> Tensor:
     """OpenCV's way: Y'CrCb of 8 bits, luma changed."""
-    codes = (dark.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    codes = arrays.to_codes(dark)
     planes = cv2.cvtColor(codes, cv2.COLOR_RGB2YCrCb)
     planes[..., 0] = work(np.ascontiguousarray(planes[..., 0]))
-    return torch.from_numpy(cv2.cvtColor(planes, cv2.COLOR_YCrCb2RGB)).permute(2, 0, 1).float() / 255
+    return arrays.from_codes(np.asarray(cv2.cvtColor(planes, cv2.COLOR_YCrCb2RGB), np.uint8))
 
 
 def _gamma(dark: Tensor) -> Tensor:
@@ -325,8 +326,8 @@ def _picture(path: Path, longest: int) -> Tensor:
     scale = longest / max(code.shape[:2])
     if scale < 1:
         size = (round(code.shape[1] * scale), round(code.shape[0] * scale))
-        code = cv2.resize(code, size, interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(np.ascontiguousarray(code[..., ::-1])).permute(2, 0, 1).float() / 255
+        code = arrays.resize(code, size)
+    return arrays.from_codes(code[..., ::-1])
 
 
 def _spread(sources: Sequence[training.ClipSource], count: int) -> Sequence[training.ClipSource]:

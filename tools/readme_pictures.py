@@ -1,4 +1,4 @@
-"""Makes the README's crops of denoise and deinterlace: python tools/readme_pictures.py
+"""Makes the README's crops of denoise and deinterlace: python -m tools.readme_pictures
 
 The picture is scikit-image's photographer (by Lav Varshney, CC0), which no network that ships was trained on, under a
 camera that pans over it; each panel is enlarged without smoothing.

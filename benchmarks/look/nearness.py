@@ -96,7 +96,7 @@ def _every_table(results: Sequence[Comparison]) -> Table:
         ("", "mean", *(f"{share} % are below" for share in shares)),
         [(name, float(np.mean(row)), *np.percentile(row, shares).tolist()) for name, row in series.items()],
         notes=(
-            f"look (extended) is nearer than Reinhard on {nearer:.1f} %, with equal or higher SSIM on {structured:.1f} %",
+            f"look (extended) is nearer than Reinhard on {nearer:.1f} %, at equal or higher SSIM on {structured:.1f} %",
             "every content with every look, also where one has nothing of the other's kind",
         ),
         targets=(at_least("look (extended) nearer than Reinhard at equal or higher SSIM", won, 80, "% of pairs"),),

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from answerprint import arrays
 from answerprint.color import lut
 from answerprint.frame import Frame
 from answerprint.metrics.tables import Table, at_most
@@ -78,8 +79,7 @@ def speed(data: Path, quick: bool) -> Table:
 
 
 def _inputs(photograph: Tensor, width: int, height: int) -> Iterator[tuple[str, Tensor]]:
-    interleaved = cv2.resize(photograph.permute(1, 2, 0).numpy(), (width, height), interpolation=cv2.INTER_CUBIC)
-    yield "photograph", torch.from_numpy(interleaved).permute(2, 0, 1).contiguous()
+    yield "photograph", arrays.resize_planes(photograph, (width, height), cv2.INTER_CUBIC)
     yield "noise", torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
 
 
@@ -108,7 +108,7 @@ def _opencolorio(path: Path, pixels: Tensor) -> Callable[[], object]:
 
     transform = ocio.FileTransform(str(path), interpolation=ocio.INTERP_TETRAHEDRAL)
     processor = ocio.Config.CreateRaw().getProcessor(transform).getDefaultCPUProcessor()
-    image_in = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+    image_in = arrays.to_image(pixels)
     result = np.empty_like(image_in)
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from answerprint import arrays
 from answerprint.color import spaces, style
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
@@ -186,7 +187,7 @@ class _Pair:
     first: Frame
     second: Frame
     vectors: flow.Array
-    seen: np.ndarray[Any, np.dtype[np.bool_]]
+    visible: np.ndarray[Any, np.dtype[np.bool_]]
 
 
 _SEEN_AGAIN = 0.25  # share of a picture that must be found again in the other
@@ -221,8 +222,8 @@ def _warping(
     theirs = style.to_lab(style.colors(target, 20_000, seed=1))
     for pair in flows:
         first, second = (transform(frame).pixels.clamp(0, 1) for frame in (pair.first, pair.second))
-        other = torch.from_numpy(flow.warp(np.ascontiguousarray(second.permute(1, 2, 0).numpy()), pair.vectors))
-        other, visible = other.permute(2, 0, 1), torch.from_numpy(pair.seen)
+        other = arrays.to_planes(flow.warp(arrays.to_image(second), pair.vectors))
+        visible = torch.from_numpy(pair.visible)
         if metric is not None:
             errors.append(float(metric(first[None], other[None])[0, 0][visible].mean()))
         else:

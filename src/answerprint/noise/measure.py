@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from scipy import stats
 from torch import Tensor
 from torch.nn import functional as F
 
+from answerprint import arrays
 from answerprint.color import spaces
 from answerprint.motion import flow
 from answerprint.noise import impulse
@@ -131,14 +131,13 @@ def find_impulses(picture: Tensor, sigma: float, density: float) -> Tensor:
 def _align(picture: Tensor, following: Tensor) -> Tensor:
     """The next picture with every block where it was in this one, by whole pixels: noise must not be mixed."""
     gray = [
-        cv2.GaussianBlur((each.mean(dim=0).clamp(0, 1) * 255).byte().cpu().numpy(), (0, 0), 2)
-        for each in (picture, following)
+        arrays.gaussian((each.mean(dim=0).clamp(0, 1) * 255).byte().cpu().numpy(), 2) for each in (picture, following)
     ]
     height, width = gray[0].shape
     down, across = height // BLOCK, width // BLOCK
     if not (down and across):
         return following
-    vectors = cv2.resize(flow.flow(gray[0], gray[1]), (across, down), interpolation=cv2.INTER_AREA)
+    vectors = arrays.resize(flow.flow(gray[0], gray[1]), (across, down))
     steps = np.rint(vectors).astype(np.int64).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
     y, x = np.mgrid[: down * BLOCK, : across * BLOCK]
     rows, columns = np.clip(y + steps[..., 1], 0, height - 1), np.clip(x + steps[..., 0], 0, width - 1)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from answerprint import arrays
 from answerprint.color import spaces
 from answerprint.motion import flow
 
@@ -46,14 +47,14 @@ class NoisyFrame:
     def blurred(self) -> Tensor:
         """(3, H, W), float16."""
         planes = self.pixels.nan_to_num().numpy()
-        return torch.stack([torch.from_numpy(cv2.GaussianBlur(plane, (0, 0), _WIDTH)).half() for plane in planes])
+        return torch.stack([torch.from_numpy(arrays.gaussian(plane, _WIDTH)).half() for plane in planes])
 
     @cached_property
     def gray(self) -> npt.NDArray[np.uint8]:
         """Gray codes (h, w) for motion search, at half size for large pictures."""
         gray = spaces.luma(self.blurred.float())[0].clamp(0, 1).numpy()
         if gray.size > flow.LARGE:
-            gray = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            gray = arrays.rescale(gray, 0.5)
         return np.round(gray * 255).astype(np.uint8)
 
     @cached_property

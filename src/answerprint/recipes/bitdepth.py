@@ -25,28 +25,23 @@ from answerprint.nets.bitdepth import Config, Decoder, fold, unfold
 from answerprint.train import coded, septuplets
 from answerprint.train.coded import TAGS
 from answerprint.train.data import Library
-from answerprint.train.params import Training
 from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 LENGTH = septuplets.LENGTH
 LEAST = (0.25 / 255) ** 2  # error of the decoder below which a piece does not count the more for having less
 
 
-class Params(Training):
-    """All that this run can be told."""
+class Params(coded.CodedTraining):
+    """Options of the run."""
 
     steps: int = Field(20_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate.")
     batch: int = Field(8, ge=1, description="Crops a step.")
     crop: int = Field(64, ge=32, multiple_of=16, description="Side of a crop in pixels, after halving.")
-    sequences: int = Field(600, ge=1, description="Sequences of seven frames that are coded before the first step.")
-    piece: int = Field(288, ge=32, multiple_of=16, description="Longest side of their pictures, after halving.")
-    rates: tuple[float, float] = Field(coded.RATES, description="Range of their rates in bits a pixel.")
-    septuplets: Path | None = Field(None, description="A set of septuplets that half of the samples come from.")
-    alike: float = Field(0.15, ge=0, le=1, description="Share of crops told one quantizer for all blocks and frames.")
+    alike: float = Field(0.15, ge=0, le=1, description="Share of crops with one quantizer for all blocks and frames.")
     width: int = Field(32, ge=1, description="Channels.")
     blocks: int = Field(6, ge=1, description="Residual blocks.")
-    radius: int = Field(3, ge=0, le=LENGTH // 2, description="Neighbor frames that are seen on each side.")
+    radius: int = Field(3, ge=0, le=LENGTH // 2, description="Neighbor frames on each side.")
     validation_samples: int = Field(24, ge=1, description="Sequences of a validation.")
 
 
@@ -128,7 +123,7 @@ def _pool(
     return [sample for sequence in sequence_iterator for sample in _middles(sequence, radius)]
 
 
-def _middles(sequence: coded.Sequence, radius: int) -> list[Sample]:
+def _middles(sequence: coded.CodedSequence, radius: int) -> list[Sample]:
     """The middle frames: at the ends of so short a sequence a coder has less to predict from than in footage."""
     places = range(LENGTH // 2 - 1, LENGTH // 2 + 2)
     through = sequence.coded

@@ -21,7 +21,7 @@ from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(gan.Paper):
-    """All that this run can be told."""
+    """Options of the run."""
 
     width: int = Field(32, ge=4, description="Channels of the generators at the picture's size.")
     blocks: int = Field(6, ge=1, description="Residual blocks of a generator.")

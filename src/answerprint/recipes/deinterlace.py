@@ -28,7 +28,7 @@ INPUTS = ("field", "before", "after", "earlier", "later", "came", "goes", "guess
 
 
 class Params(Training):
-    """All that this run can be told."""
+    """Options of the run."""
 
     steps: int = Field(20_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(2e-3, gt=0, le=1, description="Highest learning rate.")

@@ -16,7 +16,7 @@ from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(gan.Paper):
-    """All that this run can be told."""
+    """Options of the run."""
 
     growth: int = Field(24, ge=4, description="Channels that each layer of a dense block adds.")
     layers: int = Field(4, ge=1, description="Layers of a dense block.")

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from answerprint import arrays
 from answerprint.color import fit
 from answerprint.nets.look import Encoder, EncoderConfig, stylized
 from answerprint.train.data import Library
@@ -26,7 +27,7 @@ SLOW = True  # its pretext tasks take longer
 
 
 class Params(Training):
-    """All that this run can be told."""
+    """Options of the run."""
 
     steps: int = Field(20_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate.")
@@ -105,4 +106,4 @@ def _upright(data: Library, rng: np.random.Generator, size: int) -> Tensor:
     version = fitting[rng.integers(len(fitting))]
     frame = version[rng.integers(len(version))]
     y, x = (int(rng.integers(max(side - size, 0) + 1)) for side in frame.shape[:2])
-    return torch.from_numpy(np.ascontiguousarray(frame[y : y + size, x : x + size])).permute(2, 0, 1).float() / 255
+    return arrays.from_codes(frame[y : y + size, x : x + size])

@@ -40,7 +40,7 @@ class Paper(Training):
 
 
 class Params(Paper):
-    """All that this run can be told."""
+    """Options of the run."""
 
     width: int = Field(48, ge=4, description="Channels of the generator at the picture's size.")
     depth: int = Field(5, ge=1, description="Layers of the generator at half size.")

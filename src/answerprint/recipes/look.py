@@ -24,7 +24,7 @@ SLOW = True  # 150 steps, see tests/recipes/test_look.py
 
 
 class Params(Training):
-    """All that this run can be told."""
+    """Options of the run."""
 
     steps: int = Field(20_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(1e-4, gt=0, le=1, description="Learning rate.")

@@ -26,7 +26,7 @@ from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(Training):
-    """All that this run can be told."""
+    """Options of the run."""
 
     steps: int = Field(8_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(2e-3, gt=0, le=1, description="Highest learning rate.")

@@ -14,7 +14,6 @@ coded well and badly count alike, as they do in a mean of decibels, and the regu
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -26,13 +25,12 @@ from torch.nn import functional as F
 from answerprint.metrics import quality
 from answerprint.nets.toflow import Config, TOFlow
 from answerprint.train import coded, degrade, septuplets
-from answerprint.train.data import Library
-from answerprint.train.params import Training
+from answerprint.train.data import Library, to_pictures
 from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
-class Params(Training):
-    """All that this run can be told."""
+class Params(coded.CodedTraining):
+    """Options of the run."""
 
     task: Literal["decode", "denoise", "flow"] = Field(
         "decode", description="Coded footage; noise to begin with, and flow alone before that."
@@ -43,10 +41,6 @@ class Params(Training):
     weight_decay: float = Field(1e-4, ge=0, le=1, description="L2 regularization.")
     batch: int = Field(1, ge=1, description="Sequences a step.")
     crop: int = Field(128, ge=32, multiple_of=16, description="Side of a crop in pixels, after halving.")
-    sequences: int = Field(600, ge=1, description="Sequences of seven frames that are coded before the first step.")
-    piece: int = Field(288, ge=32, multiple_of=16, description="Longest side of their pictures, after halving.")
-    rates: tuple[float, float] = Field(coded.RATES, description="Range of their rates in bits a pixel.")
-    septuplets: Path | None = Field(None, description="A set of septuplets that half of the samples come from.")
     squared: bool = Field(
         False, description="The squared error is made small, which decibels go by; else the absolute."
     )
@@ -163,7 +157,7 @@ def _validation_samples(params: Params, data: Library) -> list[Sample]:
 def _master(params: Params, size: int, rng: np.random.Generator, data: Library) -> Sample:
     """A piece of footage, with noise where that is what is learned."""
     codes = data.crop(rng, 2 * size, septuplets.LENGTH)
-    master = F.avg_pool2d(torch.from_numpy(codes).permute(0, 3, 1, 2).float() / 255, 2)
+    master = F.avg_pool2d(to_pictures(codes), 2)
     if params.task == "flow":
         return master, master[MIDDLE]
     return degrade.gaussian(master, rng.uniform(2, 15) / 255, rng).clamp(0, 1), master[MIDDLE]
