@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test nightly docs env env-dev env-docs lint clean
+.PHONY: demo test bench nightly docs env env-dev env-docs lint clean
 
 demo: env
 	$(BIN)/python -m answerprint demo -o demo
 
 test: env-dev lint
 	$(BIN)/python -m pytest -q -m "not nightly"
+
+# make bench NAME=look ARGS="--data ../shared/data/video": Answerprint beside its peers, all in one run.
+bench: env-dev
+	$(BIN)/python -m benchmarks $(NAME) $(ARGS)
 
 nightly: env-dev
 	$(BIN)/python -m pytest -q

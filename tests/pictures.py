@@ -34,3 +34,11 @@ def photographs(count: int = 3, height: int = 224, width: int = 288) -> Iterator
     for path in sorted(PHOTOS.glob("*.jpg"))[::19][:count]:
         code = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
         yield torch.from_numpy(code).permute(2, 0, 1).float()[:, :height, :width] / 255
+
+
+def bars(shift: float, angle: float, height: int = 80, width: int = 160) -> Tensor:
+    """A soft-edged slanted bar; `angle` is its run in pixels per line."""
+    y, x = torch.meshgrid(torch.arange(height).float(), torch.arange(width).float(), indexing="ij")
+    across = (x - angle * y - shift) % 60
+    picture = torch.sigmoid((across - 15) * 2) * torch.sigmoid((45 - across) * 2)
+    return picture.expand(3, height, width).contiguous()

@@ -12,8 +12,8 @@ from types import ModuleType
 import pytest
 
 from answerprint import cli, operations
+from answerprint.inference import weights
 from answerprint.media.presets import PRESETS
-from answerprint.nets import weights
 from answerprint.settings import values
 
 ROOT = Path(__file__).parents[1]

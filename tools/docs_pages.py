@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import answerprint
 from answerprint import cli, operations
 from answerprint.frame import Frame, Shot
+from answerprint.inference import weights
 from answerprint.media.presets import PRESETS
-from answerprint.nets import weights
 from answerprint.operation import Operation
 from answerprint.settings import Settings, Value, values
 

@@ -1,4 +1,4 @@
-"""Makes the README's crops of denoise and deinterlace: python tools/readme_pictures.py
+"""Makes the README's crops of denoise and deinterlace: python -m tools.readme_pictures
 
 The picture is scikit-image's photographer (by Lav Varshney, CC0), which no network that ships was trained on, under a
 camera that pans over it; each panel is enlarged without smoothing.
@@ -14,10 +14,10 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from answerprint.bench.deinterlace import PEERS, filtered, woven
 from answerprint.frame import Frame, Shot
 from answerprint.operations import deinterlace, denoise
 from answerprint.train import degrade
+from benchmarks.deinterlace import PEERS, filtered, woven
 
 DOCS = Path(__file__).parents[1] / "docs"
 CPU = torch.device("cpu")

@@ -144,15 +144,15 @@ def _models(
     commercial_ok: Annotated[bool, Parameter(help="All their training data allows commercial use.")] = False,
 ) -> None:
     """List the trained weights, those that ship and a user's own, with licence and figures; or add those of a run."""
-    from answerprint.nets import weights
+    from answerprint.inference import weights
 
     if add is not None:
-        from answerprint.train import loop
+        from answerprint.train import checkpoint
 
-        card = loop.described(add, licence, commercial_ok)
+        card = checkpoint.describe(add, licence, commercial_ok)
         path = weights.added() / f"{card.name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
-        loop.export(recipes.load(card.name), add, path, card)
+        checkpoint.export(recipes.load(card.name), add, path, card)
         print(f"written: {path}")
         return
     entries, refused = weights.listing()
@@ -501,23 +501,6 @@ def _demo(
     demo.run(output)
 
 
-def _bench(
-    what: Annotated[str, Parameter(help="What to measure.")],
-    /,
-    *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder for the HTML and JSON tables.")] = Path(
-        "bench"
-    ),
-    data: Annotated[Path | None, Parameter(help="Folder of test footage; some benches need it.")] = None,
-    quick: Annotated[bool, Parameter(negative="", help="Fewer frames: a first look, not figures to quote.")] = False,
-) -> None:
-    """Measure Answerprint beside its peers, all in one run; prints tables and writes them as HTML and JSON."""
-    from answerprint import bench
-
-    if not bench.run(what, output, data, quick):
-        sys.exit(1)
-
-
 def build(tokens: Sequence[str]) -> App:
     """The command line as it is for these tokens: only the operation that is asked for is imported."""
     from answerprint import __version__
@@ -534,7 +517,6 @@ def build(tokens: Sequence[str]) -> App:
         ("export", _export, False),
         ("schema", _schema, False),
         ("presets", _presets, False),
-        ("bench", _bench, False),
         ("demo", _demo, False),
         ("models", _models, False),
     ]

@@ -62,7 +62,7 @@ def test_a_row_of_the_wrong_length_is_refused() -> None:
 
 
 def test_json_is_valid_and_says_what_was_missed(tmp_path: Path) -> None:
-    write([table()], tmp_path / "b.html", tmp_path / "b.json", title="answerprint bench media")
+    write([table()], tmp_path / "b.html", tmp_path / "b.json", title="make bench NAME=media")
     data = json.loads((tmp_path / "b.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
     assert data["format"] == "answerprint.bench/1"
     assert data["met"] is False

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from answerprint.inference import engine
 from answerprint.nets import deinterlace as nets
-from answerprint.nets import engine
 from answerprint.nets.deinterlace import Config, Deinterlacer
 
 CPU = torch.device("cpu")
@@ -22,7 +22,7 @@ def pictures(count=5, height=64, width=64):
 
 
 def planes(moments):
-    return [part[None] for part in nets.told(moments)]
+    return [part[None] for part in nets.first_inputs(moments)]
 
 
 def test_it_is_small():
@@ -35,11 +35,11 @@ def test_it_is_told_the_lines_of_the_moments():
     lines, between = torch.tensor([0.0, 0.2, 0.4]), torch.tensor([0.1, 0.3, 0.4])
     fields = [2.0 + lines, 1.1 + lines, 3.1 + lines, 0.0 + lines, 4.0 + lines]
     first = [*fields, 1.1 + lines, 3.1 + lines, 2.0 + between, torch.zeros(3)]
-    for expected, part in zip(first, nets.told(moments), strict=True):
+    for expected, part in zip(first, nets.first_inputs(moments), strict=True):
         assert torch.allclose(part[0, :, 0], expected)
     made = [moment + 0.01 for moment in moments[1:4]]
     second = [*fields, 1.11 + lines, 3.11 + lines, 2.11 + lines, torch.ones(3)]
-    for expected, part in zip(second, nets.again(moments, made), strict=True):
+    for expected, part in zip(second, nets.refinement_inputs(moments, made), strict=True):
         assert torch.allclose(part[0, :, 0], expected)
 
 

@@ -53,7 +53,7 @@ def test_tuning_on_one_shot_makes_the_losses_smaller() -> None:
     network = look.LookNet(look.Config(encoder=look.EncoderConfig(widths=(8, 8, 8, 8)), width=8, hidden=16))
     content, reference = _picture(3), (_picture(4) * torch.tensor([1.0, 0.6, 0.3]).view(3, 1, 1)).clamp(0, 1)
     before = look.judge(network.encoder, content[None], content[None], reference[None]).total
-    taken = look.tune(network, [content], reference, extended=False, iterations=60, rate=1e-2)
+    taken = look.tune(network, [content], reference, extended=False, schedule=look.Schedule(60, 1e-2))
     free = look.predict(network, [content], reference, extended=False)
     graded = look.stylized(content[None], free[None])
     after = look.judge(network.encoder, graded, content[None], reference[None]).total

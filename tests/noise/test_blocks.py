@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from answerprint.metrics.quality import psnr
-from answerprint.noise import blocks
+from answerprint.noise import blocks, synth
 from answerprint.train import degrade
 
 SIGMA = 25 / 255
@@ -29,14 +29,14 @@ def test_a_weave_that_the_pilot_has_half_lost_comes_back():
     clean = cloth()
     noisy = degrade.gaussian(clean, SIGMA, np.random.default_rng(1))
     pilot = blurred(blurred(noisy))
-    made = blocks.filtered(noisy, pilot, torch.full_like(noisy, SIGMA))
+    made = blocks.filter_stacks(noisy, pilot, torch.full_like(noisy, SIGMA))
     assert psnr(made, clean) > psnr(pilot, clean) + 1.5
     assert psnr(made, clean) > psnr(noisy, clean) + 6
 
 
 def test_where_there_is_no_noise_the_picture_stays():
     clean = cloth()
-    made = blocks.filtered(clean, blurred(clean), torch.zeros_like(clean))
+    made = blocks.filter_stacks(clean, blurred(clean), torch.zeros_like(clean))
     assert (made - clean).abs().max() < 1e-3
 
 
@@ -45,16 +45,16 @@ def test_noise_is_taken_where_it_is_told_to_be():
     sigma = torch.full_like(clean, 0.002)
     sigma[..., 60:] = SIGMA
     noisy = degrade.gaussian(clean, 1.0, np.random.default_rng(2)).sub(clean) * sigma + clean
-    made = blocks.filtered(noisy, clean, sigma)
+    made = blocks.filter_stacks(noisy, clean, sigma)
     assert (made - noisy)[..., :44].abs().mean() < 0.002
     assert psnr(made[..., 68:], clean[..., 68:]) > psnr(noisy[..., 68:], clean[..., 68:]) + 6
 
 
 def test_grain_goes_better_when_its_reach_is_told():
     clean = cloth()
-    noisy = clean + SIGMA * degrade.correlated(clean.shape, 1.0, np.random.default_rng(3))
+    noisy = clean + SIGMA * synth.correlated(clean.shape, 1.0, np.random.default_rng(3))
     sigma, pilot = torch.full_like(clean, SIGMA), clean.lerp(blurred(clean), 0.5)
-    told, untold = (blocks.filtered(noisy, pilot, sigma, reach) for reach in (1.0, 0.0))
+    told, untold = (blocks.filter_stacks(noisy, pilot, sigma, reach) for reach in (1.0, 0.0))
     assert psnr(told, clean) > psnr(untold, clean) + 0.5
 
 
@@ -63,7 +63,7 @@ def test_any_size_gives_the_same_in_one_piece_as_in_tiles(size, monkeypatch):
     clean = cloth(*size)
     noisy = degrade.gaussian(clean, SIGMA, np.random.default_rng(4))
     sigma = torch.full_like(clean, SIGMA)
-    whole = blocks.filtered(noisy, blurred(noisy), sigma)
+    whole = blocks.filter_stacks(noisy, blurred(noisy), sigma)
     monkeypatch.setattr(blocks, "TILE", 40)
     assert whole.shape == clean.shape
-    assert torch.allclose(blocks.filtered(noisy, blurred(noisy), sigma), whole, atol=1e-4)
+    assert torch.allclose(blocks.filter_stacks(noisy, blurred(noisy), sigma), whole, atol=1e-4)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from answerprint.noise import measure as noise
+from answerprint.noise import synth
 from answerprint.train import degrade
 from pictures import photographs
 from pictures import shaded as scene
@@ -38,7 +39,7 @@ def test_noise_of_a_small_picture_is_measured_too(size):
 
 @pytest.mark.parametrize("reach", [0.6, 1.0])
 def test_grain_is_known_by_its_reach(reach):
-    grainy = scene() + 0.05 * degrade.correlated((3, 160, 208), reach, np.random.default_rng(2))
+    grainy = scene() + 0.05 * synth.correlated((3, 160, 208), reach, np.random.default_rng(2))
     found = noise.measure(grainy)
     assert found.reach == pytest.approx(reach, rel=0.25)
     assert float(found.levels.mean()) == pytest.approx(0.05, rel=0.15)
@@ -66,12 +67,12 @@ def test_texture_in_a_single_picture_is_no_noise(sigma):
 @pytest.mark.parametrize(("kind", "sigma"), [("none", 0.0), ("white", 0.02), ("grain", 0.03)])
 def test_texture_that_moves_is_no_noise_and_grain_that_does_not_is(kind, sigma):
     rng = np.random.default_rng(3)
-    texture = degrade.correlated((3, 200, 300), 0.9, rng) * 0.08 + 0.5
+    texture = synth.correlated((3, 200, 300), 0.9, rng) * 0.08 + 0.5
     pair = [texture[:, 10:186, 5 + 3 * t : 245 + 3 * t].clone() for t in range(2)]
     if kind == "white":
         pair = [degrade.gaussian(picture, sigma, rng) for picture in pair]
     elif kind == "grain":
-        pair = [picture + sigma * degrade.correlated(picture.shape, 0.8, rng) for picture in pair]
+        pair = [picture + sigma * synth.correlated(picture.shape, 0.8, rng) for picture in pair]
     found = noise.measure(*pair)
     if kind == "none":
         assert float(found.levels.mean()) < 0.02

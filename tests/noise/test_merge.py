@@ -20,9 +20,9 @@ def texture(seed: int = 1, height: int = 120, width: int = 200) -> Tensor:
     return torch.from_numpy(mixed).permute(2, 0, 1).contiguous()
 
 
-def noisy(clean: Tensor, seed: int, sigma: float = SIGMA) -> merge.Noisy:
+def noisy(clean: Tensor, seed: int, sigma: float = SIGMA) -> merge.NoisyFrame:
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed))
-    return merge.Noisy(clean + sigma * noise, torch.full_like(clean, sigma))
+    return merge.NoisyFrame(clean + sigma * noise, torch.full_like(clean, sigma))
 
 
 def panned(steps: int) -> Tensor:
@@ -35,7 +35,7 @@ def error(made: Tensor, clean: Tensor) -> float:
 
 
 def test_a_moving_camera_does_not_keep_the_frames_apart_and_the_noise_left_is_known() -> None:
-    made, left = merge.fused(noisy(panned(0), 0), [noisy(panned(k), 10 + k) for k in (-2, -1, 1, 2)])
+    made, left = merge.merge(noisy(panned(0), 0), [noisy(panned(k), 10 + k) for k in (-2, -1, 1, 2)])
     assert error(made, panned(0)) < 0.6 * SIGMA  # the square root of five frames would give 0.45
     told = float(left[:, 10:-10, 14:-14].mean())
     assert 0.8 * told < error(made, panned(0)) < 1.2 * told
@@ -44,7 +44,7 @@ def test_a_moving_camera_does_not_keep_the_frames_apart_and_the_noise_left_is_kn
 def test_what_is_only_in_a_neighbor_does_not_come_along() -> None:
     there = panned(1)
     there[:, 30:60, 50:90] = torch.tensor([0.9, 0.1, 0.1]).view(3, 1, 1)
-    made, left = merge.fused(noisy(panned(0), 0), [noisy(there, 5)])
+    made, left = merge.merge(noisy(panned(0), 0), [noisy(there, 5)])
     inside = (slice(None), slice(38, 54), slice(60, 84))
     assert float((made - panned(0))[inside].mean().abs()) < 0.02
     assert float(left[inside].mean()) > 0.9 * SIGMA
@@ -52,7 +52,7 @@ def test_what_is_only_in_a_neighbor_does_not_come_along() -> None:
 
 def test_another_scene_changes_nothing() -> None:
     frame = noisy(panned(0), 0)
-    made, left = merge.fused(frame, [noisy(texture(9)[:, :80, :130].flip(2) * 0.5, 3)])
+    made, left = merge.merge(frame, [noisy(texture(9)[:, :80, :130].flip(2) * 0.5, 3)])
     assert float((made - frame.pixels).abs().mean()) < 0.1 * SIGMA
     assert float((left < 0.9 * SIGMA).float().mean()) < 0.1
 
@@ -61,16 +61,16 @@ def test_a_pixel_that_says_nothing_is_told_by_its_neighbors_in_time() -> None:
     hit = noisy(panned(0), 0)
     pixels, sigma = hit.pixels.clone(), hit.sigma.clone()
     pixels[:, 40, 60], sigma[:, 40, 60] = float("nan"), 1.0
-    made, left = merge.fused(merge.Noisy(pixels, sigma), [noisy(panned(k), 10 + k) for k in (-1, 1)])
+    made, left = merge.merge(merge.NoisyFrame(pixels, sigma), [noisy(panned(k), 10 + k) for k in (-1, 1)])
     assert float((made - panned(0))[:, 40, 60].abs().max()) < 4 * SIGMA
     assert float(left[:, 40, 60].max()) < 1.1 * SIGMA
     # And without any, it stays as it was.
-    alone, told = merge.fused(merge.Noisy(pixels, sigma), [])
+    alone, told = merge.merge(merge.NoisyFrame(pixels, sigma), [])
     assert bool(alone[:, 40, 60].isnan().all()) and float(told[:, 40, 60].min()) == 1.0
 
 
 def test_a_flicker_of_light_is_not_averaged_away() -> None:
     """Light that changes by more than the noise hides is the shot's own."""
     frame = noisy(panned(0) * 0.8, 0, 0.01)
-    made, _ = merge.fused(frame, [noisy(panned(1) * 0.9, 2, 0.01)])
+    made, _ = merge.merge(frame, [noisy(panned(1) * 0.9, 2, 0.01)])
     assert float((made - frame.pixels).mean().abs()) < 0.002

@@ -9,17 +9,19 @@ import pytest
 import torch
 
 import clips
+from answerprint import operations
 from answerprint.cli import main
 from answerprint.coding import codes
 from answerprint.coding.source import measure_coding
 from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Coding, ColorTags, Frame, Origin, Shot
+from answerprint.inference import weights
 from answerprint.media import reader
 from answerprint.media.planes import from_rgb, to_rgb
 from answerprint.metrics import quality
 from answerprint.nets import bitdepth as bitdepth_net
-from answerprint.nets import toflow, weights
+from answerprint.nets import toflow
 from answerprint.operations import bitdepth
 from answerprint.render.pipeline import shot_after
 from answerprint.shots.boundary import ShotRange
@@ -60,7 +62,7 @@ def shot_of(clip):
 def work(shot, findings=None, **params):
     settings = bitdepth.Params.of({"model": "bounds"} | params)
     findings = findings or bitdepth.analyze(shot, settings, CPU)
-    return list(bitdepth.run(shot.frames(), settings, findings, CPU)), findings
+    return list(operations.load("bitdepth").run(shot.frames(), settings, findings, CPU)), findings
 
 
 def luma(frame):
@@ -284,7 +286,7 @@ def test_a_matte_keeps_the_rest(tmp_path):
 def test_rendering_without_findings_is_refused(tmp_path):
     shot = shot_of(clip_of(tmp_path / "a.mkv"))
     with pytest.raises(SettingsError, match="analyze"):
-        list(bitdepth.run(shot.frames(), bitdepth.Params(), None, CPU))
+        list(operations.load("bitdepth").run(shot.frames(), bitdepth.Params(), None, CPU))
 
 
 def test_the_command_makes_prores_of_ten_bits_with_values_between(tmp_path, capsys):
@@ -353,12 +355,12 @@ def test_networks_come_in_front_of_the_bounds_and_chunks_equal_the_whole(tmp_pat
     shot = shot_of(reader.open(tmp_path / "a.mp4"))
     params = bitdepth.Params.of({"model": model, "weights": trained(tmp_path, name)})
     found = bitdepth.analyze(shot, params, CPU)
-    whole = list(bitdepth.run(shot.frames(), params, found, CPU))
-    plain = list(bitdepth.run(shot.frames(), bitdepth.Params(model="bounds"), found, CPU))
+    whole = list(operations.load("bitdepth").run(shot.frames(), params, found, CPU))
+    plain = list(operations.load("bitdepth").run(shot.frames(), bitdepth.Params(model="bounds"), found, CPU))
     assert all(bool(frame.pixels.isfinite().all()) for frame in whole)
     assert not torch.equal(whole[4].pixels, plain[4].pixels)
     reach = bitdepth.handles(params)
-    part = list(bitdepth.run(shot.frames(4 - reach, 5 + reach), params, found, CPU))
+    part = list(operations.load("bitdepth").run(shot.frames(4 - reach, 5 + reach), params, found, CPU))
     assert torch.equal(part[reach].pixels, whole[4].pixels)
     if model == "network":
         limit = found.bound + 0.5 + found.quantizer / 2
@@ -391,7 +393,9 @@ def test_the_network_hears_of_every_block_how_coarsely_it_was_coded(tmp_path):
     said = replace(frames[3].origin, steps=torch.full((6, 8), found.quantizer))
     said.steps[:3] = 4 * found.quantizer
     other = [*frames[:3], replace(frames[3], origin=said), *frames[4:]]
-    before, after = (list(bitdepth.run(iter(each), params, found, CPU))[3].pixels for each in (frames, other))
+    before, after = (
+        list(operations.load("bitdepth").run(iter(each), params, found, CPU))[3].pixels for each in (frames, other)
+    )
     apart = (before - after).abs().amax(dim=(0, 2))
     # The upper half is told of a coarser quantizer than its frame has; far below that nothing is new.
     assert float(apart[:16].max()) > 0 and float(apart[-8:].max()) == 0
@@ -426,7 +430,7 @@ def test_faint_lines_of_color_behind_the_network_are_smoothed_by_no_more_than_ro
     def color(model, bound):
         params = bitdepth.Params.of({"model": model, "weights": trained(tmp_path, "bitdepth")})
         found = bitdepth.analyze(shot, params, CPU).model_copy(update={"bound": bound})
-        (done,) = bitdepth.run(shot.frames(), params, found, CPU)
+        (done,) = operations.load("bitdepth").run(shot.frames(), params, found, CPU)
         return 224 * torch.stack(spaces.to_ycbcr(*done.pixels, "bt709")[1:])
 
     assert float((color("network", 0.5) - color("network", 3.0)).abs().max()) < 1e-3  # codes
@@ -448,8 +452,11 @@ def test_the_network_that_ships_comes_nearer_to_a_master_it_never_saw(rate):
     assert made > plain + LEAST_GAIN and made > filtered
     less = found.model_copy(update={"learned": 0.0, "chroma": 0.0})
     params = bitdepth.Params(model="network")
-    without = list(bitdepth.run(shot.frames(), params, less, CPU))[3].pixels
-    assert torch.equal(without, list(bitdepth.run(shot.frames(), bitdepth.Params(model="bounds"), less, CPU))[3].pixels)
+    without = list(operations.load("bitdepth").run(shot.frames(), params, less, CPU))[3].pixels
+    assert torch.equal(
+        without,
+        list(operations.load("bitdepth").run(shot.frames(), bitdepth.Params(model="bounds"), less, CPU))[3].pixels,
+    )
 
 
 def test_the_papers_network_that_ships_comes_nearer_too():

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from answerprint.errors import SettingsError
-from answerprint.fields import interlace
+from answerprint.fields import combs, weave
 from answerprint.frame import Frame, Shot
 from answerprint.media import reader
 from answerprint.operations import deinterlace
@@ -56,7 +56,7 @@ def frames_of(pictures: list[Tensor], order: str = "tff", rate: Fraction = NTSC,
 def from_fields(pictures: list[Tensor], order: str, first: int = 0) -> list[Frame]:
     """Frames whose fields show successive pictures."""
     pairs = zip(pictures[::2], pictures[1::2], strict=True)
-    woven = [interlace.weave(a, b) if order == "tff" else interlace.weave(b, a) for a, b in pairs]
+    woven = [weave.weave(a, b) if order == "tff" else weave.weave(b, a) for a, b in pairs]
     return frames_of(woven, order, first=first)
 
 
@@ -96,7 +96,7 @@ def test_field_order_is_measured_against_the_flag(order: str) -> None:
     frames = [replace(frame, field_order="unknown") for frame in video(10, order)]
     result = found(frames)
     assert (result.field_order, result.cadence) == (order, "none")
-    assert result.order_sure > 0.9
+    assert result.order_confidence > 0.9
     assert result.combed > 0.9
 
 
@@ -407,6 +407,6 @@ def test_real_footage_flagged_interlaced(name: str, order: str) -> None:
     result = deinterlace.analyze(shot_of(frames, clip.info.rate), Params(), CPU)
     assert result.field_order == order
     for before, after in zip(frames, render(frames, result), strict=True):
-        beside = [interlace.luma(frame.pixels) for frame in frames if frame is not before]
-        assert not interlace.combed(interlace.luma(after.pixels), beside, result.noise)
+        beside = [weave.brightness(frame.pixels) for frame in frames if frame is not before]
+        assert not combs.is_combed(weave.brightness(after.pixels), beside, result.noise)
         assert (after.pixels is before.pixels) == (order == "progressive")

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from answerprint import operations
 from answerprint.color import spaces
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import Frame, Shot
-from answerprint.nets import engine, gan, weights
-from answerprint.noise import impulse
+from answerprint.inference import engine, weights
+from answerprint.nets import gan
+from answerprint.noise import impulse, synth
 from answerprint.operations import denoise
 from answerprint.train import degrade
 from pictures import photographs
@@ -36,7 +38,7 @@ def noisy(picture, sigma, count=2, seed=1):
 def work(frames, findings=None, **params):
     settings = denoise.Params.of(params)
     findings = findings or denoise.analyze(as_shot(frames), settings, CPU)
-    return [frame.pixels for frame in denoise.run(iter(frames), settings, findings, CPU)]
+    return [frame.pixels for frame in operations.load("denoise").run(iter(frames), settings, findings, CPU)]
 
 
 def psnr(a, b):
@@ -107,7 +109,7 @@ def test_letters_halftones_and_highlights_are_no_crowd_of_impulses():
     stars = torch.full((3, 96, 128), 0.01)
     stars[:, ::7, ::9] = 1.0
     for picture in (page, checks, stars, scene(96, 128) * 1.6):
-        assert not impulse.crowded(picture.clamp(0, 1))
+        assert not impulse.is_crowded(picture.clamp(0, 1))
 
 
 def test_large_pictures_are_measured_on_bands_and_mapped_in_strips(monkeypatch):
@@ -198,7 +200,7 @@ def test_kept_grain_has_the_measured_level_and_moves():
     frames = frames_of(
         [
             torch.full((3, 128, 160), 0.5) + noise
-            for noise in (0.05 * degrade.normal(np.random.default_rng(seed), (3, 128, 160)) for seed in (1, 2))
+            for noise in (0.05 * synth.normal(np.random.default_rng(seed), (3, 128, 160)) for seed in (1, 2))
         ]
     )
     clean, grainy = work(frames), work(frames, keep_grain=1.0)
@@ -237,7 +239,7 @@ def test_super_whites_survive():
 def test_rendering_without_findings_and_strange_weights_are_refused(tmp_path):
     frames = frames_of([scene()])
     with pytest.raises(SettingsError, match="analyze"):
-        list(denoise.run(iter(frames), denoise.Params(), None, CPU))
+        list(operations.load("denoise").run(iter(frames), denoise.Params(), None, CPU))
     with pytest.raises(WeightsError, match="no such weights"):
         work(noisy(scene(), 0.1), model=str(tmp_path / "none.safetensors"))
 

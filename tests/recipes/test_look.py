@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from answerprint import recipes
-from answerprint.nets import look, weights
+from answerprint.inference import weights
+from answerprint.nets import look
 from answerprint.settings import Settings
-from answerprint.train import loop
+from answerprint.train import checkpoint, loop
 from pictures import spots
 
 TINY = {"batch": 2, "crop": 32, "scales": (1.0,), "warm_up": 0, "validate_every": 1000, "log_every": 1, "average": 0.0}
@@ -33,28 +34,27 @@ def losses(folder: Path, name: str) -> list[float]:
         return [float(row[f"loss {name}"]) for row in csv.DictReader(lines) if row[f"loss {name}"]]
 
 
-@pytest.mark.parametrize(("name", "more"), [("encoder", {"widths": (8, 8, 16, 16)}), ("look", {"rate": 3e-3})])
-def test_it_learns_resumes_and_exports(name: str, more: dict[str, object], tmp_path: Path, photos: Path) -> None:
-    recipe = recipes.load(name)
-    params: Settings = recipe.Params.of({**TINY, "steps": 150 if name == "look" else 10, **more})
-    quiet = {"say": lambda line: None}
-    loop.train(recipe, params, [photos], tmp_path / "whole", **quiet)
-    loop.train(recipe, params, [photos], tmp_path / "parts", stop_after=4, **quiet)
-    loop.train(recipe, params, [photos], tmp_path / "parts", **quiet)
-    whole, parts = (weights.read(tmp_path / each / loop.CHECKPOINT)[0] for each in ("whole", "parts"))
-    assert all(torch.equal(tensor, parts[key]) for key, tensor in whole.items())
-    if name == "look":  # what the encoder learns takes longer than a test may
-        found = losses(tmp_path / "whole", name)
-        assert np.mean(found[-50:]) < np.mean(found[:50])
-    out = tmp_path / f"{name}.safetensors"
-    loop.export(recipe, tmp_path / "whole", out, weights.Card(name=name))
-    network = look.shipped_encoder(out) if name == "encoder" else look.load(out)
+def test_a_look_is_learned(tmp_path: Path, photos: Path) -> None:
+    recipe = recipes.load("look")
+    params: Settings = recipe.Params.of({**TINY, "steps": 150, "rate": 3e-3})
+    loop.train(recipe, params, [photos], tmp_path / "run", say=lambda line: None)
+    course = losses(tmp_path / "run", "look")
+    assert np.mean(course[-50:]) < np.mean(course[:50])
+
+
+def test_a_trained_encoder_is_read_where_the_network_looks_for_it(tmp_path: Path, photos: Path) -> None:
+    recipe = recipes.load("encoder")
+    params: Settings = recipe.Params.of({**TINY, **recipe.TINY, "steps": 2})
+    loop.train(recipe, params, [photos], tmp_path / "run", say=lambda line: None)
+    out = tmp_path / "encoder.safetensors"
+    checkpoint.export(recipe, tmp_path / "run", out, weights.Card(name="encoder"))
+    network = look.shipped_encoder(out)
     assert all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
 
 
 def test_the_encoder_of_the_network_is_not_trained(tmp_path: Path, photos: Path) -> None:
     recipe = recipes.load("look")
     loop.train(recipe, recipe.Params.of({**TINY, "steps": 3}), [photos], tmp_path / "run", say=lambda line: None)
-    kept = weights.read(tmp_path / "run" / loop.CHECKPOINT)[0]
+    kept = weights.read(tmp_path / "run" / checkpoint.CHECKPOINT)[0]
     for key, value in look.shipped_encoder().state_dict().items():
         assert torch.equal(kept[f"net/look/encoder.{key}"], value)

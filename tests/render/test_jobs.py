@@ -164,7 +164,7 @@ def test_a_saved_lut_that_changed_is_rendered_anew(source: Path, tmp_path: Path)
 def test_weights_added_after_a_render_are_another_denoiser(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from answerprint.nets import weights
+    from answerprint.inference import weights
     from answerprint.nets.denoise import Config, Denoiser
 
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))

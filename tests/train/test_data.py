@@ -1,6 +1,7 @@
 """Training data: layouts are known, clips are split whole, bad files are named and left out."""
 
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -9,9 +10,16 @@ import pytest
 from torch import nn
 
 from answerprint.errors import TrainingError
-from answerprint.nets import weights
-from answerprint.train import data, loop
+from answerprint.inference import weights
+from answerprint.train import data, params
 from pictures import spots
+
+
+def load(folders: list[Path], smallest: int = 96, **options: Any) -> data.Splits:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "SMALLEST", smallest)
+        return data.load(folders, **options)
+
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 
@@ -45,7 +53,7 @@ def test_septuplets_and_davis_and_videos_are_sequences(tmp_path):
         container.mux(stream.encode(None))
     lengths = {source.name: len(source.files) for source in data.find([tmp_path])}
     assert lengths == {"clip.mp4": 1, "davis/JPEGImages/480p/bear": 3, "vimeo/sequences/00001/0389": 7}
-    splits = data.load([tmp_path], ratio=(1, 0, 0), smallest=64)
+    splits = load([tmp_path], ratio=(1, 0, 0), smallest=64)
     frames = {clip.source.name: clip.versions[0].shape for clip in splits.training.clips}
     assert frames["clip.mp4"] == (4, 120, 160, 3)
     assert frames["vimeo/sequences/00001/0389"] == (7, 120, 160, 3)
@@ -67,20 +75,20 @@ def test_the_answers_beside_a_sets_pictures_are_no_pictures_to_learn_from(tmp_pa
 def test_a_clip_is_in_one_split_and_stays_there(tmp_path):
     for index in range(60):
         picture(tmp_path / f"photo_{index * 2}.png", index)
-    splits = data.load([tmp_path], ratio=(8, 1, 1), smallest=64)
+    splits = load([tmp_path], ratio=(8, 1, 1), smallest=64)
     parts = [{clip.source.name for clip in part.clips} for part in (splits.training, splits.validation, splits.test)]
     assert sum(map(len, parts)) == len(set().union(*parts)) == 60
     assert 38 <= len(parts[0]) <= 56 and parts[1] and parts[2]
     moved = tmp_path / "again"
     (tmp_path / "photo_0.png").rename(picture(moved / "other name.png"))  # the bytes decide, not the place
     first = next(row["split"] for row in splits.manifest if row["clip"] == "photo_0.png")
-    assert [row["split"] for row in data.load([tmp_path], smallest=64).manifest if "other" in row["clip"]] == [first]
+    assert [row["split"] for row in load([tmp_path], smallest=64).manifest if "other" in row["clip"]] == [first]
 
 
 def test_the_manifest_names_hash_source_and_licence(tmp_path):
     picture(tmp_path / "a.png")
     (tmp_path / "SOURCES.tsv").write_text("file\trepository\tlicence\na.png\tsome/where\tCC0\n")
-    (row,) = data.load([tmp_path], smallest=64).manifest
+    (row,) = load([tmp_path], smallest=64).manifest
     assert (row["source"], row["licence"]) == ("some/where", "CC0")
     assert len(row["sha256"]) == 64
 
@@ -92,7 +100,7 @@ def test_bad_files_are_named_and_the_rest_is_used(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     for t in range(4):
         picture(tmp_path / f"frames/{t}.png", t, size=(120, 160) if t < 3 else (100, 160))
-    splits = data.load([tmp_path], ratio=(1, 0, 0))
+    splits = load([tmp_path], ratio=(1, 0, 0))
     assert {clip.source.name for clip in splits.training.clips} == {"good.png", "frames"}
     said = "\n".join(splits.training.skipped)
     for words in (
@@ -106,12 +114,12 @@ def test_bad_files_are_named_and_the_rest_is_used(tmp_path):
 
 def test_nothing_usable_is_refused(tmp_path):
     with pytest.raises(TrainingError, match="no pictures, frame sequences or video"):
-        data.load([tmp_path])
+        load([tmp_path])
     with pytest.raises(TrainingError, match="no such data folder"):
-        data.load([tmp_path / "absent"])
+        load([tmp_path / "absent"])
     picture(tmp_path / "tiny.png", size=(20, 30))
     with pytest.raises(TrainingError, match=r"no training clip is left.*tiny\.png"):
-        data.load([tmp_path])
+        load([tmp_path])
 
 
 def test_patterns_leave_files_out(tmp_path):
@@ -126,9 +134,9 @@ def test_named_clips_train_whatever_their_hash(tmp_path):
         picture(tmp_path / "walks" / f"walk_{index}.png", 100 + index)
 
     def trained_on(**told):
-        return {clip.source.name for clip in data.load([tmp_path], ratio=(1, 1, 1), **told).training.clips}
+        return {clip.source.name for clip in load([tmp_path], ratio=(1, 1, 1), **told).training.clips}
 
-    by_hash, chosen = trained_on(), trained_on(always=["walk_*"])
+    by_hash, chosen = trained_on(), trained_on(force_train=["walk_*"])
     walks = {f"walks/walk_{index}.png" for index in range(12)}
     assert not walks <= by_hash and chosen == by_hash | walks
 
@@ -140,7 +148,7 @@ def test_what_weights_have_seen_is_known_by_its_bytes(tmp_path, monkeypatch):
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path / "own"))
     (tmp_path / "own").mkdir()
     card = weights.Card(name="toy", seen=(first.key,))
-    weights.save(tmp_path / "own/toy.safetensors", nn.Conv2d(1, 1, 1), loop.Training(), card)
+    weights.save(tmp_path / "own/toy.safetensors", nn.Conv2d(1, 1, 1), params.Training(), card)
     first.files[0].rename(tmp_path / "data" / "renamed.png")
 
     def left(*exclude):
@@ -156,7 +164,7 @@ def test_what_weights_have_seen_is_known_by_its_bytes(tmp_path, monkeypatch):
 
 def test_crops_are_pieces_of_the_picture_turned_and_mirrored(tmp_path):
     path = picture(tmp_path / "a.png")
-    splits = data.load([tmp_path], ratio=(1, 0, 0), smallest=64)
+    splits = load([tmp_path], ratio=(1, 0, 0), smallest=64)
     whole = cv2.imread(str(path))[..., ::-1].astype(np.float32)
     seen = set()
     for seed in range(12):
@@ -173,7 +181,7 @@ def test_crops_are_pieces_of_the_picture_turned_and_mirrored(tmp_path):
 
 def test_a_still_becomes_a_sequence_by_gliding(tmp_path):
     path = picture(tmp_path / "a.png")
-    splits = data.load([tmp_path], ratio=(1, 0, 0), smallest=64)
+    splits = load([tmp_path], ratio=(1, 0, 0), smallest=64)
     pieces = [splits.training.crop(np.random.default_rng(seed), 48, frames=5) for seed in range(8)]
     assert all(piece.shape == (5, 48, 48, 3) for piece in pieces)
     assert any(not np.array_equal(piece[0], piece[1]) for piece in pieces)
@@ -185,7 +193,7 @@ def test_pieces_are_of_one_size_though_some_clips_are_smaller(tmp_path, frames):
     """A batch is a stack of pieces: one that came smaller ended the run, at its first validation as a rule."""
     picture(tmp_path / "small.png", 1, size=(100, 140))
     picture(tmp_path / "large.png", 2, size=(240, 320))
-    library = data.load([tmp_path], ratio=(1, 0, 0)).training
+    library = load([tmp_path], ratio=(1, 0, 0)).training
     rng = np.random.default_rng(1)
     shapes = {library.crop(rng, 128, frames).shape for _ in range(16)}
     assert shapes == {(frames, 128, 128, 3)}
@@ -194,7 +202,7 @@ def test_pieces_are_of_one_size_though_some_clips_are_smaller(tmp_path, frames):
 def test_a_picture_that_is_too_small_at_its_scale_is_told_with_the_scale(tmp_path):
     picture(tmp_path / "a.png", size=(240, 320))
     picture(tmp_path / "b.png", size=(120, 160))
-    splits = data.load([tmp_path], scales=(0.5, 0.25), ratio=(1, 0, 0))
+    splits = load([tmp_path], scales=(0.5, 0.25), ratio=(1, 0, 0))
     assert splits.training.skipped == (
         "b.png: 160x120 is too small: 96 pixels of its shorter side are needed at 0.5 of its size",
     )
@@ -202,7 +210,7 @@ def test_a_picture_that_is_too_small_at_its_scale_is_told_with_the_scale(tmp_pat
 
 def test_scales_hold_each_clip_at_several_sizes(tmp_path):
     picture(tmp_path / "a.png", size=(240, 320))
-    (clip,) = data.load([tmp_path], scales=(1.0, 0.5, 0.25), smallest=96, ratio=(1, 0, 0)).training.clips
+    (clip,) = load([tmp_path], scales=(1.0, 0.5, 0.25), smallest=96, ratio=(1, 0, 0)).training.clips
     assert [version.shape[1:3] for version in clip.versions] == [(240, 320), (120, 160)]
 
 
@@ -210,7 +218,7 @@ def test_real_photographs_and_clips_load():
     folder = SHARED / "train/photos/skimage"
     if not folder.exists():
         pytest.skip(f"{folder} is not here")
-    splits = data.load([folder, SHARED / "vos/davis/dog/frames"], scales=(0.5,), ratio=(1, 0, 0), longest=4)
+    splits = load([folder, SHARED / "vos/davis/dog/frames"], scales=(0.5,), ratio=(1, 0, 0), longest=4)
     assert len(splits.training.clips) == 5
     assert max(len(clip.versions[0]) for clip in splits.training.clips) == 4
 
@@ -218,7 +226,7 @@ def test_real_photographs_and_clips_load():
 def test_what_stands_upright_stays_upright_where_told(tmp_path):
     ramp = np.linspace(0, 255, 160).astype(np.uint8)[:, None, None].repeat(120, 1).repeat(3, 2)
     cv2.imwrite(str(tmp_path / "ramp.png"), ramp)
-    library = data.load([tmp_path], ratio=(1, 0, 0)).training
+    library = load([tmp_path], ratio=(1, 0, 0)).training
     rng = np.random.default_rng(1)
     for _ in range(12):
         crop = library.crop(rng, 64, frames=3, turned=False).astype(int)
@@ -231,6 +239,6 @@ def test_only_longer_clips_are_asked_for_by_length(tmp_path):
     picture(tmp_path / "one.png")
     for t in range(4):
         picture(tmp_path / f"shot/frames/{t:03}.png", t)
-    library = data.load([tmp_path], ratio=(1, 0, 0)).training
+    library = load([tmp_path], ratio=(1, 0, 0)).training
     assert [clip.source.name for clip in library.longer(3).clips] == ["shot/frames"]
     assert len(library.longer(9).clips) == 2

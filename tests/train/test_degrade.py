@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from answerprint.fields.weave import weave
 from answerprint.train import degrade
 from pictures import shaded
 
@@ -61,8 +62,6 @@ PICTURES = {
     "jpeg": lambda: degrade.jpeg(STILL, 10),
     "h264": lambda: degrade.coded(PAN, "h264", 40)[4],
     "mpeg2": lambda: degrade.coded(PAN, "mpeg2", 31)[4],
-    "interlace": lambda: degrade.interlace(PAN)[2],
-    "quantize": lambda: degrade.quantize(STILL, 3),
     "darken": lambda: degrade.darken(STILL, 2.5, rng(), peak=200),
     "gray": lambda: degrade.gray(STILL),
     "scratches": lambda: degrade.scratches(PAN, 6, rng(2))[0][4],
@@ -185,7 +184,8 @@ def test_video_coders_lose_more_at_a_worse_setting_and_keep_time_and_place(codec
 
 
 def test_fields_coded_apart():
-    frames = degrade.interlace(torch.cat([FILM.roll(3 * t, dims=-1)[:1] for t in range(8)]))
+    moments = torch.cat([FILM.roll(3 * t, dims=-1)[:1] for t in range(8)])
+    frames = weave(moments[0::2], moments[1::2])
     back = degrade.coded(frames, "mpeg2", 3, interlaced=True)
     assert back.shape == frames.shape and float((back - frames).abs().mean()) < 0.02
 
@@ -193,20 +193,6 @@ def test_fields_coded_apart():
 def test_an_unknown_coder_is_named():
     with pytest.raises(ValueError, match="allowed: h264, mpeg2"):
         degrade.coded(FILM, "vp9", 30)
-
-
-def test_interlacing_weaves_two_moments():
-    frames = torch.stack([torch.full((3, 6, 4), t / 10) for t in range(4)])
-    top, bottom = degrade.interlace(frames), degrade.interlace(frames, top_first=False)
-    assert top.shape == (2, 3, 6, 4)
-    assert top[1, 0, :, 0].tolist() == pytest.approx([0.2, 0.3] * 3)
-    assert bottom[1, 0, :, 0].tolist() == pytest.approx([0.3, 0.2] * 3)
-
-
-def test_quantizing_leaves_that_many_levels():
-    ramp = torch.linspace(0, 1, 5000).expand(3, 1, 5000)
-    assert len(degrade.quantize(ramp, 4).unique()) == 16
-    assert float((degrade.quantize(ramp, 8) - ramp).abs().max()) <= 0.5 / 255 + 1e-6
 
 
 def test_darkness_has_the_photon_noise_of_its_peak():

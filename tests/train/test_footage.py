@@ -56,30 +56,31 @@ def archive(tmp_path_factory):
 
 def made(archive, folder, **said):
     lines = []
-    params = footage.Params.of({"every": 0.25, "contrast": 0.2} | said)
+    params = footage.Params.of({"every": 0.25, "min_contrast": 0.2} | said)
     return footage.make([archive], folder, params, lines.append), lines
 
 
 def test_what_teaches_nothing_is_left_out(archive, tmp_path):
     (programme, trailer), lines = made(archive, tmp_path)
-    kept = {shot: [look.frame for look in programme.kept if look.shot == shot] for shot in range(4)}
-    assert programme.seen.shots == 4
+    kept = {shot: [look.frame for look in programme.frames if look.shot == shot] for shot in range(4)}
+    assert programme.survey.shots == 4
     assert len(kept[0]) >= 3, "a pan shows something new"
     assert len(kept[1]) == 1, "a still picture is one picture"
     assert not kept[2], "blurred"
     assert all(frame < 144 + 20 for frame in kept[3]), "faded"
-    assert {look.shot for look in trailer.kept} == {1}, "the shot that another clip has is left out"
+    assert {look.shot for look in trailer.frames} == {1}, "the shot that another clip has is left out"
     assert {"blurred", "faded", "near-duplicates"} <= set(programme.dropped)
     assert any("near-duplicates" in line and "programme.mkv: 4 shots" in line for line in lines)
 
 
-def test_the_set_is_read_as_it_was_split(archive, tmp_path):
+def test_the_set_is_read_as_it_was_split(archive, tmp_path, monkeypatch):
     choices, _ = made(archive, tmp_path, licence="CC0", source="our archive", ratio=(1, 1, 1))
-    splits = data.load([tmp_path], smallest=64)
+    monkeypatch.setattr(data, "SMALLEST", 64)
+    splits = data.load([tmp_path])
     manifest = json.loads((tmp_path / footage.MANIFEST).read_text())
     assert {row["split"] for row in manifest["clips"]} == {choice.split for choice in choices}
     rows = {row["clip"]: row for row in splits.manifest}
-    assert len(rows) == sum(len(choice.kept) for choice in choices) == len(manifest["samples"])
+    assert len(rows) == sum(len(choice.frames) for choice in choices) == len(manifest["samples"])
     for sample in manifest["samples"]:
         assert rows[sample["sample"]]["split"] == sample["split"] == sample["sample"].partition("/")[0]
         assert (rows[sample["sample"]]["source"], rows[sample["sample"]]["licence"]) == ("our archive", "CC0")
@@ -101,7 +102,7 @@ def test_stopping_and_going_on_equals_not_stopping(archive, tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         made(archive, tmp_path / "parts")
     monkeypatch.setattr(footage, "_picture", plain)
-    monkeypatch.setattr(footage, "look_at", lambda *given: pytest.fail("looked at twice"))
+    monkeypatch.setattr(footage, "survey", lambda *given: pytest.fail("read twice"))
     made(archive, tmp_path / "parts")
 
     def content(folder):
@@ -112,8 +113,8 @@ def test_stopping_and_going_on_equals_not_stopping(archive, tmp_path, monkeypatc
 
 def test_an_earlier_choice_is_no_part_of_the_set(archive, tmp_path):
     made(archive, tmp_path)
-    few, _ = made(archive, tmp_path, most=1)
-    assert len(data.find([tmp_path])) == sum(len(choice.kept) for choice in few)
+    few, _ = made(archive, tmp_path, max_per_shot=1)
+    assert len(data.find([tmp_path])) == sum(len(choice.frames) for choice in few)
 
 
 def test_more_than_8_bits_become_16_and_sequences_stay_together(tmp_path):
@@ -130,7 +131,7 @@ def test_more_than_8_bits_become_16_and_sequences_stay_together(tmp_path):
     (choice,), _ = made(tmp_path / "in", tmp_path / "out", frames=3)
     (source, *_) = data.find([tmp_path / "out"])
     assert [file.name for file in source.files] == ["im1.png", "im2.png", "im3.png"]
-    first = choice.kept[0].frame - 1
+    first = choice.frames[0].frame - 1
     for offset, file in enumerate(source.files):
         read = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
         assert read.dtype == np.uint16
@@ -156,12 +157,12 @@ def test_no_kind_of_content_outweighs_the_others():
 
     def looks(count, level):
         small = np.clip(level + rng.normal(0, 0.05, (count, 432)), 0, 1)
-        return tuple(footage.Look(n, n, 0.5, 0.2, True, list(row)) for n, row in enumerate(small))
+        return tuple(footage.FrameStats(n, n, 0.5, 0.2, True, list(row)) for n, row in enumerate(small))
 
-    many = footage.Seen("many.mov", "a" * 64, 8, 60, looks(60, 0.2))
-    few = footage.Seen("few.mov", "b" * 64, 8, 12, looks(12, 0.8))
-    choices = footage.choose([many, few], footage.Params(share=0.5, alike=0.0))
-    kept = [len(choice.kept) for choice in choices]
+    many = footage.Survey("many.mov", "a" * 64, 8, 60, looks(60, 0.2))
+    few = footage.Survey("few.mov", "b" * 64, 8, 12, looks(12, 0.8))
+    choices = footage.choose([many, few], footage.Params(max_share=0.5, min_difference=0.0))
+    kept = [len(choice.frames) for choice in choices]
     assert kept[1] == 12 and kept[0] < 60 and choices[0].dropped["more of the same content"] == 60 - kept[0]
 
 
@@ -178,7 +179,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_used(archive, tmp_path, ca
         ([str(tmp_path / "absent")], "no such footage"),
         ([], "name at least one"),
         ([str(mixed / "tiny.mkv")], "no footage in there that can be used"),
-        ([str(mixed / "good.mkv"), "--most", "0"], "'most' is '0'"),
+        ([str(mixed / "good.mkv"), "--max-per-shot", "0"], "'max_per_shot' is '0'"),
     ):
         with pytest.raises(SystemExit):
             cli.main(["dataset", *arguments, "-o", str(tmp_path / "other")])

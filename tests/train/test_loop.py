@@ -17,12 +17,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from answerprint.errors import SettingsError, TrainingError, WeightsError
-from answerprint.nets import weights
-from answerprint.train import loop
+from answerprint.inference import weights
+from answerprint.train import checkpoint, loop
 from answerprint.train.data import find
+from answerprint.train.params import Training
+from answerprint.train.recipe import Validation
 
 
-class Params(loop.Training):
+class Params(Training):
     steps: int = 8
     warm_up: int = 2
     validate_every: int = 4
@@ -57,7 +59,7 @@ def _validate(nets, params, data):
     clean = torch.from_numpy(data.crop(np.random.default_rng(0), 32)[0].copy()).permute(2, 0, 1).float()[None] / 255
     made = nets["generator"](clean)
     score = -float(F.l1_loss(made, clean))
-    return loop.Validation(score, {"mae": -score}, [made, clean])
+    return Validation(score, {"mae": -score}, [made, clean])
 
 
 def recipe(**changed):
@@ -85,10 +87,10 @@ def go(run, photos, params=None, **more):
 def test_stop_and_resume_equals_not_stopping(tmp_path, photos):
     go(tmp_path / "whole", photos)
     assert go(tmp_path / "parts", photos, stop_after=3).reason == "stopped"
-    go(tmp_path / "parts", photos, Params(loaders=3), stop_after=5)
+    go(tmp_path / "parts", photos, Params(workers=3), stop_after=5)
     assert go(tmp_path / "parts", photos).reason == "finished"
-    whole, facts = weights.read(tmp_path / "whole" / loop.CHECKPOINT)
-    parts, again = weights.read(tmp_path / "parts" / loop.CHECKPOINT)
+    whole, facts = weights.read(tmp_path / "whole" / checkpoint.CHECKPOINT)
+    parts, again = weights.read(tmp_path / "parts" / checkpoint.CHECKPOINT)
     assert whole.keys() == parts.keys() and any(name.startswith("optimizer/") for name in whole)
     for name, tensor in whole.items():
         assert torch.equal(tensor, parts[name]), name
@@ -109,7 +111,7 @@ def test_validation_writes_a_sheet_and_the_best_weights(tmp_path, photos):
     outcome = go(tmp_path / "run", photos)
     sheet = cv2.imread(str(tmp_path / "run" / "sheet.png"))
     assert sheet.shape == (64, 32, 3)
-    tensors, facts = weights.read(tmp_path / "run" / loop.BEST)
+    tensors, facts = weights.read(tmp_path / "run" / checkpoint.BEST)
     assert facts["recipe"] == "toy" and all(name.startswith("average/") for name in tensors)
     assert outcome.best > -1
 
@@ -122,7 +124,7 @@ def test_nan_loss_stops_and_keeps_the_last_good_weights(tmp_path, photos):
     calls: list[int] = []
     with pytest.raises(TrainingError, match=r"not a number at step 3\b.*checkpoint"):
         go(tmp_path / "run", photos, recipe=recipe(step=poisoned))
-    tensors, _ = weights.read(tmp_path / "run" / loop.CHECKPOINT)
+    tensors, _ = weights.read(tmp_path / "run" / checkpoint.CHECKPOINT)
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
 
 
@@ -137,8 +139,8 @@ def test_a_gradient_that_is_no_number_stops_before_it_spoils_the_weights(tmp_pat
 
     calls: list[int] = []
     with pytest.raises(TrainingError, match=r"gradient of 'generator' is not a number at step 3\b"):
-        go(tmp_path / "run", photos, Params(steps=8, clip=0), recipe=recipe(step=poisoned))
-    tensors, _ = weights.read(tmp_path / "run" / loop.CHECKPOINT)
+        go(tmp_path / "run", photos, Params(steps=8, max_grad_norm=0), recipe=recipe(step=poisoned))
+    tensors, _ = weights.read(tmp_path / "run" / checkpoint.CHECKPOINT)
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
 
 
@@ -152,13 +154,13 @@ def test_training_learns(tmp_path, photos):
 
 def test_early_stopping_counts_validations_without_progress(tmp_path, photos):
     params = Params(steps=40, validate_every=2, patience=3)
-    flat = recipe(validate=lambda nets, params, data: loop.Validation(1.0))
+    flat = recipe(validate=lambda nets, params, data: Validation(1.0))
     outcome = go(tmp_path / "run", photos, params, recipe=flat)
     assert (outcome.reason, outcome.step) == ("early", 8)
 
 
 def test_schedule_rises_then_falls_along_a_cosine():
-    params = Params(steps=1000, warm_up=100, rate=1.0, last_rate=0.1)
+    params = Params(steps=1000, warm_up=100, rate=1.0, final_rate=0.1)
     assert loop.learning_rate(params, 0) == pytest.approx(0.01)
     assert loop.learning_rate(params, 100) == pytest.approx(1.0)
     assert loop.learning_rate(params, 550) == pytest.approx(0.55)
@@ -182,7 +184,7 @@ def test_checkpoint_of_other_dimensions_is_refused(tmp_path, photos):
 @pytest.mark.parametrize("harm", ["truncate", "tamper", "pickle"])
 def test_damaged_checkpoint_is_refused(tmp_path, photos, harm):
     go(tmp_path / "run", photos, stop_after=1)
-    path = tmp_path / "run" / loop.CHECKPOINT
+    path = tmp_path / "run" / checkpoint.CHECKPOINT
     data = bytearray(path.read_bytes())
     if harm == "truncate":
         path.write_bytes(data[: len(data) // 2])
@@ -197,10 +199,10 @@ def test_damaged_checkpoint_is_refused(tmp_path, photos, harm):
 
 def test_begins_with_the_averaged_weights_of_another_run(tmp_path, photos):
     go(tmp_path / "first", photos)
-    go(tmp_path / "second", photos, Params(begin_with=tmp_path / "first" / loop.BEST), stop_after=1)
+    go(tmp_path / "second", photos, Params(init_from=tmp_path / "first" / checkpoint.BEST), stop_after=1)
     # One step at the start of the warm-up moves nothing by more than its learning rate.
-    given, _ = weights.read(tmp_path / "first" / loop.BEST)
-    taken, _ = weights.read(tmp_path / "second" / loop.CHECKPOINT)
+    given, _ = weights.read(tmp_path / "first" / checkpoint.BEST)
+    taken, _ = weights.read(tmp_path / "second" / checkpoint.CHECKPOINT)
     name = "generator/1.weight"
     assert (taken[f"net/{name}"] - given[f"average/{name}"]).abs().max() < 1e-3
 
@@ -211,12 +213,12 @@ def test_begins_with_finished_weights(tmp_path, photos):
     go(tmp_path / "first", photos, recipe=shipping)
     config = Params()
     whole = _networks(config)["generator"]
-    averaged = loop._under(weights.read(tmp_path / "first" / loop.BEST)[0], "average/generator/")
+    averaged = checkpoint.with_prefix(weights.read(tmp_path / "first" / checkpoint.BEST)[0], "average/generator/")
     whole.load_state_dict(averaged)
     finished = tmp_path / "toy.safetensors"
     weights.save(finished, whole[0], config, weights.Card(name="toy"), torch.float32)
-    go(tmp_path / "second", photos, Params(begin_with=finished), recipe=shipping, stop_after=1)
-    taken, _ = weights.read(tmp_path / "second" / loop.CHECKPOINT)
+    go(tmp_path / "second", photos, Params(init_from=finished), recipe=shipping, stop_after=1)
+    taken, _ = weights.read(tmp_path / "second" / checkpoint.CHECKPOINT)
     assert (taken["net/generator/0.0.weight"] - averaged["0.0.weight"]).abs().max() < 1e-3
 
 
@@ -229,14 +231,14 @@ def test_the_card_names_what_the_run_and_the_weights_it_began_with_have_seen(tmp
         cv2.imwrite(str(folder / "one.png"), noise)
     seen = [find([folder])[0].key for folder in folders[:2]]
     go(tmp_path / "first", folders[0], stop_after=1)
-    card = loop.described(tmp_path / "first", "CC0", True)
+    card = checkpoint.describe(tmp_path / "first", "CC0", True)
     assert card.seen == (seen[0],)
     weights.save(tmp_path / "toy.safetensors", _networks(Params())["generator"], Params(), card)
-    go(tmp_path / "second", folders[1], Params(begin_with=tmp_path / "toy.safetensors"), stop_after=1)
-    begun = Params(begin_with=tmp_path / "second" / loop.CHECKPOINT)
+    go(tmp_path / "second", folders[1], Params(init_from=tmp_path / "toy.safetensors"), stop_after=1)
+    begun = Params(init_from=tmp_path / "second" / checkpoint.CHECKPOINT)
     go(tmp_path / "third", photos, begun, stop_after=1)
     go(tmp_path / "third", photos, begun, stop_after=2)
-    told = set(loop.described(tmp_path / "third", "CC0", True).seen)
+    told = set(checkpoint.describe(tmp_path / "third", "CC0", True).seen)
     tested = {row["sha256"][:16] for row in manifest(tmp_path / "third") if row["split"] == "test"}
     assert set(seen) <= told and told - set(seen) == set(kept) - tested and tested
 
@@ -247,29 +249,29 @@ def manifest(run):
 
 def test_a_wider_network_grown_out_of_another_answers_as_it_did(tmp_path, photos):
     go(tmp_path / "narrow", photos)
-    grown = Params(begin_with=tmp_path / "narrow" / loop.BEST, grow=True, width=7)
+    grown = Params(init_from=tmp_path / "narrow" / checkpoint.BEST, grow=True, width=7)
     go(tmp_path / "wide", photos, grown, stop_after=1)
     told = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
     answers = []
-    for run, file, params in (("narrow", loop.BEST, Params()), ("wide", loop.CHECKPOINT, grown)):
+    for run, file, params in (("narrow", checkpoint.BEST, Params()), ("wide", checkpoint.CHECKPOINT, grown)):
         network = _networks(params)["generator"].eval()
-        network.load_state_dict(loop._under(weights.read(tmp_path / run / file)[0], "average/generator/"))
+        network.load_state_dict(checkpoint.with_prefix(weights.read(tmp_path / run / file)[0], "average/generator/"))
         answers.append(network(told))
     # One step at the start of the warm-up moves next to nothing.
     torch.testing.assert_close(*answers, atol=0.02, rtol=0)
 
 
 def test_growing_out_of_nothing_is_refused():
-    with pytest.raises(SettingsError, match="nothing to grow out of"):
+    with pytest.raises(SettingsError, match="nothing to grow from"):
         Params.of({"grow": True})
 
 
-def test_nothing_that_fits_to_begin_with_is_told(tmp_path, photos):
+def test_nothing_that_fits_to_init_from_is_told(tmp_path, photos):
     go(tmp_path / "first", photos)
     other = tmp_path / "other.safetensors"
     weights.write(other, {"average/somewhere/else": torch.zeros(3)}, {"recipe": "other"})
     with pytest.raises(WeightsError, match="nothing in it fits recipe 'toy'"):
-        go(tmp_path / "second", photos, Params(begin_with=other))
+        go(tmp_path / "second", photos, Params(init_from=other))
 
 
 def test_a_signal_saves_and_ends_the_run(tmp_path, photos):
@@ -289,7 +291,7 @@ def test_a_signal_saves_and_ends_the_run(tmp_path, photos):
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         said = process.stdout.read().split()
-    _, facts = weights.read(run / loop.CHECKPOINT)
+    _, facts = weights.read(run / checkpoint.CHECKPOINT)
     assert said[-2] == "stopped" and facts["step"] == int(said[-1]) > 0
 
 
@@ -310,5 +312,5 @@ def test_two_processes_train_one_network(tmp_path, photos):
         timeout=300,
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    _, facts = weights.read(tmp_path / "run" / loop.CHECKPOINT)
+    _, facts = weights.read(tmp_path / "run" / checkpoint.CHECKPOINT)
     assert facts["step"] == 3

@@ -66,7 +66,7 @@ def test_every_codec_meets_the_rate_and_keeps_the_picture(codec, tmp_path):
 
 
 def test_the_coded_middle_frame_lies_on_the_target(masters, tmp_path):
-    rows, _ = made(masters, tmp_path, lowest=1.0, highest=1.5, hevc=0, mpeg2=0)
+    rows, _ = made(masters, tmp_path, min_rate=1.0, max_rate=1.5, hevc=0, mpeg2=0)
     kept = septuplets.read(tmp_path / rows[0]["samples"][0])
     coded, target = kept.coded(), kept.master()
     assert coded.shape == (7, 3, 64, 96) and target.shape == (3, 64, 96)
@@ -80,7 +80,7 @@ def test_the_coded_middle_frame_lies_on_the_target(masters, tmp_path):
 
 
 def test_rates_are_drawn_uniformly_and_crops_cover_half(masters, tmp_path):
-    drawn = [septuplets._how(np.random.default_rng([1, n]), septuplets.Params()) for n in range(2000)]
+    drawn = [septuplets._draw_codec(np.random.default_rng([1, n]), septuplets.Params()) for n in range(2000)]
     rates = np.array([rate for codec, rate in drawn if codec != "mpeg2"])
     assert rates.min() >= 0.0417 and rates.max() <= 0.2504
     assert rates.mean() == pytest.approx((0.0417 + 0.2504) / 2, rel=0.05)
@@ -133,7 +133,7 @@ def test_what_cannot_be_used_is_refused_with_the_reason(masters, tmp_path, capsy
     eight = master(tmp_path / "eight.mkv", layout="yuv420p")
     short = master(tmp_path / "short.mkv", count=6)
     for arguments, words in (
-        ([str(eight), "--height", "64", "--width", "96"], "8 bits, so it cannot teach more; --least-bits 8"),
+        ([str(eight), "--height", "64", "--width", "96"], "8 bits, so it cannot teach more; --min-bits 8"),
         ([str(short), "--height", "64", "--width", "96"], "no shot of 7 frames"),
         ([str(short)], "176x144 is too small, 448x256 is needed"),
     ):
@@ -145,7 +145,7 @@ def test_what_cannot_be_used_is_refused_with_the_reason(masters, tmp_path, capsy
     with pytest.raises(TrainingError, match="begun with other masters or settings"):
         made(masters, tmp_path / "set", groups=1, seed=7)
     with pytest.raises(TrainingError, match="lowest rate is above"):
-        made(masters, tmp_path / "x", lowest=0.5)
+        made(masters, tmp_path / "x", min_rate=0.5)
     broken = tmp_path / "broken.npz"
     broken.write_bytes(b"PK nothing")
     with pytest.raises(TrainingError, match=r"broken\.npz: no septuplet"):

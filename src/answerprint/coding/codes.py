@@ -1,4 +1,4 @@
-"""What rounding to 8 bits, halving chroma and coding did to planes of code values: measured, and undone within bounds.
+"""Artifacts of rounding to 8 bits, halved chroma and coding on planes of codes: measured, and undone within bounds.
 
 Planes are float32 (h, w) in units of one 8-bit code (16..235 where the range is limited). A decoder's value v says that
 the picture was within v - 1/2 .. v + 1/2 before it was rounded, and within a part of the coder's quantizer around that
@@ -35,7 +35,7 @@ def banding(plane: Plane) -> float:
     if min(plane.shape) < 32:
         return 0.0
     still = cv2.blur((np.abs(_step(plane, 0)) + np.abs(_step(plane, 1)) > 0.6).astype(np.float32), (5, 5)) < 0.35
-    shown = np.zeros(plane.shape, bool)
+    mask = np.zeros(plane.shape, bool)
     for distance in (3, 6, 12):
         for axis in (0, 1):
             jump = np.abs(np.roll(plane, -distance, axis) - plane)
@@ -43,13 +43,13 @@ def banding(plane: Plane) -> float:
             # A step, not a ramp: all of the difference happens within one pixel.
             along = (2 * distance + 1, 1) if axis == 0 else (1, 2 * distance + 1)
             steepest = cv2.dilate(np.abs(_step(plane, axis)), np.ones(along, np.uint8))
-            shown |= edge & (steepest > 0.8 * jump) & _inside(plane.shape, distance, axis)
-    return float(shown.mean())
+            mask |= edge & (steepest > 0.8 * jump) & _inside(plane.shape, distance, axis)
+    return float(mask.mean())
 
 
 def blocking(plane: Plane, size: int = 8) -> float:
     """How much larger steps across the borders of coded blocks are than those beside them: 0 none, 1 twice as large."""
-    found = []
+    ratios = []
     for axis in (0, 1):
         if plane.shape[axis] < 4 * size:
             continue
@@ -58,8 +58,8 @@ def blocking(plane: Plane, size: int = 8) -> float:
         lines = steps.mean(axis=1 - axis)
         place = (np.arange(len(lines)) + 1) % size
         beside = lines[(place == 1) | (place == size - 1)].mean()
-        found.append(float(lines[place == 0].mean() / max(beside, 1e-3) - 1))
-    return max(float(np.mean(found)), 0.0) if found else 0.0
+        ratios.append(float(lines[place == 0].mean() / max(beside, 1e-3) - 1))
+    return max(float(np.mean(ratios)), 0.0) if ratios else 0.0
 
 
 def quantizer(plane: Plane, bits_per_pixel: float) -> float:
@@ -100,7 +100,7 @@ def _inside(shape: tuple[int, ...], distance: int, axis: int) -> npt.NDArray[np.
 _SOUGHT = 1_000_000  # pixels from which on motion is sought at half size
 
 
-def laid(onto: Codes, neighbors: Sequence[Sequence[Codes]]) -> list[tuple[Codes, ...]]:
+def align(onto: Codes, neighbors: Sequence[Sequence[Codes]]) -> list[tuple[Codes, ...]]:
     """The planes of 4:2:0 of neighbors laid onto a frame along their motion.
 
     Args:
@@ -110,22 +110,22 @@ def laid(onto: Codes, neighbors: Sequence[Sequence[Codes]]) -> list[tuple[Codes,
     height, width = onto.shape
     half = (width // 2, height // 2)
 
-    def sought(luma: Codes) -> Codes:
+    def search_plane(luma: Codes) -> Codes:
         return np.asarray(cv2.resize(luma, half, interpolation=cv2.INTER_AREA) if onto.size > _SOUGHT else luma)
 
-    own = sought(onto)
+    own = search_plane(onto)
 
-    def moved(planes: Sequence[Codes]) -> tuple[Codes, ...]:
-        found = flow.flow(own, sought(planes[0]), "medium")
-        whole, sparse = flow.resized(found, width, height), flow.resized(found, *half)
-        return _moved(planes[0], whole), *(_moved(plane, sparse) for plane in planes[1:])
+    def warp(planes: Sequence[Codes]) -> tuple[Codes, ...]:
+        vectors = flow.flow(own, search_plane(planes[0]), "medium")
+        whole, sparse = flow.resized(vectors, width, height), flow.resized(vectors, *half)
+        return _warp(planes[0], whole), *(_warp(plane, sparse) for plane in planes[1:])
 
     # Side by side: a search does not keep all processors busy.
     with ThreadPoolExecutor(max(len(neighbors), 1)) as pool:
-        return list(pool.map(moved, neighbors))
+        return list(pool.map(warp, neighbors))
 
 
-def leveled(steps: npt.NDArray[np.float32] | float, height: int, width: int) -> Codes:
+def steps_to_levels(steps: npt.NDArray[np.float32] | float, height: int, width: int) -> Codes:
     """Steps of a quantizer as levels of 8 bits, 32 to a doubling of step + 1, at every pixel of a plane of chroma.
 
     Args:
@@ -139,19 +139,19 @@ def leveled(steps: npt.NDArray[np.float32] | float, height: int, width: int) -> 
     return np.asarray(levels.repeat(CELL // 2, axis=0).repeat(CELL // 2, axis=1)[:height, :width])
 
 
-def steps_of(levels: Codes) -> npt.NDArray[np.float32]:
+def levels_to_steps(levels: Codes) -> npt.NDArray[np.float32]:
     """Steps of a quantizer again of what `leveled` gives."""
     return np.exp2(levels.astype(np.float32) / 32) - np.float32(1)
 
 
-def _moved(plane: Codes, vectors: flow.Array) -> Codes:
+def _warp(plane: Codes, vectors: flow.Array) -> Codes:
     return np.asarray(flow.warp(plane, vectors, how=cv2.INTER_CUBIC), np.uint8)
 
 
 # ---- artifacts of blocks
 
 
-def deblocked(plane: Plane, limit: float, size: int = 8) -> Plane:
+def deblock(plane: Plane, limit: float, size: int = 8) -> Plane:
     """Steps across the borders of coded blocks evened out where the quantizer can have made them.
 
     The normal filter of H.264 (ITU-T H.264, 8.7.2.3) on two pixels of each side: the step is shared out, by `limit` at
@@ -189,7 +189,7 @@ def _across(plane: Plane, limit: float, size: int) -> Plane:
 _RADII = (4, 12, 36)
 
 
-def debanded(plane: Plane, bound: float, most: float = 1.0) -> Plane:
+def deband(plane: Plane, bound: float, most: float = 1.0) -> Plane:
     """Slow gradients get back the values between the codes; edges, texture and grain stay.
 
     Guided filters (He, Sun and Tang 2010) of three sizes, the largest where it finds an even slope; where neighboring
@@ -231,8 +231,8 @@ def _even(plane: Plane, radius: int, most: float) -> tuple[Plane, Plane]:
     smooth = cv2.blur(mean, size, borderType=cv2.BORDER_REFLECT_101)
     # Twice the mean less the mean of means follows a slope that bends.
     wide = 2 * mean - smooth
-    left = plane - wide
-    variance = cv2.blur(left * left, size, borderType=cv2.BORDER_REFLECT_101)
+    residual = plane - wide
+    variance = cv2.blur(residual * residual, size, borderType=cv2.BORDER_REFLECT_101)
     even = np.clip((most - variance) / (0.6 * most), 0, 1)
     return wide.astype(np.float32), even.astype(np.float32)
 
@@ -240,7 +240,7 @@ def _even(plane: Plane, radius: int, most: float) -> tuple[Plane, Plane]:
 # ---- chroma
 
 
-def upsampled(plane: Plane, height: int, width: int, site: tuple[float, float], down: tuple[int, int]) -> Plane:
+def upsample(plane: Plane, height: int, width: int, site: tuple[float, float], down: tuple[int, int]) -> Plane:
     """A chroma plane at every pixel, linearly between its sites.
 
     Args:
@@ -256,7 +256,7 @@ def upsampled(plane: Plane, height: int, width: int, site: tuple[float, float], 
     return result
 
 
-def thinned(plane: Plane, height: int, width: int, site: tuple[float, float], down: tuple[int, int]) -> Plane:
+def downsample(plane: Plane, height: int, width: int, site: tuple[float, float], down: tuple[int, int]) -> Plane:
     """A plane at the sites of chroma, each the mean of the pixels around it by the weights of linear interpolation."""
     result = plane
     for axis, count, place in ((0, height, site[1]), (1, width, site[0])):
@@ -283,7 +283,7 @@ def _taps(step: int, place: float) -> Plane:
 def luma_detail(
     chroma: Plane, luma: Plane, site: tuple[float, float], down: tuple[int, int], noise: float = 10.0
 ) -> Plane:
-    """What luma tells of chroma between its sites, to be added to `upsampled` chroma; 0 where it tells nothing.
+    """Detail of chroma between its sites predicted from luma, to add to `upsample`d chroma; 0 where there is none.
 
     Around each chroma sample C = a Y + b is fitted on the grid of chroma (guided filter of 3 x 3). Where the two go
     together (squared correlation above 0.8), the detail of luma that thinning took away comes in by a, which is held
@@ -300,16 +300,16 @@ def luma_detail(
     """
     lines, columns = chroma.shape
     height, width = luma.shape
-    light = thinned(luma, lines, columns, site, down)
+    light = downsample(luma, lines, columns, site, down)
     mean_c, mean_l = _box(chroma), _box(light)
     covariance = _box(chroma * light) - mean_c * mean_l
     variance = np.maximum(_box(light * light) - mean_l * mean_l, 0) + noise
     own = np.maximum(_box(chroma * chroma) - mean_c * mean_c, 0) + noise / 4
     sure = np.clip((covariance**2 / (variance * own) - 0.8) / 0.2, 0, 1)
     slope = (np.clip(covariance / variance, -0.5, 0.5) * sure).astype(np.float32)
-    detail = luma - upsampled(light, height, width, site, down)
-    made: Plane = upsampled(slope, height, width, site, down) * detail
-    return made
+    detail = luma - upsample(light, height, width, site, down)
+    result: Plane = upsample(slope, height, width, site, down) * detail
+    return result
 
 
 def _box(values: Any) -> Plane:

@@ -1,1 +1,1 @@
-"""Interlaced fields: weaving, combing, cadence."""
+"""Interlaced fields: weaving, filling, motion, combs, order and cadence."""

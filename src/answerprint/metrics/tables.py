@@ -2,7 +2,7 @@
 
 table = Table("grade on UHD", ("what", "ms"), (("ours", 21.0), ("lut3d", 17.0)), targets=(at_most("ratio", 1.24, 1.3),))
 table.print()
-write([table], Path("media.html"), Path("media.json"), title="answerprint bench media")
+write([table], Path("media.html"), Path("media.json"), title="make bench NAME=media")
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Table:
         return bool(cells) and all(isinstance(cell, (int, float)) and not isinstance(cell, bool) for cell in cells)
 
 
-def write(tables: Sequence[Table], html: Path, json: Path, title: str = "answerprint bench") -> None:
+def write(tables: Sequence[Table], html: Path, json: Path, title: str = "benchmarks") -> None:
     """Writes tables as one page that opens offline, and as JSON under `"format": "answerprint.bench/1"`.
 
     Raises:

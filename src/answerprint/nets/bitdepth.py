@@ -1,4 +1,4 @@
-"""What a coder and rounding took from 8-bit 4:2:0 footage, estimated by a small network from seven frames as stored.
+"""Restores what a coder and rounding took from 8-bit 4:2:0 footage: a small network over seven frames as stored.
 
 Planes go in as they were decoded, not as R'G'B': luma folded 2 x 2 beside chroma, so all is at the size of chroma, and
 with them the step of the coder's quantizer at every place of every frame: it differs from block to block tenfold and
@@ -19,8 +19,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.nets import weights
-from answerprint.nets.blocks import ResidualBlock, faint
+from answerprint.inference import weights
+from answerprint.nets._blocks import ResidualBlock, faint
 from answerprint.settings import Settings
 
 ROUNDING = 0.5  # of a code
@@ -70,17 +70,17 @@ class Decoder(nn.Module):
         unit = 255 / (step + 1)
         around = own - F.avg_pool2d(own, 5, 1, 2, count_include_pad=False)
         beside = (others - own[:, None]).flatten(1, 2)
-        seen = (torch.cat((around, beside), dim=1) * unit).clamp(-FAR, FAR)
-        told = torch.cat((torch.log2((steps + 1) / (step + 1)), torch.log2(step + 1)), dim=1) / 4
-        x = self.head(self.blocks(self.stem(torch.cat((4 * own - 2, seen, told), dim=1))))
+        differences = (torch.cat((around, beside), dim=1) * unit).clamp(-FAR, FAR)
+        quantizers = torch.cat((torch.log2((steps + 1) / (step + 1)), torch.log2(step + 1)), dim=1) / 4
+        x = self.head(self.blocks(self.stem(torch.cat((4 * own - 2, differences, quantizers), dim=1))))
         # In parts of the limit: the same weights serve fine and coarse quantizers.
         # Not of the block's own step: what is only predicted has that of its neighbor, and errors from elsewhere.
         out: Tensor = (ROUNDING + FROM_STEP * step) * torch.tanh(x.float())
         return out
 
 
-def folded(luma: Tensor, chroma: Tensor) -> Tensor:
-    """What the network sees, (B, 6 T, H/2, W/2) in 0..1.
+def fold(luma: Tensor, chroma: Tensor) -> Tensor:
+    """Input of the network, (B, 6 T, H/2, W/2) in 0..1.
 
     Args:
         luma: (B, T, H, W) codes of 8 bits, the frame itself first; even sizes.
@@ -89,12 +89,12 @@ def folded(luma: Tensor, chroma: Tensor) -> Tensor:
     return torch.cat((F.pixel_unshuffle(luma.float(), 2), chroma.float()), dim=1) / 255
 
 
-def unfolded(made: Tensor) -> Tensor:
+def unfold(output: Tensor) -> Tensor:
     """(B, 12, H/2, W/2) of the network as (B, 3, H, W): Y', Cb, Cr."""
-    return F.pixel_shuffle(made, 2)
+    return F.pixel_shuffle(output, 2)
 
 
-def stacked(frames: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
+def stack(frames: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
     """Luma (T, H, W) and chroma (2 T, H/2, W/2) of frames that are given as Y, Cb, Cr."""
     luma = torch.stack([planes[0] for planes in frames])
     return luma, torch.stack([plane for planes in frames for plane in planes[1:3]])

@@ -9,6 +9,7 @@ it the cleaner had to hide in its result where the noise was, for the other to p
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.nets.blocks import faint
+from answerprint.inference import weights
+from answerprint.nets._blocks import faint
 from answerprint.nets.gan import Discriminator, growing, layer
 from answerprint.settings import Settings
 
@@ -42,7 +44,7 @@ class Residual(nn.Module):
         return out
 
 
-class Generator(nn.Module):
+class CycleGenerator(nn.Module):
     """Pictures of one kind (B, 3, H, W) in, of the other out; sizes are multiples of `multiple`."""
 
     multiple = 4
@@ -68,7 +70,7 @@ class Generator(nn.Module):
         return picture.float() + self.change(picture)
 
     def change(self, picture: Tensor) -> Tensor:
-        """What is to be added to the pictures."""
+        """The change to add to the pictures, (B, 3, H, W)."""
         features = self.before(picture)
         out: Tensor = self.after(features + self.inside(features)).float()
         return out
@@ -95,8 +97,8 @@ class Generators(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.cleaner = Generator(config)
-        self.spoiler = Generator(config.model_copy(update={"chance": CHANCE}))
+        self.cleaner = CycleGenerator(config)
+        self.spoiler = CycleGenerator(config.model_copy(update={"chance": CHANCE}))
 
     def forward(self, noisy: Tensor, clean: Tensor, *chance: Tensor) -> tuple[Tensor, ...]:
         """Cleaned, spoiled; noisy and clean after the round trip; clean that should have been kept.
@@ -108,8 +110,8 @@ class Generators(nn.Module):
         """
         spoiled = self.spoil(clean, chance[0])
         # In one batch: normalized each on its own, noisy and clean pictures would lose what tells them apart.
-        cleaned, clean_again, kept = self.cleaner(torch.cat((noisy, spoiled, clean))).chunk(3)
-        return cleaned, spoiled, self.spoil(cleaned, chance[1]), clean_again, kept
+        cleaned, clean_again, identity = self.cleaner(torch.cat((noisy, spoiled, clean))).chunk(3)
+        return cleaned, spoiled, self.spoil(cleaned, chance[1]), clean_again, identity
 
     def spoil(self, clean: Tensor, chance: Tensor) -> Tensor:
         """Pictures with noise made of chance."""
@@ -137,7 +139,7 @@ CHANCE = 5
 RARE = 0.06  # share of pixels in which the rare channel is not 0, but 1/2 to 1 or -1 to -1/2
 
 
-def drawn(like: Tensor, generator: torch.Generator) -> Tensor:
+def draw_chance(like: Tensor, generator: torch.Generator) -> Tensor:
     """Chance for pictures (B, 3, H, W): (B, CHANCE, H, W)."""
     count, _, height, width = like.shape
     kind = torch.rand(count, 1, 1, 1, generator=generator).expand(-1, 1, height, width)
@@ -155,7 +157,7 @@ class Discriminators(nn.Module):
         self.clean, self.noisy = (Discriminator(width, dropout, channels=9) for _ in range(2))
 
     def forward(self, clean: Tensor, noisy: Tensor, cleaned: Tensor, spoiled: Tensor) -> tuple[Tensor, Tensor]:
-        """What is said of real pictures and of made ones, each of both kinds.
+        """Scores of real and of generated pictures, each of both kinds.
 
         Real and made go in together: batch normalization would take from a batch of one sort how strong its noise is.
         """
@@ -173,3 +175,12 @@ def _with_detail(picture: Tensor) -> Tensor:
     around = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), "reflect"), 3, 1)
     detail = 9 / 8 * (picture - around)
     return torch.cat((picture, detail, 10 * detail.square()), dim=1)
+
+
+def load(path: Path | None = None) -> CycleGenerator:
+    """The generator with trained weights: those at `path`, else a user's own, else those that ship.
+
+    Raises:
+        WeightsError: there are none, or they cannot be trusted.
+    """
+    return weights.network("cyclegan", Config, CycleGenerator, path)

@@ -1,16 +1,18 @@
 """The deinterlacer: a small U-Net over five fields that makes the lines the middle one lacks, and nothing else.
 
 It works at the size of a field, four pixels of a line folded into channels, so that a frame costs as little as its
-lines allow. It is told differences, from what the lines above and below make expect and from what is around: given
+lines allow. It sees differences, from what the lines above and below make expect and from what is around: given
 brightness as it is, it has to learn first to take one from the other (1.2 dB after the same 600 steps). The fields
-beside the present one come twice: as they are, and moved to where things are now by optical flow (`told`). Each missing
-pixel is a mixture of five guesses, in shares that the network gives: the lines above and below, the lines before and
-after it in time (what stands still is woven back as it is, and what is shown twice too), and these lines moved; to that
-it adds the detail it sees. Only the missing lines are made, as in Zhu et al. 2017 (real-time deep video deinterlacing).
+beside the present one come twice: as they are, and moved to where things are now by optical flow (`first_inputs`). Each
+missing pixel is a mixture of five guesses, in shares that the network gives: the lines above and below, the lines
+before and after it in time (what stands still is woven back as it is, and what is shown twice too), and these lines
+moved; to that it adds the detail it sees. Only the missing lines are made, as in Zhu et al. 2017 (real-time deep video
+deinterlacing).
 
-What it made can be gone over once more by the same network (`again`): then the first guess is the line that it made
-before, and the fields beside are the whole pictures that it made of them, moved along what motion whole pictures show.
-A field moved by part of a line has to be guessed between its lines, and its own motion is that of something aliased.
+What it made can be gone over once more by the same network (`refinement_inputs`): then the first guess is the line that
+it made before, and the fields beside are the whole pictures that it made of them, moved along what motion whole
+pictures show. A field moved by part of a line has to be guessed between its lines, and its own motion is that of
+something aliased.
 
 The field that is kept is always told as the top one; a bottom field is turned upside down.
 """
@@ -28,8 +30,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.fields.interlace import aligned, moved
-from answerprint.nets import engine, weights
+from answerprint.fields.motion import align_lines, align_pictures
+from answerprint.inference import engine, weights
 from answerprint.settings import Settings
 
 FOLD = 4
@@ -49,7 +51,7 @@ class Config(Settings):
     up: tuple[int, ...] = Field((1, 1), description="Convolutions of each stage going up, from the largest size.")
 
 
-class Stage(nn.Module):
+class ResidualStage(nn.Module):
     """Convolutions at one size, each rectified and added to its input."""
 
     def __init__(self, width: int, count: int) -> None:
@@ -76,8 +78,12 @@ class Deinterlacer(nn.Module):
         self.config = config
         widths = config.widths
         self.stem = nn.Conv2d(5 * FOLD + 2 + 6, widths[0], 3, padding=1)
-        self.falls = nn.ModuleList(Stage(width, count) for width, count in zip(widths, config.down, strict=True))
-        self.rises = nn.ModuleList(Stage(width, count) for width, count in zip(widths[:-1], config.up, strict=True))
+        self.falls = nn.ModuleList(
+            ResidualStage(width, count) for width, count in zip(widths, config.down, strict=True)
+        )
+        self.rises = nn.ModuleList(
+            ResidualStage(width, count) for width, count in zip(widths[:-1], config.up, strict=True)
+        )
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in itertools.pairwise(widths))
         self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
         self.head = nn.Conv2d(widths[0], (GUESSES + 1) * FOLD + 2, 3, padding=1)
@@ -87,58 +93,46 @@ class Deinterlacer(nn.Module):
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
-    def forward(
-        self,
-        field: Tensor,
-        before: Tensor,
-        after: Tensor,
-        earlier: Tensor,
-        later: Tensor,
-        came: Tensor,
-        goes: Tensor,
-        guess: Tensor,
-        again: Tensor,
-    ) -> Tensor:
-        """Makes the lines below those of `field`.
+    def forward(self, *planes: Tensor) -> Tensor:
+        """The lines below those of the middle field.
 
         Args:
-            field: (B, 3, h, w) R'G'B', the lines 0, 2, ... of a picture.
-            before: lines 1, 3, ... one field earlier.
-            after: lines 1, 3, ... one field later.
-            earlier: lines 0, 2, ... two fields earlier.
-            later: lines 0, 2, ... two fields later.
-            came: `before`, moved to where things are now.
-            goes: `after`, the same.
-            guess: lines 1, 3, ... at first sight: the means of those above and below, or what was made of them before.
-            again: (B, 1, h, w), 1 where they were made before, else 0.
+            planes: nine of (B, 3, h, w), R'G'B', in this order:
+                field: the lines 0, 2, ... of a picture;
+                before, after: lines 1, 3, ... one field earlier and later;
+                earlier, later: lines 0, 2, ... two fields earlier and later;
+                before, after: those above, warped to where things are now;
+                guess: lines 1, 3, ... at first sight: means of those above and below, or those of the last pass;
+                again: (B, 1, h, w), 1 where there was a pass before, else 0.
 
         Returns:
             (B, 3, h, w): lines 1, 3, ... at the moment of `field`.
         """
+        field, before, after, earlier, later, came, goes, guess, again = planes
         present, expected, *sides = (_split(part) for part in (field, guess, before, after, came, goes))
         around = _mean(_mean(present[0], (AROUND, 1)), (1, AROUND))
         brightness = torch.cat([present[0] - around, *(side[0] - expected[0] for side in sides)], dim=1)
         change = torch.cat([(_split(part)[0] - present[0]).abs() for part in (earlier, later)], dim=1)
         coarse = torch.cat((change, present[1], sides[2][1], sides[3][1]), dim=1)
-        told = torch.cat((_fold(_plain(brightness)), _plain(_coarse(coarse))), dim=1)
+        features = torch.cat((_fold(_plain(brightness)), _plain(_coarse(coarse))), dim=1)
         *shares, detail, tint = torch.split(
-            self._look(told, _coarse(again)).float(), [FOLD] * (GUESSES + 1) + [2], dim=1
+            self._look(features, _coarse(again)).float(), [FOLD] * (GUESSES + 1) + [2], dim=1
         )
         guesses = (guess, before, after, came, goes)
         parts = torch.unbind(torch.softmax(torch.stack(shares), dim=0))
         mixed = torch.stack([_unfold(part) * guess for part, guess in zip(parts, guesses, strict=True)]).sum(dim=0)
         return mixed + _joined(_unfold(detail), F.interpolate(tint, scale_factor=(1.0, float(FOLD))))
 
-    def _look(self, told: Tensor, again: Tensor) -> Tensor:
-        x = F.relu(self.stem(told) + again * self.again_in[:, None, None])
-        kept: list[Tensor] = []
+    def _look(self, features: Tensor, again: Tensor) -> Tensor:
+        x = F.relu(self.stem(features) + again * self.again_in[:, None, None])
+        skips: list[Tensor] = []
         for index, fall in enumerate(self.falls):
             x = fall(x)
             if index < len(self.shrink):
-                kept.append(x)
+                skips.append(x)
                 x = F.relu(self.shrink[index](x))
         for index in reversed(range(len(self.rises))):
-            x = self.rises[index](F.relu(F.pixel_shuffle(self.grow[index](x), 2) + kept[index]))
+            x = self.rises[index](F.relu(F.pixel_shuffle(self.grow[index](x), 2) + skips[index]))
         out: Tensor = self.head(x) + again * self.again_out[:, None, None]
         return out
 
@@ -205,9 +199,9 @@ class Steady(nn.Module):
 
     def forward(self, *planes: Tensor) -> Tensor:
         """See `Deinterlacer.forward`; the last plane is the noise's standard deviation, (B, 1, h, w): no motion."""
-        *told, noise = planes
-        made = self.network(*told)
-        field, before, after, earlier, later = told[:5]
+        *inputs, noise = planes
+        output = self.network(*inputs)
+        field, before, after, earlier, later = inputs[:5]
         own = torch.maximum((field - earlier).abs(), (field - later).abs())
         below = torch.cat((own[..., 1:, :], own[..., -1:, :]), dim=2)
         other = (before - after).abs()
@@ -218,7 +212,7 @@ class Steady(nn.Module):
         level = _coarse(noise)
         still = (most < STILL + 8 * level) & (F.avg_pool2d(many, 3, 1, 1) < STILL + 2.2 * level)
         woven = (F.interpolate(still.float(), scale_factor=(1.0, float(FOLD))) > 0.5) | (change < STILL)
-        return torch.where(woven, (before + after) * 0.5, made)
+        return torch.where(woven, (before + after) * 0.5, output)
 
 
 def ready(network: Deinterlacer, device: torch.device) -> engine.Run:
@@ -244,7 +238,7 @@ def fill(
     pictures: Sequence[Tensor],
     parity: int,
     noise: float = 0.0,
-    made: tuple[Tensor, Tensor, Tensor] | None = None,
+    last_pass: tuple[Tensor, Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Keeps one field of a picture and makes the lines of the other.
 
@@ -253,8 +247,8 @@ def fill(
         pictures: (3, H, W) each, that hold the fields two before, one before, at, one after and two after the moment.
         parity: 0 keeps the top field of the middle one, 1 the bottom field.
         noise: standard deviation of the noise.
-        made: what this made of the fields one before, at and one after, (3, H, W) each: then it goes over the middle
-            one.
+        last_pass: pictures of the fields one before, at and one after from the pass before, (3, H, W) each; None in
+            the first pass.
 
     Returns:
         (3, H, W); the kept lines are those of the middle picture, bit for bit.
@@ -262,8 +256,8 @@ def fill(
     center = pictures[2]
     height = center.shape[-2]
     upright = _upright(pictures, parity)
-    shown = told(upright) if made is None else again(upright, _upright(made, parity))
-    planes = [part[None] for part in shown]
+    inputs = first_inputs(upright) if last_pass is None else refinement_inputs(upright, _upright(last_pass, parity))
+    planes = [part[None] for part in inputs]
     planes.append(torch.full_like(planes[-1], noise))
     lines = engine.tiled(run, planes, multiple=Deinterlacer.multiple, tile=2048)[0]
     lines = lines.flip(-2) if parity else lines
@@ -284,21 +278,21 @@ def _even(picture: Tensor) -> Tensor:
     return torch.cat((picture, picture[..., -2:-1, :]), dim=-2) if height % 2 else picture
 
 
-def told(pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """What `Deinterlacer.forward` wants, of the pictures (3, H, W) of five successive moments, H even.
+def first_inputs(pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Inputs of `Deinterlacer.forward` from the pictures (3, H, W) of five successive moments, H even.
 
     Only the lines of the field that each moment has are read: 0, 2, ... of the first, third and fifth, else 1, 3, ...
     """
     fields = _fields(pictures)
     field = fields[0]
-    return *fields, *moved(field, fields[1:3]), _between(field), torch.zeros_like(field[:1])
+    return *fields, *align_lines(field, fields[1:3]), _between(field), torch.zeros_like(field[:1])
 
 
-def again(pictures: Sequence[Tensor], made: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The same to go over what was made, (3, H, W) each, of the second, third and fourth of these moments."""
-    before, center, after = made
+def refinement_inputs(pictures: Sequence[Tensor], last_pass: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The same for a further pass; `last_pass`: its pictures, (3, H, W) each, of the second to fourth moment."""
+    before, center, after = last_pass
     fields = _fields(pictures)
-    beside = [picture[..., 1::2, :] for picture in aligned(center, (before, after))]
+    beside = [picture[..., 1::2, :] for picture in align_pictures(center, (before, after))]
     return *fields, *beside, center[..., 1::2, :], torch.ones_like(fields[0][:1])
 
 

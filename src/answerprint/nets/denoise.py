@@ -19,8 +19,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.nets import engine, streaming, weights
-from answerprint.nets.blocks import ResidualBlock, faint
+from answerprint.inference import engine, streaming, weights
+from answerprint.nets._blocks import ResidualBlock, faint
 from answerprint.settings import Settings
 
 
@@ -35,22 +35,22 @@ class Config(Settings):
     share: int = Field(4, ge=1, description="One channel in this many is shown to the neighbors.")
 
 
-class Stage(nn.Module):
-    """The blocks at one size; where the network is temporal, what the neighbors show is added in front of them."""
+class TemporalStage(nn.Module):
+    """The blocks at one size; where the network is temporal, channels of the neighbors are added before them."""
 
-    def __init__(self, width: int, blocks: int, shown: int) -> None:
+    def __init__(self, width: int, blocks: int, shared: int) -> None:
         super().__init__()
-        self.shown = shown
+        self.shared = shared
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.neighbors: nn.Conv2d | None = None
-        if shown:
-            self.neighbors = nn.Conv2d(2 * shown, width, 3, padding=1, bias=False)
+        if shared:
+            self.neighbors = nn.Conv2d(2 * shared, width, 3, padding=1, bias=False)
             nn.init.zeros_(
                 self.neighbors.weight
             )  # the still network, exactly, until training finds a use for neighbors
 
     def forward(self, x: Tensor, before: Tensor | None = None, after: Tensor | None = None) -> Tensor:
-        """`before`, `after`: (B, shown, h, w) channels of the neighbor frames at this stage, zeros where none is."""
+        """`before`, `after`: (B, shared, h, w) channels of the neighbor frames at this stage, zeros where none is."""
         if self.neighbors is not None and before is not None and after is not None:
             x = x + self.neighbors(torch.cat((before, after), dim=1))
         out: Tensor = self.blocks(x)
@@ -68,9 +68,9 @@ class Denoiser(nn.Module):
         widths, counts = config.widths, config.blocks
         self.stem = nn.Conv2d(25, widths[0], 3, padding=1, bias=False)
         sizes = [*range(len(widths)), *range(len(widths) - 2, -1, -1)]
-        self.shown = [widths[i] // config.share if config.temporal else 0 for i in sizes]
+        self.shared = [widths[i] // config.share if config.temporal else 0 for i in sizes]
         self.stages = nn.ModuleList(
-            Stage(widths[i], counts[i], shown) for i, shown in zip(sizes, self.shown, strict=True)
+            TemporalStage(widths[i], counts[i], shared) for i, shared in zip(sizes, self.shared, strict=True)
         )
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=False) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1, bias=False) for a, b in reversed([*itertools.pairwise(widths)]))
@@ -93,11 +93,11 @@ class Denoiser(nn.Module):
         return noisy.float() + self.change(noisy, sigma, correlation)
 
     def change(self, noisy: Tensor, sigma: Tensor, correlation: Tensor) -> Tensor:
-        """What is to be added to the noisy pictures, see `forward`: the noise found, with its sign turned."""
+        """The change to add to the noisy pictures, of their shape, see `forward`: the negative of the noise."""
         frames = noisy.shape[1] if noisy.ndim == 5 else 1
         x, skips = self.enter(noisy.flatten(0, -4), sigma.flatten(0, -4), correlation.flatten(0, -4)), []
         for index, stage in enumerate(self.stages):
-            y = stage(x, *self._shown(index, x, frames))
+            y = stage(x, *self._neighbor_channels(index, x, frames))
             if index < len(self.down):
                 skips.append(y)
                 x = self.down[index](y)
@@ -112,19 +112,19 @@ class Denoiser(nn.Module):
         return out
 
     def grow(self, index: int, y: Tensor, skip: Tensor) -> Tensor:
-        """What a stage on the way up gave, at twice the size, with what the stage of that size gave on the way down."""
+        """Features of a stage on the way up, (B, C, h, w), at twice the size, plus the skip connection of that size."""
         return F.pixel_shuffle(self.up[index - len(self.down)](y), 2) + skip
 
     def leave(self, y: Tensor) -> Tensor:
         """The change that the last stage calls for, at the picture's size, float32."""
         return -F.pixel_shuffle(self.head(y), 2).float()
 
-    def _shown(self, index: int, x: Tensor, frames: int) -> tuple[Tensor | None, Tensor | None]:
-        """What each of (B * frames) sees of the one before and the one after it; zeros past the ends."""
-        shown = self.shown[index]
-        if not shown or frames == 1:
+    def _neighbor_channels(self, index: int, x: Tensor, frames: int) -> tuple[Tensor | None, Tensor | None]:
+        """Channels (B * frames, shared, h, w) of the frames before and after each one; zeros past the ends."""
+        shared = self.shared[index]
+        if not shared or frames == 1:
             return None, None
-        part = x[:, :shown].reshape(-1, frames, shown, *x.shape[-2:])
+        part = x[:, :shared].reshape(-1, frames, shared, *x.shape[-2:])
         nothing = torch.zeros_like(part[:, :1])
         before = torch.cat((nothing, part[:, :-1]), dim=1)
         after = torch.cat((part[:, 1:], nothing), dim=1)
@@ -132,8 +132,14 @@ class Denoiser(nn.Module):
 
 
 @dataclass(frozen=True)
-class Passing:
-    """A frame on its way through the network: its picture, what the next stage works on, what later ones will need."""
+class FrameFeatures:
+    """A frame on its way through the network.
+
+    Attributes:
+        noisy: the picture (B, 3, H, W).
+        x: features that the next stage takes, (B, C, h, w).
+        skips: features that later stages take.
+    """
 
     noisy: Tensor
     x: Tensor
@@ -141,39 +147,39 @@ class Passing:
 
 
 @dataclass
-class Waiting:
-    """A stage between two frames: the frame that waits for the one after it, and what the one before it showed."""
+class StageState:
+    """Features of the pending frame, and shared channels (B, shared, h, w) of the previous one."""
 
-    current: Passing | None = None
+    current: FrameFeatures | None = None
     before: Tensor | None = None
 
 
 @dataclass
-class Memory:
-    """What the network remembers of a shot, stage by stage."""
+class DenoiserState:
+    """The state of the network within a shot, stage by stage."""
 
-    stages: list[Waiting]
+    stages: list[StageState]
 
     def tensors(self) -> list[Tensor]:
-        """All that is remembered, in a fixed order."""
-        found: list[Tensor] = []
+        """All tensors of the state, in a fixed order."""
+        tensors_in_order: list[Tensor] = []
         for stage in self.stages:
             if stage.current is not None:
-                found += [stage.current.noisy, stage.current.x, *stage.current.skips]
+                tensors_in_order += [stage.current.noisy, stage.current.x, *stage.current.skips]
             if stage.before is not None:
-                found.append(stage.before)
-        return found
+                tensors_in_order.append(stage.before)
+        return tensors_in_order
 
-    def filled(self, tensors: Iterator[Tensor]) -> Memory:
+    def filled(self, tensors: Iterator[Tensor]) -> DenoiserState:
         """The same with other tensors in place of `tensors()`."""
         stages = []
         for stage in self.stages:
             current = stage.current
             if current is not None:
                 noisy, x = next(tensors), next(tensors)
-                current = Passing(noisy, x, tuple(next(tensors) for _ in current.skips))
-            stages.append(Waiting(current, None if stage.before is None else next(tensors)))
-        return Memory(stages)
+                current = FrameFeatures(noisy, x, tuple(next(tensors) for _ in current.skips))
+            stages.append(StageState(current, None if stage.before is None else next(tensors)))
+        return DenoiserState(stages)
 
 
 class Streamed:
@@ -196,23 +202,23 @@ class Streamed:
         """
         return streaming.frames(self, frames, multiple=self.network.multiple, tile=tile)
 
-    def fresh(self) -> Memory:
-        """Nothing seen yet."""
-        return Memory([Waiting() for _ in self.stages])
+    def fresh(self) -> DenoiserState:
+        """The state before the first frame."""
+        return DenoiserState([StageState() for _ in self.stages])
 
-    def push(self, memory: Memory, planes: Sequence[Tensor]) -> Tensor | None:
-        """Takes in the next frame; gives the one that is done with it, if any."""
+    def push(self, memory: DenoiserState, planes: Sequence[Tensor]) -> Tensor | None:
+        """Takes the next frame (B, 3, H, W) with its noise; returns the one that is finished with it, if any."""
         noisy, sigma, reach = planes
-        return self._feed(0, memory, Passing(noisy, self.enter(noisy, sigma, reach)))
+        return self._feed(0, memory, FrameFeatures(noisy, self.enter(noisy, sigma, reach)))
 
-    def finish(self, memory: Memory) -> Iterator[Tensor]:
+    def finish(self, memory: DenoiserState) -> Iterator[Tensor]:
         """The frames that were still on their way when the shot ended."""
         for index, stage in enumerate(memory.stages):
             last, stage.current = stage.current, None
             if last is not None:
-                done = self._feed(index + 1, memory, self._advance(index, last, (stage.before, None)))
-                if done is not None:
-                    yield done
+                frame_out = self._feed(index + 1, memory, self._advance(index, last, (stage.before, None)))
+                if frame_out is not None:
+                    yield frame_out
 
     def _ready(self, work: Callable[..., Tensor], backend: engine.Backend | None) -> engine.Run:
         return engine.ready(engine.Part(self.network, work), self.device, backend)
@@ -231,30 +237,34 @@ class Streamed:
 
         return work
 
-    def _feed(self, index: int, memory: Memory, coming: Passing) -> Tensor | None:
-        """Hands a frame to stage `index`, and what it sets free to the stages after it."""
+    def _feed(self, index: int, memory: DenoiserState, coming: FrameFeatures) -> Tensor | None:
+        """Hands a frame to stage `index`, and the frame that it releases to the stages after it."""
         if index == len(self.stages):
             return coming.x
-        shown, stage = self.network.shown[index], memory.stages[index]
-        if not shown:
+        shared, stage = self.network.shared[index], memory.stages[index]
+        if not shared:
             return self._feed(index + 1, memory, self._advance(index, coming, ()))
         current, stage.current = stage.current, coming
         if current is None:
             return None
-        done = self._advance(index, current, (stage.before, coming.x[:, :shown]))
+        frame_out = self._advance(index, current, (stage.before, coming.x[:, :shared]))
         # A copy: a view would keep the whole of the frame that has gone on.
-        stage.before = current.x[:, :shown].clone()
-        return self._feed(index + 1, memory, done)
+        stage.before = current.x[:, :shared].clone()
+        return self._feed(index + 1, memory, frame_out)
 
-    def _advance(self, index: int, frame: Passing, neighbors: tuple[Tensor | None, ...]) -> Passing:
-        nothing = torch.zeros_like(frame.x[:, : self.network.shown[index]])
-        seen = [nothing if neighbor is None else neighbor for neighbor in neighbors]
+    def _advance(self, index: int, frame: FrameFeatures, neighbors: tuple[Tensor | None, ...]) -> FrameFeatures:
+        zeros = torch.zeros_like(frame.x[:, : self.network.shared[index]])
+        features_beside = [zeros if neighbor is None else neighbor for neighbor in neighbors]
         if index < len(self.down):
-            y = self.stages[index](frame.x, *seen)
-            return Passing(frame.noisy, self.down[index](y), (*frame.skips, y))
+            y = self.stages[index](frame.x, *features_beside)
+            return FrameFeatures(frame.noisy, self.down[index](y), (*frame.skips, y))
         if index == len(self.stages) - 1:
-            return Passing(frame.noisy, frame.noisy.to(self.device).float() + self.stages[index](frame.x, *seen))
-        return Passing(frame.noisy, self.stages[index](frame.x, frame.skips[-1], *seen), frame.skips[:-1])
+            return FrameFeatures(
+                frame.noisy, frame.noisy.to(self.device).float() + self.stages[index](frame.x, *features_beside)
+            )
+        return FrameFeatures(
+            frame.noisy, self.stages[index](frame.x, frame.skips[-1], *features_beside), frame.skips[:-1]
+        )
 
 
 def load(path: Path | None = None) -> Denoiser:

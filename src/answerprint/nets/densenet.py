@@ -7,10 +7,13 @@ between blocks.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from answerprint.inference import weights
 from answerprint.settings import Settings
 
 
@@ -27,10 +30,12 @@ class DenseBlock(nn.Module):
 
     def __init__(self, width: int, config: Config) -> None:
         super().__init__()
-        inside = [width + i * config.growth for i in range(config.layers)]
+        widths = [width + i * config.growth for i in range(config.layers)]
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.BatchNorm2d(seen), nn.ReLU(), nn.Conv2d(seen, config.growth, 3, padding=1, bias=False))
-            for seen in inside
+            nn.Sequential(
+                nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, config.growth, 3, padding=1, bias=False)
+            )
+            for channels in widths
         )
         self.width = width + config.layers * config.growth
 
@@ -65,8 +70,17 @@ class DenseNet(nn.Module):
         return noisy.float() + self.change(noisy)
 
     def change(self, noisy: Tensor) -> Tensor:
-        """What is to be added to the noisy pictures."""
+        """The change to add to the noisy pictures, (B, 3, H, W)."""
         full = self.first(self.stem(noisy))
         half = self.up(self.second(self.down(full)))
         out: Tensor = -self.head(self.third(torch.cat((self.across(full), half), dim=1))).float()
         return out
+
+
+def load(path: Path | None = None) -> DenseNet:
+    """The network with trained weights: those at `path`, else a user's own, else those that ship.
+
+    Raises:
+        WeightsError: there are none, or they cannot be trusted.
+    """
+    return weights.network("densenet", Config, DenseNet, path)

@@ -7,9 +7,12 @@ al. 2017), and what is generated is the noise to take away.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 from torch import Tensor, nn
 
+from answerprint.inference import weights
 from answerprint.settings import Settings
 
 
@@ -50,7 +53,7 @@ class Generator(nn.Module):
         return noisy.float() + self.change(noisy)
 
     def change(self, noisy: Tensor) -> Tensor:
-        """What is to be added to the noisy pictures."""
+        """The change to add to the noisy pictures, (B, 3, H, W)."""
         features = self.before(noisy)
         out: Tensor = -self.after(features + self.inside(features)).float()
         return out
@@ -74,3 +77,12 @@ class Discriminator(nn.Module):
     def forward(self, picture: Tensor) -> Tensor:
         out: Tensor = self.layers(picture)
         return out
+
+
+def load(path: Path | None = None) -> Generator:
+    """The generator with trained weights: those at `path`, else a user's own, else those that ship.
+
+    Raises:
+        WeightsError: there are none, or they cannot be trusted.
+    """
+    return weights.network("gan", Config, Generator, path)

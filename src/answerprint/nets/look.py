@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from answerprint.color import style, values
 from answerprint.errors import WeightsError
-from answerprint.nets import weights
+from answerprint.inference import weights
 from answerprint.settings import Settings
 
 EXTENDED = (*values.CDL, *values.CURVES)
@@ -74,16 +74,16 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in 0..1 to relu1_1, relu2_1, relu3_1, relu4_1: (N, C, H / 2^i, W / 2^i)."""
-        features, seen = [], (pixels - self.mean) / self.deviation
+        features, x = [], (pixels - self.mean) / self.deviation
         layers = iter(self.layers)
         for index, more in enumerate((*self.config.between, 0)):
             if index:
                 # A picture of a pixel or two stays that small.
-                seen = F.max_pool2d(seen, 2, ceil_mode=True)
-            seen = F.relu(next(layers)(seen))
-            features.append(seen)
+                x = F.max_pool2d(x, 2, ceil_mode=True)
+            x = F.relu(next(layers)(x))
+            features.append(x)
             for _ in range(more):
-                seen = F.relu(next(layers)(seen))
+                x = F.relu(next(layers)(x))
         return features
 
 
@@ -157,8 +157,8 @@ def _from_torchvision(state: Mapping[str, Tensor], path: Path) -> dict[str, Tens
             if key not in state:
                 raise WeightsError(f"{path}: no '{key}' in it; this is not torchvision's VGG-19")
             renamed[f"layers.{index}.{kind}"] = state[key]
-    wanted = Encoder(VGG19).state_dict()
-    wrong = [key for key, value in renamed.items() if value.shape != wanted[key].shape]
+    expected = Encoder(VGG19).state_dict()
+    wrong = [key for key, value in renamed.items() if value.shape != expected[key].shape]
     if wrong:
         raise WeightsError(f"{path}: '{wrong[0]}' has shape {tuple(renamed[wrong[0]].shape)}; this is not VGG-19")
     return renamed
@@ -278,32 +278,43 @@ def predict(network: LookNet, contents: Sequence[Tensor], reference: Tensor, ext
     """One free vector for pictures (3, H, W) of one shot: the mean of what the network says of each."""
     network.eval()
     with torch.no_grad():
-        found = [network(content[None], reference[None])[int(extended)] for content in contents]
-    return torch.cat(found).mean(0)
+        vectors = [network(content[None], reference[None])[int(extended)] for content in contents]
+    return torch.cat(vectors).mean(0)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Length, learning rate and seed of tuning."""
+
+    iterations: int = 500
+    rate: float = 1e-4
+    seed: int = 0
 
 
 def tune(
-    network: LookNet,
-    contents: Sequence[Tensor],
-    reference: Tensor,
-    extended: bool,
-    iterations: int = 500,
-    rate: float = 1e-4,
-    seed: int = 0,
+    network: LookNet, contents: Sequence[Tensor], reference: Tensor, extended: bool, schedule: Schedule | None = None
 ) -> int:
     """Test-on-time training (section 3.3): tunes the network on one shot and one reference by the paper's losses.
 
     One picture a step, Adam. Ends when fifty steps bring less than a hundredth.
 
+    Args:
+        network: changed in place.
+        contents: pictures of the shot, (3, H, W) each.
+        reference: (3, H, W).
+        extended: which head: CDL with tone curves, else the paper's seven parameters.
+        schedule: the paper's where None.
+
     Returns:
         How many iterations it took.
     """
+    schedule = schedule or Schedule()
     trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, rate)
+    optimizer = torch.optim.Adam(trained, schedule.rate)
     losses: list[float] = []
-    drawn = torch.Generator().manual_seed(seed)
-    for step in range(iterations):
-        content = contents[int(torch.randint(len(contents), (1,), generator=drawn))][None]
+    generator = torch.Generator().manual_seed(schedule.seed)
+    for step in range(schedule.iterations):
+        content = contents[int(torch.randint(len(contents), (1,), generator=generator))][None]
         graded = stylized(content, network(content, reference[None])[int(extended)])
         loss = judge(network.encoder, graded, content, reference[None]).total
         optimizer.zero_grad(set_to_none=True)
@@ -313,4 +324,4 @@ def tune(
         losses.append(float(loss.detach()))
         if step >= 149 and step % 50 == 49 and sum(losses[-50:]) > 0.99 * sum(losses[-100:-50]):
             return step + 1
-    return iterations
+    return schedule.iterations

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.nets import weights
+from answerprint.inference import weights
 from answerprint.settings import Settings
 
 
@@ -70,11 +70,11 @@ class MBLLEN(nn.Module):
                 self.fusion.weight[channel, 3 + channel :: 3] = 1.0 / config.branches
 
     def forward(self, dark: Tensor) -> Tensor:
-        x, made = dark, [dark]
+        x, pictures = dark, [dark]
         for extract, enhance in zip(self.extraction, self.enhancement, strict=True):
             x = F.relu(extract(x))
-            made.append(enhance(x))
-        out: Tensor = self.fusion(torch.cat(made, dim=1))
+            pictures.append(enhance(x))
+        out: Tensor = self.fusion(torch.cat(pictures, dim=1))
         return out
 
 

@@ -17,8 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from answerprint.nets import weights
-from answerprint.nets.blocks import faint
+from answerprint.inference import weights
+from answerprint.nets._blocks import faint
 from answerprint.settings import Settings
 
 
@@ -84,8 +84,8 @@ class TOFlow(nn.Module):
         parts = [*aligned.view(batch, length - 1, *aligned.shape[1:]).unbind(1)]
         parts.insert(place, middle)
         # The processing network gives what is to be added: the middle frame itself need not be learned.
-        shown = [part - (0.5 if index == place else middle) for index, part in enumerate(parts)]
-        out: Tensor = middle + self.processing(torch.cat(shown, dim=1))
+        inputs = [part - (0.5 if index == place else middle) for index, part in enumerate(parts)]
+        out: Tensor = middle + self.processing(torch.cat(inputs, dim=1))
         return torch.cat((*parts[:place], out, *parts[place + 1 :]), dim=1) if whole else out
 
     def flow(self, middle: Tensor, other: Tensor) -> Tensor:
@@ -93,12 +93,12 @@ class TOFlow(nn.Module):
         pyramid = [(middle, other)]
         for _ in self.levels[1:]:
             pyramid.append((F.avg_pool2d(pyramid[-1][0], 2), F.avg_pool2d(pyramid[-1][1], 2)))
-        found = torch.zeros_like(pyramid[-1][0][:, :2])
+        vectors = torch.zeros_like(pyramid[-1][0][:, :2])
         for index, (level, (a, b)) in enumerate(zip(self.levels, reversed(pyramid), strict=True)):
             if index:
-                found = 2 * F.interpolate(found, scale_factor=2, mode="bilinear", align_corners=False)
-            found = found + level(a, warp(b, found), found)
-        return found
+                vectors = 2 * F.interpolate(vectors, scale_factor=2, mode="bilinear", align_corners=False)
+            vectors = vectors + level(a, warp(b, vectors), vectors)
+        return vectors
 
 
 def warp(pictures: Tensor, flow: Tensor) -> Tensor:

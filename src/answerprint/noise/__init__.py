@@ -1,1 +1,1 @@
-"""Noise: measured, merged along motion, filtered in blocks, impulses."""
+"""Noise: measured, merged along motion, filtered in blocks, impulses, synthesized."""

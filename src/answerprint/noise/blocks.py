@@ -37,7 +37,7 @@ NUMBERS = BLOCK * BLOCK  # that say what a block is
 _OPPONENT = torch.from_numpy(fft.dct(np.eye(3), axis=0, norm="ortho")).float()
 
 
-def filtered(noisy: Tensor, pilot: Tensor, sigma: Tensor, reach: float = 0.0) -> Tensor:
+def filter_stacks(noisy: Tensor, pilot: Tensor, sigma: Tensor, reach: float = 0.0) -> Tensor:
     """A picture whose noise is taken out in stacks of blocks alike.
 
     Args:
@@ -66,18 +66,18 @@ def filtered(noisy: Tensor, pilot: Tensor, sigma: Tensor, reach: float = 0.0) ->
             left, right = max(columns[0] - FAR, 0), min(columns[-1] + FAR + BLOCK, width)
             part = (slice(None), slice(top, bottom), slice(left, right))
             own = (torch.tensor(rows, device=device) - top, torch.tensor(columns, device=device) - left)
-            blocks, counts = _stacked(planes[0][part], planes[1][part], variance[part], own, spectrum)
+            blocks, counts = _filter_tile(planes[0][part], planes[1][part], variance[part], own, spectrum)
             size = (bottom - top, right - left)
             above[part] += F.fold((blocks * window).reshape(1, 3 * NUMBERS, -1), size, BLOCK)[0]
             below[part] += F.fold((counts[:, None] * window).reshape(1, 3 * NUMBERS, -1), size, BLOCK)[0]
-    made: Tensor = torch.tensordot(opponent.T.contiguous(), above / below, 1)
-    return made
+    result: Tensor = torch.tensordot(opponent.T.contiguous(), above / below, 1)
+    return result
 
 
-def _stacked(
+def _filter_tile(
     noisy: Tensor, pilot: Tensor, variance: Tensor, own: tuple[Tensor, Tensor], spectrum: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What the stacks of a tile make of every block of it, added up, (3, NUMBERS, blocks), and weights, (3, blocks).
+    """Weighted sums of all estimates of every block of a tile, (3, NUMBERS, blocks), and weights, (3, blocks).
 
     Args:
         noisy: (3, h, w) opponent colors.
@@ -90,11 +90,11 @@ def _stacked(
     across = noisy.shape[-1] - BLOCK + 1
     level = F.avg_pool2d(variance[None], BLOCK, 1)[0].flatten(1)
     centers = (own[0][:, None] * across + own[1]).flatten()
-    held = level * torch.tensor(HELD_AGAINST, device=level.device)[:, None]
-    noise = (held[:, centers].T[:, None, :, None] * spectrum).clamp_min(1e-10)  # (stacks, 1, 3, NUMBERS)
+    assumed = level * torch.tensor(HELD_AGAINST, device=level.device)[:, None]
+    noise = (assumed[:, centers].T[:, None, :, None] * spectrum).clamp_min(1e-10)  # (stacks, 1, 3, NUMBERS)
     basis, stack = _block_basis().to(noisy.device), _haar(STACK).to(noisy.device)
-    seen, expected = (_numbers(picture, basis) for picture in (noisy, pilot))
-    made, counts = torch.zeros_like(seen), torch.zeros(len(seen), 3, device=noisy.device)
+    numbers, expected = (_numbers(picture, basis) for picture in (noisy, pilot))
+    total, counts = torch.zeros_like(numbers), torch.zeros(len(numbers), 3, device=noisy.device)
     for begin in range(0, len(places), AT_ONCE):
         chosen = places[begin : begin + AT_ONCE]
         flat, count = chosen.flatten(), len(chosen)
@@ -102,11 +102,11 @@ def _stacked(
         share = powers.div_(powers + noise[begin : begin + AT_ONCE])
         weight = share.square().sum(dim=(1, 3)).mul_(level[:, centers[begin : begin + AT_ONCE]].T)
         weight = weight.clamp_min_(1e-12).reciprocal_()  # of each stack and color: 1 / variance of what noise is left
-        kept = torch.matmul(stack, seen[flat].reshape(count, STACK, -1)).mul_(share.view(count, STACK, -1))
-        back = torch.matmul(stack.T, kept).view(count, STACK, 3, NUMBERS) * weight[:, None, :, None]
-        made.index_add_(0, flat, back.view(-1, 3 * NUMBERS))
+        shrunk = torch.matmul(stack, numbers[flat].reshape(count, STACK, -1)).mul_(share.view(count, STACK, -1))
+        back = torch.matmul(stack.T, shrunk).view(count, STACK, 3, NUMBERS) * weight[:, None, :, None]
+        total.index_add_(0, flat, back.view(-1, 3 * NUMBERS))
         counts.index_add_(0, flat, weight[:, None].expand(-1, STACK, -1).reshape(-1, 3))
-    return torch.matmul(basis.T, made.view(-1, 3, NUMBERS).permute(1, 2, 0)), counts.T
+    return torch.matmul(basis.T, total.view(-1, 3, NUMBERS).permute(1, 2, 0)), counts.T
 
 
 def _alike(picture: Tensor, own: tuple[Tensor, Tensor]) -> Tensor:

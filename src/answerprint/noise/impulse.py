@@ -53,7 +53,7 @@ def _alone(apart: Iterable[Tensor], neighbors: int, far: float) -> Tensor:
     return torch.stack(list(apart)).sort(dim=0).values[:neighbors].mean(dim=0) > far
 
 
-def crowded(pixels: Tensor) -> bool:
+def is_crowded(pixels: Tensor) -> bool:
     """Whether impulses are so many that they hide each other: black, white and neither lie side by side all over.
 
     Lines, letters and highlights have plain places around them, and a picture of two values has nothing between.

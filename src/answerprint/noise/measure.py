@@ -1,4 +1,4 @@
-"""How much noise a picture holds, told from what it shows.
+"""How much noise a picture holds, measured on the picture alone or with the next one.
 
 Noise is sought where a picture is flattest (Lee and Hoppel 1989; per luma band as in Liu et al. 2008), and texture is
 told from noise by the next picture of the shot: what is the same in both, or moves along, is texture. `measure` gives
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from scipy import stats
 from torch import Tensor
 from torch.nn import functional as F
 
+from answerprint import arrays
 from answerprint.color import spaces
 from answerprint.motion import flow
 from answerprint.noise import impulse
@@ -68,23 +68,23 @@ def measure(picture: Tensor, following: Tensor | None = None) -> Noise:
         picture: (3, H, W).
         following: the next picture of the shot: what is the same in both is no noise but texture.
     """
-    hit, density = _counted(picture)
+    hit, density = _count_impulses(picture)
     mended = impulse.mend(picture, hit) if density >= FEWEST_IMPULSES else picture
     blocks = _blocks(mended)
     if blocks is None:
         return Noise(np.zeros((3, len(BANDS))), 0.0, density)
     total, fine, beside = _variances(blocks)
-    moving = None if following is None or following.shape != picture.shape else _blocks(_aligned(mended, following))
+    moving = None if following is None or following.shape != picture.shape else _blocks(_align(mended, following))
     still = True
     if moving is not None:
         # The difference of two frames laid on each other holds the noise twice, and no texture.
         # A coder repeats blocks: there the difference says nothing, and the finest band is believed.
-        apart, _, together = (each / 2 for each in _variances(moving - blocks))
-        told = apart > fine / 2
-        beside = np.where(apart < total, np.where(told, together, 0), beside)
-        total = np.minimum(total, np.where(told, apart, fine))
-        fine = np.where(told, np.minimum(fine, apart), fine)
-        still = bool(told.mean() < 0.5)
+        difference, _, difference_beside = (each / 2 for each in _variances(moving - blocks))
+        reliable = difference > fine / 2
+        beside = np.where(difference < total, np.where(reliable, difference_beside, 0), beside)
+        total = np.minimum(total, np.where(reliable, difference, fine))
+        fine = np.where(reliable, np.minimum(fine, difference), fine)
+        still = bool(reliable.mean() < 0.5)
     luma = np.asarray(spaces.LUMA_709) @ blocks.mean(axis=-1)
     # Noise that is cut off at black or white looks weaker than it is: such blocks count only where there are no others.
     cut_off = (np.abs(blocks) < 0.003) | (np.abs(blocks - 1) < 0.003)
@@ -97,13 +97,13 @@ def measure(picture: Tensor, following: Tensor | None = None) -> Noise:
     return Noise(levels, _reach(rho), density)
 
 
-def _counted(picture: Tensor) -> tuple[Tensor, float]:
+def _count_impulses(picture: Tensor) -> tuple[Tensor, float]:
     """Where impulses are, and their share of the pixels."""
-    if impulse.crowded(picture):
+    if impulse.is_crowded(picture):
         hit = impulse.find_crowded(picture)
         return hit, float(hit.any(0).float().mean())
-    other = _roughly(impulse.mend(picture, impulse.find(picture, 0.0, MOST)))
-    hit = impulses(picture, other, 0)
+    other = _rough_level(impulse.mend(picture, impulse.find(picture, 0.0, MOST)))
+    hit = find_impulses(picture, other, 0)
     if (density := float(hit.any(0).float().mean())) > MANY_IMPULSES:
         hit = impulse.find(picture, other, MOST)
         density = float(hit.any(0).float().mean())
@@ -112,7 +112,7 @@ def _counted(picture: Tensor) -> tuple[Tensor, float]:
     return hit, density
 
 
-def _roughly(picture: Tensor) -> float:
+def _rough_level(picture: Tensor) -> float:
     """Noise level by the median of the finest diagonal band (Donoho and Johnstone 1994), which impulses hardly move."""
     height, width = (length // 2 * 2 for length in picture.shape[-2:])
     cut = picture[:, :height, :width]
@@ -121,24 +121,23 @@ def _roughly(picture: Tensor) -> float:
     return float(_diagonal(cut).abs().median()) / 0.6745
 
 
-def impulses(picture: Tensor, sigma: float, density: float) -> Tensor:
-    """Where they are; the more there are, the more of them touch each other, and the more lines must take the risk."""
+def find_impulses(picture: Tensor, sigma: float, density: float) -> Tensor:
+    """Mask of impulses, (3, H, W) bool; the denser they are, the more touch each other, and the laxer is the test."""
     if density > CROWDED:
         return impulse.find_crowded(picture)
     return impulse.find(picture, sigma, 2 + sum(density > many for many in TOUCHING))
 
 
-def _aligned(picture: Tensor, following: Tensor) -> Tensor:
+def _align(picture: Tensor, following: Tensor) -> Tensor:
     """The next picture with every block where it was in this one, by whole pixels: noise must not be mixed."""
     gray = [
-        cv2.GaussianBlur((each.mean(dim=0).clamp(0, 1) * 255).byte().cpu().numpy(), (0, 0), 2)
-        for each in (picture, following)
+        arrays.gaussian((each.mean(dim=0).clamp(0, 1) * 255).byte().cpu().numpy(), 2) for each in (picture, following)
     ]
     height, width = gray[0].shape
     down, across = height // BLOCK, width // BLOCK
     if not (down and across):
         return following
-    vectors = cv2.resize(flow.flow(gray[0], gray[1]), (across, down), interpolation=cv2.INTER_AREA)
+    vectors = arrays.resize(flow.flow(gray[0], gray[1]), (across, down))
     steps = np.rint(vectors).astype(np.int64).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
     y, x = np.mgrid[: down * BLOCK, : across * BLOCK]
     rows, columns = np.clip(y + steps[..., 1], 0, height - 1), np.clip(x + steps[..., 0], 0, width - 1)
@@ -153,33 +152,35 @@ def _by_band(
     still: bool,
 ) -> tuple[Array, float]:
     """Deviation (3, 4) of the noise per channel and luma band, and its correlation with the pixel beside it."""
-    levels, seen, correlations, plain = [], [], [], []
+    levels, lumas, correlations, plain = [], [], [], []
     for inside in _bands(luma):
-        kept, expected = _flattest(total[:, inside])
-        rho = float(np.clip(beside[:, inside][:, kept].sum() / max(total[:, inside][:, kept].sum(), 1e-12), 0, 1))
-        level = total[:, inside][:, kept].mean(axis=1) / expected
+        flattest, expected = _flattest(total[:, inside])
+        rho = float(
+            np.clip(beside[:, inside][:, flattest].sum() / max(total[:, inside][:, flattest].sum(), 1e-12), 0, 1)
+        )
+        level = total[:, inside][:, flattest].mean(axis=1) / expected
         sure = _is_plain(total[:, inside].sum(axis=0), rho, still)
         if rho < WHITE or not sure:
             # Texture has least in the finest band, white noise as much there as anywhere.
             finest, expected = _flattest(fine[:, inside], BLOCK * BLOCK // 4)
             level = np.minimum(level, fine[:, inside][:, finest].mean(axis=1) / expected)
         levels.append(np.sqrt(level))
-        seen.append(float(luma[inside][kept].mean()))
+        lumas.append(float(luma[inside][flattest].mean()))
         plain.append(sure)
         correlations.append(rho)
-    order = np.argsort(seen)
-    known, at, sure_at = np.stack(levels, axis=1)[:, order], np.asarray(seen)[order], np.asarray(plain)[order]
+    order = np.argsort(lumas)
+    sigmas, at, sure_at = np.stack(levels, axis=1)[:, order], np.asarray(lumas)[order], np.asarray(plain)[order]
     # Where even the flattest blocks hold texture, what is measured is a bound: bands without texture know better.
     if sure_at.any():
-        bound = np.stack([np.interp(at, at[sure_at], channel[sure_at]) for channel in known])
+        bound = np.stack([np.interp(at, at[sure_at], channel[sure_at]) for channel in sigmas])
         rho = float(np.median(np.asarray(correlations)[order][sure_at]))
     else:
-        bound, rho = STEEPEST * known.min(axis=1, keepdims=True), 0.0
-    known = np.where(sure_at, known, np.minimum(known, bound))
-    if still and (noisy := known.mean(axis=0) > FAINT).any():
+        bound, rho = STEEPEST * sigmas.min(axis=1, keepdims=True), 0.0
+    sigmas = np.where(sure_at, sigmas, np.minimum(sigmas, bound))
+    if still and (noisy := sigmas.mean(axis=0) > FAINT).any():
         # Grass and gravel look like grain in a still; between dark and bright noise differs less than they do from sky.
-        known = np.minimum(known, STEEPEST * known[:, noisy].min(axis=1, keepdims=True))
-    return np.stack([np.interp(BANDS, at, channel) for channel in known]), rho
+        sigmas = np.minimum(sigmas, STEEPEST * sigmas[:, noisy].min(axis=1, keepdims=True))
+    return np.stack([np.interp(BANDS, at, channel) for channel in sigmas]), rho
 
 
 def _bands(luma: Array) -> list[NDArray[np.bool_]]:
@@ -200,13 +201,13 @@ def _flattest(variances: Array, freedom: int = BLOCK * BLOCK - 3) -> tuple[NDArr
     The flattest blocks are also those where chance made the noise small.
     """
     count = variances.shape[1]
-    kept: NDArray[np.int64] = np.argsort(variances.sum(axis=0))[: max(count // 20, 4)]
-    return kept, _by_chance(len(kept) / count, 3 * freedom)
+    places: NDArray[np.int64] = np.argsort(variances.sum(axis=0))[: max(count // 20, 4)]
+    return places, _chi_squared_share(len(places) / count, 3 * freedom)
 
 
 @lru_cache(maxsize=64)
-def _by_chance(share: float, freedom: int) -> float:
-    """What the flattest blocks have of the true variance where all hold the same noise: a chi-squared law says so."""
+def _chi_squared_share(share: float, freedom: int) -> float:
+    """Share of the true variance that the flattest blocks have where all hold the same noise: chi-squared law."""
     return float(stats.chi2.cdf(stats.chi2.ppf(share, freedom), freedom + 2) / share)
 
 
@@ -275,10 +276,10 @@ def by_light(pixels: Tensor, following: Tensor | None = None) -> Array:
     Returns:
         `LIGHTS` variances; not-a-number where the picture has too little of a level.
     """
-    found = np.full(LIGHTS, np.nan)
+    variances = np.full(LIGHTS, np.nan)
     height, width = (length // _SMALL * _SMALL for length in pixels.shape[-2:])
     if not (height and width):
-        return found
+        return variances
     cut = torch.nan_to_num(pixels[:, :height, :width], nan=0.0, posinf=1.0, neginf=0.0).cpu()
     fine = _fine(cut)
     if following is not None and following.shape == pixels.shape:
@@ -290,8 +291,10 @@ def by_light(pixels: Tensor, following: Tensor | None = None) -> Array:
     for i in range(LIGHTS):
         there = np.sort(fine[np.abs(place - i) < 0.5])
         if len(there) >= _FEWEST:
-            found[i] = there[: int(_FLATTEST * len(there))].mean() / _by_chance(_FLATTEST, 3 * (_SMALL // 2) ** 2)
-    return found
+            variances[i] = there[: int(_FLATTEST * len(there))].mean() / _chi_squared_share(
+                _FLATTEST, 3 * (_SMALL // 2) ** 2
+            )
+    return variances
 
 
 def _fine(pixels: Tensor) -> Array:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from answerprint import arrays
 from answerprint.color import spaces
 from answerprint.motion import flow
 
@@ -29,7 +30,7 @@ _LEAST = 0.05  # weights under which a neighbor does not count at all
 _PIXEL = 1 / (4 * np.pi)  # square of the width that a white pixel has, as a Gaussian's
 
 
-class Noisy:
+class NoisyFrame:
     """A frame with the noise of every pixel.
 
     Attributes:
@@ -46,24 +47,24 @@ class Noisy:
     def blurred(self) -> Tensor:
         """(3, H, W), float16."""
         planes = self.pixels.nan_to_num().numpy()
-        return torch.stack([torch.from_numpy(cv2.GaussianBlur(plane, (0, 0), _WIDTH)).half() for plane in planes])
+        return torch.stack([torch.from_numpy(arrays.gaussian(plane, _WIDTH)).half() for plane in planes])
 
     @cached_property
     def gray(self) -> npt.NDArray[np.uint8]:
-        """What motion is sought on."""
-        seen = spaces.luma(self.blurred.float())[0].clamp(0, 1).numpy()
-        if seen.size > flow.LARGE:
-            seen = cv2.resize(seen, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        return np.round(seen * 255).astype(np.uint8)
+        """Gray codes (h, w) for motion search, at half size for large pictures."""
+        gray = spaces.luma(self.blurred.float())[0].clamp(0, 1).numpy()
+        if gray.size > flow.LARGE:
+            gray = arrays.rescale(gray, 0.5)
+        return np.round(gray * 255).astype(np.uint8)
 
     @cached_property
     def silent(self) -> Tensor | None:
-        """Where nothing is said, (3, H, W) bool; None where every pixel says something."""
-        found = (self.sigma >= 1) | ~torch.isfinite(self.pixels)
-        return found if bool(found.any()) else None
+        """Pixels without information (sigma of 1, or not finite), (3, H, W) bool; None where there are none."""
+        mask = (self.sigma >= 1) | ~torch.isfinite(self.pixels)
+        return mask if bool(mask.any()) else None
 
 
-def fused(frame: Noisy, neighbors: Sequence[Noisy], reach: float = 0.0) -> tuple[Tensor, Tensor]:
+def merge(frame: NoisyFrame, neighbors: Sequence[NoisyFrame], reach: float = 0.0) -> tuple[Tensor, Tensor]:
     """The frame with its neighbors laid onto it, and the noise that is left, each (3, H, W).
 
     Args:
@@ -76,47 +77,49 @@ def fused(frame: Noisy, neighbors: Sequence[Noisy], reach: float = 0.0) -> tuple
         return frame.pixels, sigma
     weight = torch.ones(1, 1, 1) if frame.silent is None else (~frame.silent).float()
     total, square = frame.pixels.nan_to_num() * weight, weight
-    known = sigma.masked_fill(sigma >= 1, 0)
-    noise = _boxed(known.square().mean(0))
+    sigma_known = sigma.masked_fill(sigma >= 1, 0)
+    noise = _boxed(sigma_known.square().mean(0))
     for other in neighbors:
         vectors = _vectors(frame, other)
         share = _agreement(frame, other, vectors, noise, reach)
         if other.silent is not None:
             share = share * _heard(other.silent, vectors)
-        total = total + share * _laid(other.pixels.nan_to_num(), vectors, cv2.INTER_CUBIC)
+        total = total + share * _warp_onto(other.pixels.nan_to_num(), vectors, cv2.INTER_CUBIC)
         weight = weight + share
         square = square + share * share
-    made = total / weight.clamp_min(_LEAST)
+    merged = total / weight.clamp_min(_LEAST)
     # A pixel that says nothing has the noise of its neighbors in time, which is that of the shot.
-    told = (
-        torch.where(sigma < 1, sigma, known.amax(dim=(1, 2), keepdim=True)) * square.sqrt() / weight.clamp_min(_LEAST)
+    sigma_merged = (
+        torch.where(sigma < 1, sigma, sigma_known.amax(dim=(1, 2), keepdim=True))
+        * square.sqrt()
+        / weight.clamp_min(_LEAST)
     )
     if frame.silent is None:
-        return made, told
+        return merged, sigma_merged
     alone = weight < _LEAST
-    return torch.where(alone, frame.pixels, made), torch.where(alone, sigma, told)
+    return torch.where(alone, frame.pixels, merged), torch.where(alone, sigma, sigma_merged)
 
 
-def _vectors(frame: Noisy, other: Noisy) -> flow.Array:
+def _vectors(frame: NoisyFrame, other: NoisyFrame) -> flow.Array:
     """From each pixel of the frame to where it is in the other one, (H, W, 2)."""
     height, width = frame.pixels.shape[-2:]
     return flow.resized(flow.flow(frame.gray, other.gray, "medium"), width, height)
 
 
-def _laid(planes: Tensor, vectors: flow.Array, how: int) -> Tensor:
-    moved = [flow.warp(plane, vectors, how=how) for plane in planes.float().numpy()]
-    return torch.stack([torch.from_numpy(plane) for plane in moved])
+def _warp_onto(planes: Tensor, vectors: flow.Array, how: int) -> Tensor:
+    warped = [flow.warp(plane, vectors, how=how) for plane in planes.float().numpy()]
+    return torch.stack([torch.from_numpy(plane) for plane in warped])
 
 
 def _heard(silent: Tensor, vectors: flow.Array) -> Tensor:
     """1 where all that a moved pixel is made of says something, 0 elsewhere."""
     spread = F.max_pool2d(silent.float()[None], 5, 1, 2)[0]
-    return (_laid(spread, vectors, cv2.INTER_NEAREST) == 0).float()
+    return (_warp_onto(spread, vectors, cv2.INTER_NEAREST) == 0).float()
 
 
-def _agreement(frame: Noisy, other: Noisy, vectors: flow.Array, noise: Tensor, reach: float) -> Tensor:
+def _agreement(frame: NoisyFrame, other: NoisyFrame, vectors: flow.Array, noise: Tensor, reach: float) -> Tensor:
     """How much the other frame, moved, shows the same, (1, H, W) in 0..1; `noise`: its variance around each pixel."""
-    apart = _boxed((_laid(other.blurred, vectors, cv2.INTER_LINEAR) - frame.blurred).square().mean(0))
+    apart = _boxed((_warp_onto(other.blurred, vectors, cv2.INTER_LINEAR) - frame.blurred).square().mean(0))
     grain = _PIXEL + reach * reach
     # Nine tenths of what noise makes of the difference: interpolation takes some of it.
     floor = 0.9 * 2 * noise * grain / (grain + _WIDTH * _WIDTH)

@@ -21,35 +21,33 @@ from torch import Tensor
 from answerprint.coding import codes
 from answerprint.color import spaces
 from answerprint.media.planes import to_rgb
-from answerprint.nets.bitdepth import Config, Decoder, folded, unfolded
+from answerprint.nets.bitdepth import Config, Decoder, fold, unfold
 from answerprint.train import coded, septuplets
 from answerprint.train.coded import TAGS
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 LENGTH = septuplets.LENGTH
 LEAST = (0.25 / 255) ** 2  # error of the decoder below which a piece does not count the more for having less
 
 
-class Params(Training):
-    """All that this run can be told."""
+class Params(coded.CodedTraining):
+    """Options of the run."""
 
     steps: int = Field(20_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate.")
     batch: int = Field(8, ge=1, description="Crops a step.")
     crop: int = Field(64, ge=32, multiple_of=16, description="Side of a crop in pixels, after halving.")
-    sequences: int = Field(600, ge=1, description="Sequences of seven frames that are coded before the first step.")
-    piece: int = Field(288, ge=32, multiple_of=16, description="Longest side of their pictures, after halving.")
-    rates: tuple[float, float] = Field(coded.RATES, description="Range of their rates in bits a pixel.")
-    septuplets: Path | None = Field(None, description="A set of septuplets that half of the samples come from.")
-    alike: float = Field(0.15, ge=0, le=1, description="Share of crops told one quantizer for all blocks and frames.")
+    alike: float = Field(0.15, ge=0, le=1, description="Share of crops with one quantizer for all blocks and frames.")
     width: int = Field(32, ge=1, description="Channels.")
     blocks: int = Field(6, ge=1, description="Residual blocks.")
-    radius: int = Field(3, ge=0, le=LENGTH // 2, description="Neighbor frames that are seen on each side.")
-    looked_at: int = Field(24, ge=1, description="Sequences of a validation.")
+    radius: int = Field(3, ge=0, le=LENGTH // 2, description="Neighbor frames on each side.")
+    validation_samples: int = Field(24, ge=1, description="Sequences of a validation.")
 
 
 SHIPS = "decoder"
+TINY = {"width": 8, "blocks": 1, "sequences": 3, "piece": 64}
+SLOW = True  # what a coder took away is as good as noise to a network of 24 steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +57,7 @@ class Sample:
     Attributes:
         luma: (T, H, W) uint8, the frame itself first, then its neighbors laid onto it.
         chroma: (2 T, H/2, W/2) uint8.
-        levels: steps of the quantizer as codes.leveled gives them, (T, H/2, W/2) uint8.
+        levels: steps of the quantizer as codes.steps_to_levels gives them, (T, H/2, W/2) uint8.
         lost: difference of Y', Cb, Cr to the master in 64ths of a code, (3, H, W) int16.
         step: mean step of the quantizer in codes.
         error: mean squared error of R'G'B' as decoded.
@@ -90,26 +88,26 @@ def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
 
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
-    planes = folded(batch["luma"], batch["chroma"])
-    made = nets["decoder"](planes, batch["step"].expand(-1, 1, *planes.shape[-2:]), batch["steps"])
-    left = _as_rgb(batch["lost"].float() / 64 - unfolded(made))
-    update("decoder", (left.square().mean(dim=(1, 2, 3)) / batch["error"]).mean())
+    planes = fold(batch["luma"], batch["chroma"])
+    change = nets["decoder"](planes, batch["step"].expand(-1, 1, *planes.shape[-2:]), batch["steps"])
+    error = _as_rgb(batch["lost"].float() / 64 - unfold(change))
+    update("decoder", (error.square().mean(dim=(1, 2, 3)) / batch["error"]).mean())
 
 
 def validate(nets: Networks, params: Params, data: Library) -> Validation:
     """PSNR in dB of R'G'B', and what the network brings over the decoder alone, on clips not trained on."""
     device = next(nets["decoder"].parameters()).device
-    pool = _pool(data, params.looked_at, params.piece, params.rates, params.radius, 0)
-    plain, made = [], []
-    for sample in pool[:: max(len(pool) // params.looked_at, 1)]:
+    pool = _pool(data, params.validation_samples, params.piece, params.rates, params.radius, 0)
+    plain, restored = [], []
+    for sample in pool[:: max(len(pool) // params.validation_samples, 1)]:
         luma, chroma = (torch.from_numpy(part)[None].to(device) for part in (sample.luma, sample.chroma))
-        planes = folded(luma, chroma)
-        steps = torch.from_numpy(codes.steps_of(sample.levels))[None].to(device)
-        found = unfolded(nets["decoder"](planes, torch.full_like(planes[:, :1], sample.step), steps))
-        lost = torch.from_numpy(sample.lost)[None].to(device).float() / 64
-        plain.append(_decibels(lost))
-        made.append(_decibels(lost - found))
-    figures = {"psnr": float(np.mean(made)), "gain": float(np.mean(made) - np.mean(plain))}
+        planes = fold(luma, chroma)
+        steps = torch.from_numpy(codes.levels_to_steps(sample.levels))[None].to(device)
+        change = unfold(nets["decoder"](planes, torch.full_like(planes[:, :1], sample.step), steps))
+        error = torch.from_numpy(sample.lost)[None].to(device).float() / 64
+        plain.append(_decibels(error))
+        restored.append(_decibels(error - change))
+    figures = {"psnr": float(np.mean(restored)), "gain": float(np.mean(restored) - np.mean(plain))}
     return Validation(figures["gain"], figures)
 
 
@@ -121,17 +119,19 @@ def _pool(
     data: Library, sequences: int, piece: int, rates: tuple[float, float], radius: int, seed: int
 ) -> list[Sample]:
     """All sequences, coded: the same whenever it is asked for, and kept for as long as the run goes."""
-    made = coded.sequences(data, sequences, piece, rates, seed)
-    return [sample for sequence in made for sample in _middles(sequence, radius)]
+    sequence_iterator = coded.sequences(data, sequences, piece, rates, seed)
+    return [sample for sequence in sequence_iterator for sample in _middles(sequence, radius)]
 
 
-def _middles(sequence: coded.Sequence, radius: int) -> list[Sample]:
+def _middles(sequence: coded.CodedSequence, radius: int) -> list[Sample]:
     """The middle frames: at the ends of so short a sequence a coder has less to predict from than in footage."""
     places = range(LENGTH // 2 - 1, LENGTH // 2 + 2)
     through = sequence.coded
     half = through.frames[0][1].shape
-    levels = [codes.leveled(through.step if each is None else each, *half) for each in through.steps]
-    return [sampled(through.frames, levels, sequence.master[place], place, radius, through.step) for place in places]
+    levels = [codes.steps_to_levels(through.step if each is None else each, *half) for each in through.steps]
+    return [
+        make_sample(through.frames, levels, sequence.master[place], place, radius, through.step) for place in places
+    ]
 
 
 def _from_set(folder: Path, radius: int, rng: np.random.Generator) -> Sample:
@@ -141,14 +141,14 @@ def _from_set(folder: Path, radius: int, rng: np.random.Generator) -> Sample:
 
 @lru_cache(maxsize=2048)
 def _of_file(path: Path, radius: int) -> Sample:
-    kept = septuplets.read(path)
-    frames = list(zip(*kept.planes, strict=True))
-    step = float(kept.facts.get("quantizer", 0.0))
-    level = codes.leveled(step, *frames[0][1].shape)
-    return sampled(frames, [level] * LENGTH, kept.master(), LENGTH // 2, radius, step)
+    septuplet = septuplets.read(path)
+    frames = list(zip(*septuplet.planes, strict=True))
+    step = float(septuplet.facts.get("quantizer", 0.0))
+    level = codes.steps_to_levels(step, *frames[0][1].shape)
+    return make_sample(frames, [level] * LENGTH, septuplet.master(), LENGTH // 2, radius, step)
 
 
-def sampled(
+def make_sample(
     frames: list[septuplets.Planes],
     levels: list[NDArray[np.uint8]],
     master: Tensor,
@@ -157,17 +157,21 @@ def sampled(
     quantizer: float,
 ) -> Sample:
     """A coded frame, its neighbors laid onto it, and what it lost of its master."""
-    told = [(*planes, level) for planes, level in zip(frames, levels, strict=True)]
-    own = told[place]
+    planes_and_levels = [(*planes, level) for planes, level in zip(frames, levels, strict=True)]
+    own = planes_and_levels[place]
     # At the ends of a shot its last frame stands in for what is beyond, as operation.windows has it.
-    beside = [told[min(max(place + offset, 0), len(told) - 1)] for offset in range(-radius, radius + 1) if offset]
-    shown = [own, *codes.laid(own[0], beside)]
+    beside = [
+        planes_and_levels[min(max(place + offset, 0), len(planes_and_levels) - 1)]
+        for offset in range(-radius, radius + 1)
+        if offset
+    ]
+    stack = [own, *codes.align(own[0], beside)]
     y, cb, cr = (torch.from_numpy(plane) for plane in frames[place])
     lost = _planes_of(master) - _planes_of(to_rgb((y, cb, cr), "yuv420p", TAGS))
     return Sample(
-        luma=np.stack([planes[0] for planes in shown]),
-        chroma=np.stack([plane for planes in shown for plane in planes[1:3]]),
-        levels=np.stack([planes[3] for planes in shown]),
+        luma=np.stack([planes[0] for planes in stack]),
+        chroma=np.stack([plane for planes in stack for plane in planes[1:3]]),
+        levels=np.stack([planes[3] for planes in stack]),
         step=quantizer,
         lost=(64 * lost).round().clamp(-32767, 32767).to(torch.int16).numpy(),
         error=max(float(_as_rgb(lost[None]).square().mean()), LEAST),
@@ -182,7 +186,7 @@ def _crop(sample: Sample, params: Params, rng: np.random.Generator) -> dict[str,
     whole = (slice(None), slice(top, top + size), slice(left, left + size))
     # Chroma lies beside the left pixel of a pair: mirrored, it would lie elsewhere; of two lines it is in the middle.
     down = -1 if rng.random() < 0.5 else 1
-    made: dict[str, Tensor] = {
+    crop: dict[str, Tensor] = {
         name: torch.from_numpy(plane[where][:, ::down].copy())
         for name, plane, where in (
             ("luma", sample.luma, whole), ("chroma", sample.chroma, half), ("lost", sample.lost, whole),
@@ -191,21 +195,21 @@ def _crop(sample: Sample, params: Params, rng: np.random.Generator) -> dict[str,
     }  # fmt: skip
     # A quantizer that is estimated, or a mean over a shot, is not that of this frame.
     step = sample.step * float(np.exp(rng.normal(0, 0.15)))
-    steps = torch.from_numpy(codes.steps_of(made.pop("levels").numpy()))
+    steps = torch.from_numpy(codes.levels_to_steps(crop.pop("levels").numpy()))
     if rng.random() < params.alike:
         # Where nothing tells what blocks and frames have, it stands for all of them.
         steps = torch.full_like(steps, step)
-    return made | {"step": torch.full((1, 1, 1), step), "steps": steps, "error": torch.tensor(sample.error)}
+    return crop | {"step": torch.full((1, 1, 1), step), "steps": steps, "error": torch.tensor(sample.error)}
 
 
 def _as_rgb(planes: Tensor) -> Tensor:
     """Differences of Y', Cb, Cr in codes as those of R'G'B', (B, 3, H, W)."""
-    made = spaces.from_ycbcr(planes[:, 0] / 219, planes[:, 1] / 224, planes[:, 2] / 224, TAGS.matrix)
-    return torch.stack(made, dim=1)
+    rgb = spaces.from_ycbcr(planes[:, 0] / 219, planes[:, 1] / 224, planes[:, 2] / 224, TAGS.matrix)
+    return torch.stack(rgb, dim=1)
 
 
-def _decibels(left: Tensor) -> float:
-    return -10 * float(torch.log10(_as_rgb(left).square().mean().clamp_min(LEAST / 100)))
+def _decibels(error: Tensor) -> float:
+    return -10 * float(torch.log10(_as_rgb(error).square().mean().clamp_min(LEAST / 100)))
 
 
 def _planes_of(picture: Tensor) -> Tensor:

@@ -13,15 +13,15 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from answerprint.nets.cyclegan import Config, Discriminators, Generators, drawn
+from answerprint.nets.cyclegan import Config, Discriminators, Generators, draw_chance
 from answerprint.recipes import gan
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Update, Validation
 from answerprint.train.losses import decibels
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(gan.Paper):
-    """All that this run can be told."""
+    """Options of the run."""
 
     width: int = Field(32, ge=4, description="Channels of the generators at the picture's size.")
     blocks: int = Field(6, ge=1, description="Residual blocks of a generator.")
@@ -31,6 +31,7 @@ class Params(gan.Paper):
 
 
 SHIPS = "generators.cleaner"
+TINY = {"width": 8, "blocks": 1}
 CYCLE, IDENTITY = 10.0, 5.0
 COARSE = 8  # pixels over which noise averages out
 
@@ -44,21 +45,21 @@ def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
     """Clean pictures, and others made noisy: without pairs the networks never see the two sides of one picture."""
     clean, other = gan.batch(params, rng, data)["clean"], gan.batch(params, rng, data)
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    made = {"clean": clean, "noisy": other["noisy"].clamp(0, 1)}
-    made |= {"one": drawn(clean, generator), "two": drawn(clean, generator)}
-    return made | ({"truth": other["clean"], "pairs": torch.tensor(params.pairs)} if params.pairs else {})
+    batch_planes = {"clean": clean, "noisy": other["noisy"].clamp(0, 1)}
+    batch_planes |= {"one": draw_chance(clean, generator), "two": draw_chance(clean, generator)}
+    return batch_planes | ({"truth": other["clean"], "pairs": torch.tensor(params.pairs)} if params.pairs else {})
 
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
     noisy, clean = batch["noisy"], batch["clean"]
-    cleaned, spoiled, noisy_again, clean_again, kept = nets["generators"](noisy, clean, batch["one"], batch["two"])
+    cleaned, noised, noisy_again, clean_again, identity = nets["generators"](noisy, clean, batch["one"], batch["two"])
     judge = nets["discriminators"]
-    real, fake = judge(clean, noisy, cleaned.detach(), spoiled.detach())
+    real, fake = judge(clean, noisy, cleaned.detach(), noised.detach())
     update("discriminators", (real - 1).square().mean() + fake.square().mean())
-    judged = (judge(clean, noisy, cleaned, spoiled)[1] - 1).square().mean()
+    judged = (judge(clean, noisy, cleaned, noised)[1] - 1).square().mean()
     # The way back from a cleaned picture ends in another draw of noise: the two are alike in what is larger than noise.
     cycle = F.l1_loss(F.avg_pool2d(noisy_again, COARSE), F.avg_pool2d(noisy, COARSE)) + F.l1_loss(clean_again, clean)
-    loss = judged + CYCLE * cycle + IDENTITY * F.l1_loss(kept, clean)
+    loss = judged + CYCLE * cycle + IDENTITY * F.l1_loss(identity, clean)
     if "truth" in batch:
         loss = loss + batch["pairs"] * decibels(cleaned, batch["truth"])
     update("generators", loss)
@@ -66,4 +67,4 @@ def step(nets: Networks, batch: Batch, update: Update) -> None:
 
 def validate(nets: Networks, params: Params, data: Library) -> Validation:
     generators: torch.nn.Module = nets["generators"]
-    return gan.validated(generators.get_submodule("cleaner"), params, data)
+    return gan.validate_cleaner(generators.get_submodule("cleaner"), params, data)

@@ -14,13 +14,14 @@ from torch import Tensor
 from answerprint.nets.denoise import Config, Denoiser
 from answerprint.noise import impulse, merge
 from answerprint.train import degrade
-from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.data import Library, Pixels, to_pictures
 from answerprint.train.losses import decibels
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(Training):
-    """All that this run can be told."""
+    """Options of the run."""
 
     steps: int = Field(20_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate.")
@@ -35,11 +36,12 @@ class Params(Training):
     gaussian: float = Field(0.7, ge=0, le=1, description="Share of crops with white Gaussian noise of one level.")
     widths: tuple[int, ...] = Field((64, 96, 192), description="Channels at 1/2, 1/4, 1/8 of the size.")
     blocks: tuple[int, ...] = Field((1, 2, 4), description="Residual blocks of each stage.")
-    looked_at: int = Field(64, ge=1, description="Frames of a validation.")
+    validation_samples: int = Field(64, ge=1, description="Frames of a validation.")
     scales: tuple[float, ...] = Field((0.5, 0.75), description="Sizes at which each clip is used.")
 
 
 SHIPS = "denoiser"
+TINY = {"widths": (16, 16, 16), "blocks": (1, 1, 1)}
 
 
 def networks(params: Params) -> Networks:
@@ -69,7 +71,7 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     """PSNR in dB under white Gaussian noise of 15, 25 and 50 of 255, level given, on crops of clips not trained on."""
     rng = np.random.default_rng(0)
     device = next(nets["denoiser"].parameters()).device
-    count = max(params.looked_at // params.frames, 1)
+    count = max(params.validation_samples // params.frames, 1)
     clean = torch.stack([_picture(data.crop(rng, 128, params.frames)) for _ in range(count)])
     figures: dict[str, float] = {}
     rows = []
@@ -120,14 +122,14 @@ def join(noisy: Tensor, sigma: Tensor, correlation: Tensor, neighbors: int) -> t
 
     What is left of the noise then differs from pixel to pixel, and hangs together from frame to frame.
     """
-    seen = [merge.Noisy(*planes) for planes in zip(noisy, sigma, strict=True)]
+    sources = [merge.NoisyFrame(*planes) for planes in zip(noisy, sigma, strict=True)]
     reach = 4 * float(correlation.flatten()[0])
-    made = [
-        merge.fused(frame, [*seen[max(t - neighbors, 0) : t], *seen[t + 1 : t + 1 + neighbors]], reach)
-        for t, frame in enumerate(seen)
+    merged = [
+        merge.merge(frame, [*sources[max(t - neighbors, 0) : t], *sources[t + 1 : t + 1 + neighbors]], reach)
+        for t, frame in enumerate(sources)
     ]
-    pictures, left = (torch.stack(planes) for planes in zip(*made, strict=True))
-    return pictures, left, correlation
+    pictures, sigmas = (torch.stack(planes) for planes in zip(*merged, strict=True))
+    return pictures, sigmas, correlation
 
 
 def _impulses(
@@ -149,9 +151,9 @@ def _coded(clean: Tensor, level: float, rng: np.random.Generator, correlation: T
     return coded, torch.full_like(clean, residue), correlation + 1.0
 
 
-def _picture(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
-    """(T, H, W, 3) codes to (T, 3, H, W) in 0..1; (3, H, W) where T is 1."""
-    picture = torch.from_numpy(crop).permute(0, 3, 1, 2).float() / 255
+def _picture(crop: Pixels) -> Tensor:
+    """Codes (T, H, W, 3) as (T, 3, H, W) in 0..1; (3, H, W) where T is 1."""
+    picture = to_pictures(crop)
     return picture[0] if len(picture) == 1 else picture.contiguous()
 
 

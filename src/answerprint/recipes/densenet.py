@@ -12,17 +12,18 @@ from torch.nn import functional as F
 from answerprint.nets.densenet import Config, DenseNet
 from answerprint.recipes import gan
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Update, Validation
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(gan.Paper):
-    """All that this run can be told."""
+    """Options of the run."""
 
     growth: int = Field(24, ge=4, description="Channels that each layer of a dense block adds.")
     layers: int = Field(4, ge=1, description="Layers of a dense block.")
 
 
 SHIPS = "densenet"
+TINY = {"growth": 4, "layers": 2}
 
 
 def networks(params: Params) -> Networks:
@@ -38,4 +39,4 @@ def step(nets: Networks, batch: Batch, update: Update) -> None:
 
 
 def validate(nets: Networks, params: Params, data: Library) -> Validation:
-    return gan.validated(nets[SHIPS], params, data)
+    return gan.validate_cleaner(nets[SHIPS], params, data)

@@ -14,16 +14,20 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from answerprint import arrays
 from answerprint.color import values
 from answerprint.nets.look import Encoder, EncoderConfig, stylized
 from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 SHIPS = "encoder.encoder"
+TINY = {"widths": (8, 8, 16, 16)}
+SLOW = True  # its pretext tasks take longer
 
 
 class Params(Training):
-    """All that this run can be told."""
+    """Options of the run."""
 
     steps: int = Field(20_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate.")
@@ -81,13 +85,13 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     rng = np.random.default_rng(0)
     parts = [batch(params, rng, data) for _ in range(4)]
     device = next(nets["encoder"].parameters()).device
-    told = [nets["encoder"](*(part[key].to(device) for key in ("turned", "before", "after"))) for part in parts]
+    outputs = [nets["encoder"](*(part[key].to(device) for key in ("turned", "before", "after"))) for part in parts]
     right = torch.cat(
-        [(scores.argmax(1).cpu() == part["turns"]).float() for (scores, _), part in zip(told, parts, strict=True)]
+        [(scores.argmax(1).cpu() == part["turns"]).float() for (scores, _), part in zip(outputs, parts, strict=True)]
     )
     free = torch.cat([part["free"] for part in parts])
-    left = (torch.cat([found.float().cpu() for _, found in told]) - free).square().mean() / free.square().mean()
-    figures = {"turns": float(right.mean()), "grade": float(1 - left)}
+    error = (torch.cat([vector.float().cpu() for _, vector in outputs]) - free).square().mean() / free.square().mean()
+    figures = {"turns": float(right.mean()), "grade": float(1 - error)}
     return Validation(sum(figures.values()), figures)
 
 
@@ -102,4 +106,4 @@ def _upright(data: Library, rng: np.random.Generator, size: int) -> Tensor:
     version = fitting[rng.integers(len(fitting))]
     frame = version[rng.integers(len(version))]
     y, x = (int(rng.integers(max(side - size, 0) + 1)) for side in frame.shape[:2])
-    return torch.from_numpy(np.ascontiguousarray(frame[y : y + size, x : x + size])).permute(2, 0, 1).float() / 255
+    return arrays.from_codes(frame[y : y + size, x : x + size])

@@ -15,18 +15,20 @@ from torch import Tensor
 
 from answerprint.color import style
 from answerprint.nets.look import VGG19, Config, Encoder, LookNet, judge, shipped_encoder, stylized, vgg19
-from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.data import Library, to_pictures
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 SHIPS = "look"
+SLOW = True  # 150 steps, see tests/recipes/test_look.py
 
 
 class Params(Training):
-    """All that this run can be told."""
+    """Options of the run."""
 
     steps: int = Field(20_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(1e-4, gt=0, le=1, description="Learning rate.")
-    last_rate: float = Field(1.0, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
+    final_rate: float = Field(1.0, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
     optimizer: Literal["adamw", "adam"] = Field("adam", description="Adam, as in the paper, or AdamW.")
     betas: tuple[float, float] = Field((0.9, 0.999), description="Momenta of the optimizer.")
     precision: Literal["auto", "bf16", "fp32"] = Field("fp32", description="bf16 is too coarse for parameters.")
@@ -47,18 +49,18 @@ def networks(params: Params) -> Networks:
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
     content, reference = (
-        torch.stack([_picture(data.crop(rng, params.crop)) for _ in range(params.batch)]) for _ in range(2)
+        torch.stack([to_pictures(data.crop(rng, params.crop))[0] for _ in range(params.batch)]) for _ in range(2)
     )
     return {"content": content, "style": reference}
 
 
 def step(nets: Networks, batch: Batch, update: Update) -> None:
     network = nets["look"]
-    found = network(batch["content"], batch["style"])
+    vectors = network(batch["content"], batch["style"])
     # Several processes wrap it.
     encoder = cast(LookNet, getattr(network, "module", network)).encoder
     losses = [
-        judge(encoder, stylized(batch["content"], free), batch["content"], batch["style"]).total for free in found
+        judge(encoder, stylized(batch["content"], free), batch["content"], batch["style"]).total for free in vectors
     ]
     update("look", torch.stack(losses).sum())
 
@@ -68,8 +70,8 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     part = batch(params.model_copy(update={"batch": 12}), np.random.default_rng(0), data)
     device = next(nets["look"].parameters()).device
     content, reference = part["content"].to(device), part["style"].to(device)
-    found = nets["look"](content, reference)
-    graded = [stylized(content, free.float()).clamp(0, 1) for free in found]
+    vectors = nets["look"](content, reference)
+    graded = [stylized(content, free.float()).clamp(0, 1) for free in vectors]
     before, *after = [_distance(pictures, reference) for pictures in (content, *graded)]
     figures = {name: 1 - reached / before for name, reached in zip(("seven", "extended"), after, strict=True)}
     return Validation(sum(figures.values()), figures, (content, reference, *graded))
@@ -77,10 +79,5 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
 
 def _distance(pictures: Tensor, reference: Tensor) -> float:
     pairs = zip(pictures.cpu(), reference.cpu(), strict=True)
-    drawn = [[style.to_lab(style.colors(side, 2000)) for side in pair] for pair in pairs]
-    return float(np.mean([float(style.sliced_wasserstein(ours, theirs)) for ours, theirs in drawn]))
-
-
-def _picture(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
-    """(1, H, W, 3) codes to (3, H, W) in 0..1."""
-    return torch.from_numpy(crop[0]).permute(2, 0, 1).float() / 255
+    samples = [[style.to_lab(style.colors(side, 2000)) for side in pair] for pair in pairs]
+    return float(np.mean([float(style.sliced_wasserstein(ours, theirs)) for ours, theirs in samples]))

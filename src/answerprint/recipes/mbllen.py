@@ -20,12 +20,13 @@ from answerprint.color import style
 from answerprint.nets.look import Encoder, shipped_encoder
 from answerprint.nets.mbllen import MBLLEN, Config
 from answerprint.train import degrade
-from answerprint.train.data import Library
-from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+from answerprint.train.data import Library, to_pictures
+from answerprint.train.params import Training
+from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 
 class Params(Training):
-    """All that this run can be told."""
+    """Options of the run."""
 
     steps: int = Field(8_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(2e-3, gt=0, le=1, description="Highest learning rate.")
@@ -39,12 +40,13 @@ class Params(Training):
     features: int = Field(16, ge=1, description="Channels of a feature layer.")
     inner: int = Field(8, ge=1, description="Channels at the ends of a branch.")
     kernel: int = Field(3, ge=1, le=9, description="Side of the kernels in a branch, odd.")
-    looked_at: int = Field(24, ge=1, description="Crops of a validation.")
+    validation_samples: int = Field(24, ge=1, description="Crops of a validation.")
     # The network sees small pictures: a crop must hold much of one, for what is dark is told by what is around it.
     scales: tuple[float, ...] = Field((0.15, 0.25), description="Sizes at which each clip is used.")
 
 
 SHIPS = "mbllen"
+TINY = {"branches": 2, "features": 8, "inner": 4}
 
 
 def networks(params: Params) -> Networks:
@@ -53,7 +55,7 @@ def networks(params: Params) -> Networks:
 
 
 def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
-    bright = torch.stack([_picture(data.crop(rng, params.crop)) for _ in range(params.batch)])
+    bright = torch.stack([to_pictures(data.crop(rng, params.crop))[0] for _ in range(params.batch)])
     dark = torch.stack([_darkened(picture, params, rng) for picture in bright])
     weights = torch.tensor([params.dark_weight, params.perceptual])
     return {"bright": bright, "dark": dark, "weights": weights}
@@ -72,7 +74,7 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     """PSNR in dB at gamma 2 and 3, on crops of clips not trained on."""
     rng = np.random.default_rng(0)
     device = next(nets["mbllen"].parameters()).device
-    bright = torch.stack([_picture(data.crop(rng, params.crop)) for _ in range(params.looked_at)])
+    bright = torch.stack([to_pictures(data.crop(rng, params.crop))[0] for _ in range(params.validation_samples)])
     figures: dict[str, float] = {}
     rows = []
     for gamma in (2.0, 3.0):
@@ -119,8 +121,3 @@ def _encoder() -> Encoder:
 
 def _darkened(picture: Tensor, params: Params, rng: np.random.Generator) -> Tensor:
     return degrade.darken(picture, rng.uniform(*params.gamma), rng, peak=params.peak)
-
-
-def _picture(crop: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
-    """(1, H, W, 3) codes to (3, H, W) in 0..1."""
-    return torch.from_numpy(crop[0]).permute(2, 0, 1).float() / 255

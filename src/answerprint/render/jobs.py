@@ -28,6 +28,7 @@ from answerprint.color import lut
 from answerprint.color.lut import Cube
 from answerprint.errors import ColorError, JobError, SettingsError
 from answerprint.frame import Frame
+from answerprint.inference import weights
 from answerprint.media import presets
 from answerprint.media.layout import parse_layout
 from answerprint.media.presets import Delivery
@@ -35,7 +36,6 @@ from answerprint.media.reader import Clip
 from answerprint.media.writer.checks import check_size
 from answerprint.media.writer.join import join
 from answerprint.metrics import page
-from answerprint.nets import weights
 from answerprint.render import executors
 from answerprint.render.decide import load
 from answerprint.render.executors import ChunkTask

@@ -10,23 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from answerprint.frame import ColorTags
 from answerprint.media.planes import from_rgb
 from answerprint.train import septuplets
-from answerprint.train.data import Library
+from answerprint.train.data import Library, to_pictures
+from answerprint.train.params import Training
 
 TAGS = ColorTags("bt709", "bt709", "bt709", "limited", "left")
 RATES = (0.0417, 0.2504)  # the paper's, in bits a pixel
 
 
+class CodedTraining(Training):
+    """Options of runs on coded sequences."""
+
+    sequences: int = Field(600, ge=1, description="Sequences of seven frames that are coded before the first step.")
+    piece: int = Field(288, ge=32, multiple_of=16, description="Longest side of their pictures, after halving.")
+    rates: tuple[float, float] = Field(RATES, description="Range of their rates in bits a pixel.")
+    septuplets: Path | None = Field(None, description="A set of septuplets that half of the samples come from.")
+
+
 @dataclass(frozen=True, eq=False)
-class Sequence:
+class CodedSequence:
     """Seven frames and what a coder made of them.
 
     Attributes:
@@ -46,7 +57,7 @@ class Sequence:
         return septuplets.Septuplet((y, cb, cr), np.stack([plane.numpy() for plane in target]), facts)
 
 
-def sequences(data: Library, count: int, piece: int, rates: tuple[float, float], seed: int) -> Iterator[Sequence]:
+def sequences(data: Library, count: int, piece: int, rates: tuple[float, float], seed: int) -> Iterator[CodedSequence]:
     """The same sequences whenever they are asked for, each by its number alone.
 
     Args:
@@ -59,12 +70,12 @@ def sequences(data: Library, count: int, piece: int, rates: tuple[float, float],
     return (_sequence(data, number, piece, rates, seed) for number in range(count))
 
 
-def _sequence(data: Library, number: int, piece: int, rates: tuple[float, float], seed: int) -> Sequence:
+def _sequence(data: Library, number: int, piece: int, rates: tuple[float, float], seed: int) -> CodedSequence:
     rng = np.random.default_rng([seed, number])
     # Nothing mirrored: at its edge motion would turn around, as it never does in footage.
-    seen = data.crop(rng, 2 * piece, septuplets.LENGTH, grown=False)
-    seen = seen[:, : seen.shape[1] // 4 * 4, : seen.shape[2] // 4 * 4]
-    master = F.avg_pool2d(torch.from_numpy(np.ascontiguousarray(seen)).permute(0, 3, 1, 2).float() / 255, 2)
+    clip = data.crop(rng, 2 * piece, septuplets.LENGTH, grown=False)
+    clip = clip[:, : clip.shape[1] // 4 * 4, : clip.shape[2] // 4 * 4]
+    master = F.avg_pool2d(to_pictures(np.ascontiguousarray(clip)), 2)
     stored = [from_rgb(picture.contiguous(), "yuv420p", TAGS) for picture in master]
     offered = [(y.numpy(), cb.numpy(), cr.numpy()) for y, cb, cr in stored]
-    return Sequence(master, septuplets.at_rate(offered, "h264", float(rng.uniform(*rates))))
+    return CodedSequence(master, septuplets.at_rate(offered, "h264", float(rng.uniform(*rates))))

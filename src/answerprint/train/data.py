@@ -18,21 +18,25 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from answerprint import arrays
 from answerprint.errors import TrainingError
-from answerprint.nets import weights
+from answerprint.inference import weights
 
 Pixels = NDArray[np.uint8]
 
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+SMALLEST = 96  # pixels: versions with a shorter side are left out
 SPLITS = ("training", "validation", "test")
 LABELS = {"annotations", "labels", "masks"}  # folders of answers beside a set's pictures (DAVIS, MSRC), no pictures
 VIDEOS = {".mp4", ".mov", ".mkv", ".mxf", ".avi", ".webm", ".m4v", ".mpg", ".ts"}
 
 
 @dataclass(frozen=True)
-class Source:
+class ClipSource:
     """One clip as it lies on disk: its files in order, and where they come from.
 
     Attributes:
@@ -53,12 +57,12 @@ class Source:
 
     @property
     def key(self) -> str:
-        """By which weights name what they have seen: 64 bits of the hash."""
+        """The name that weights keep of a clip they were trained on: 64 bits of the hash."""
         return self.digest[:16]
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class TrainingClip:
     """A clip in memory, once for each scale.
 
     Attributes:
@@ -66,7 +70,7 @@ class Clip:
         versions: frames as R'G'B' uint8 (T, H, W, 3), one array per scale.
     """
 
-    source: Source
+    source: ClipSource
     versions: tuple[Pixels, ...]
 
 
@@ -79,7 +83,7 @@ class Library:
         skipped: what was found and left out, with the reason, in words.
     """
 
-    clips: tuple[Clip, ...]
+    clips: tuple[TrainingClip, ...]
     skipped: tuple[str, ...] = ()
 
     def longer(self, frames: int) -> Library:
@@ -118,19 +122,23 @@ class Library:
 
 @dataclass(frozen=True)
 class Splits:
-    """Training, validation and test clips; no clip is in two of them."""
+    """Training, validation and test clips; no clip is in two of them.
+
+    Attributes:
+        manifest: a row for each clip: name, SHA-256, source, licence, split.
+    """
 
     training: Library
     validation: Library
     test: Library
     manifest: list[dict[str, str]] = field(default_factory=list)
 
-    def seen(self) -> set[str]:
+    def keys(self) -> set[str]:
         """Keys of all clips that a run is trained on or chosen by."""
         return {clip.source.key for part in (self.training, self.validation) for clip in part.clips}
 
 
-def find(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Source]:
+def find(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[ClipSource]:
     """All clips below `folders`, in a fixed order.
 
     Args:
@@ -140,17 +148,17 @@ def find(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Source]:
     Raises:
         TrainingError: a folder is not there, or nothing usable is in any of them.
     """
-    found: list[Source] = []
+    sources: list[ClipSource] = []
     for folder in folders:
         if not folder.exists():
             raise TrainingError(f"{folder}: no such data folder")
-        found.extend(_sources(folder, exclude))
-    if not found:
+        sources.extend(_sources(folder, exclude))
+    if not sources:
         raise TrainingError(f"{', '.join(map(str, folders))}: no pictures, frame sequences or video files in there")
-    return found
+    return sources
 
 
-def unseen(folder: Path, networks: Sequence[str], exclude: Sequence[str] = ()) -> list[Source]:
+def unseen(folder: Path, networks: Sequence[str], exclude: Sequence[str] = ()) -> list[ClipSource]:
     """The clips below a folder that the weights of these networks have not seen, as their cards tell.
 
     Args:
@@ -161,13 +169,13 @@ def unseen(folder: Path, networks: Sequence[str], exclude: Sequence[str] = ()) -
     Raises:
         TrainingError: nothing usable is in there, or nothing is left of it.
     """
-    known = weights.seen(*networks)
-    there = [source for source in find([folder]) if not _among(source.name, exclude)]
-    left = [source for source in there if source.key not in known]
-    if not left:
-        why = f"what the weights of {', '.join(networks)} were trained on" if there else f"names like {exclude[0]}"
+    keys = weights.training_clips(*networks)
+    sources = [source for source in find([folder]) if not _among(source.name, exclude)]
+    unseen_sources = [source for source in sources if source.key not in keys]
+    if not unseen_sources:
+        why = f"what the weights of {', '.join(networks)} were trained on" if sources else f"names like {exclude[0]}"
         raise TrainingError(f"{folder}: nothing in there but {why}; name a folder of other clips or pictures")
-    return left
+    return unseen_sources
 
 
 def load(
@@ -176,8 +184,7 @@ def load(
     scales: Sequence[float] = (1.0,),
     ratio: Sequence[float] = (8, 1, 1),
     exclude: Sequence[str] = (),
-    always: Sequence[str] = (),
-    smallest: int = 96,
+    force_train: Sequence[str] = (),
     longest: int = 64,
 ) -> Splits:
     """Reads all clips below `folders` into memory, split by clip.
@@ -187,27 +194,27 @@ def load(
         scales: sizes each clip is held in; downscaling by area takes most of the coding noise out of a JPEG.
         ratio: shares of training, validation and test clips.
         exclude: patterns of names to leave out.
-        always: patterns of names that are trained on whatever their hash, unless a set's manifest says otherwise.
-        smallest: versions with a shorter side than this many pixels are left out.
+        force_train: patterns of names of clips that go into the training split whatever their hash, unless a set's
+            manifest says otherwise.
         longest: frames read of each video or sequence, from its start.
 
     Raises:
         TrainingError: nothing usable, or no training clip is left.
     """
-    parts: tuple[list[Clip], ...] = ([], [], [])
+    parts: tuple[list[TrainingClip], ...] = ([], [], [])
     skipped: list[str] = []
     manifest: list[dict[str, str]] = []
     for source in find(folders, exclude):
         frames, trouble = _read(source, longest)
         skipped.extend(trouble)
         versions = [_scaled(frames, scale) for scale in scales] if frames else []
-        versions = [version for version in versions if min(version.shape[1:3]) >= smallest]
+        versions = [version for version in versions if min(version.shape[1:3]) >= SMALLEST]
         if not versions:
             if frames:
-                skipped.append(f"{source.name}: {_too_small(frames[0], scales, smallest)}")
+                skipped.append(f"{source.name}: {_too_small(frames[0], scales)}")
             continue
-        split = source.split or ("training" if _among(source.name, always) else split_of(source.digest, ratio))
-        parts[SPLITS.index(split)].append(Clip(source, tuple(versions)))
+        split = source.split or ("training" if _among(source.name, force_train) else split_of(source.digest, ratio))
+        parts[SPLITS.index(split)].append(TrainingClip(source, tuple(versions)))
         manifest.append(_entry(source, split))
     if not any(parts):
         raise TrainingError(f"no training clip is left of {', '.join(map(str, folders))}: " + "; ".join(skipped[:5]))
@@ -226,8 +233,8 @@ def split_of(digest: str, ratio: Sequence[float]) -> str:
 
 def origin_of(path: Path, source: str | None = None, licence: str | None = None) -> tuple[str, str]:
     """Source and licence of a file: as said, else as a `SOURCES.tsv` beside it says, else "unknown"."""
-    found = _origins(path.parent).get(path.name, ("unknown", "unknown"))
-    return source or found[0], licence or found[1]
+    origin = _origins(path.parent).get(path.name, ("unknown", "unknown"))
+    return source or origin[0], licence or origin[1]
 
 
 def labels(folder: Path, base: Path) -> bool:
@@ -235,7 +242,12 @@ def labels(folder: Path, base: Path) -> bool:
     return any(part.lower() in LABELS for part in folder.relative_to(base).parts)
 
 
-def _entry(source: Source, split: str) -> dict[str, str]:
+def to_pictures(codes: Pixels) -> Tensor:
+    """R'G'B' codes (T, H, W, 3) as pictures (T, 3, H, W), float32 in 0..1."""
+    return torch.from_numpy(codes).permute(0, 3, 1, 2).float() / 255
+
+
+def _entry(source: ClipSource, split: str) -> dict[str, str]:
     return {
         "clip": source.name,
         "sha256": source.digest,
@@ -245,7 +257,7 @@ def _entry(source: Source, split: str) -> dict[str, str]:
     }
 
 
-def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
+def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[ClipSource]:
     base = folder if folder.is_dir() else folder.parent
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]
     groups: dict[Path, list[Path]] = {}
@@ -254,7 +266,7 @@ def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
         left_out = _among(name, exclude) or labels(path.parent, base)
         if not left_out and path.suffix.lower() in PICTURES | VIDEOS:
             groups.setdefault(path.parent, []).append(path)
-    told = _told(base)
+    listed = _read_manifest(base)
     for parent, members in groups.items():
         pictures = [path for path in members if path.suffix.lower() in PICTURES]
         origins = _origins(parent)
@@ -262,13 +274,13 @@ def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Source]:
             ordered = sorted(pictures, key=_number)
             name = parent.relative_to(base).as_posix()
             # What lies in a set but not in its manifest was left there by an earlier choice.
-            if not told or name in told:
-                yield _source(name, ordered, told.get(name) or origins.get(parent.name))
+            if not listed or name in listed:
+                yield _source(name, ordered, listed.get(name) or origins.get(parent.name))
             members = [path for path in members if path.suffix.lower() in VIDEOS]
         for path in members:
             name = path.relative_to(base).as_posix()
-            if not told or name in told:
-                yield _source(name, [path], told.get(name) or origins.get(path.name))
+            if not listed or name in listed:
+                yield _source(name, [path], listed.get(name) or origins.get(path.name))
 
 
 def _among(name: str, patterns: Sequence[str]) -> bool:
@@ -276,7 +288,7 @@ def _among(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatch(each, pattern) for each in (name, name.rpartition("/")[2]) for pattern in patterns)
 
 
-def _told(folder: Path) -> dict[str, tuple[str, str, str]]:
+def _read_manifest(folder: Path) -> dict[str, tuple[str, str, str]]:
     """Sample -> (source, licence, split) from the manifest of a set that `answerprint dataset` made."""
     manifest = folder / "manifest.json"
     if not manifest.is_file():
@@ -289,11 +301,11 @@ def _told(folder: Path) -> dict[str, tuple[str, str, str]]:
     return {row["sample"]: (row["source"], row["licence"], row["split"]) for row in rows if "sample" in row}
 
 
-def _source(name: str, files: list[Path], origin: tuple[str, ...] | None) -> Source:
+def _source(name: str, files: list[Path], origin: tuple[str, ...] | None) -> ClipSource:
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.read_bytes())
-    return Source(name, tuple(files), digest.hexdigest(), *(origin or ("unknown", "unknown")))
+    return ClipSource(name, tuple(files), digest.hexdigest(), *(origin or ("unknown", "unknown")))
 
 
 def _is_sequence(parent: Path, pictures: list[Path]) -> bool:
@@ -322,7 +334,7 @@ def _origins(folder: Path) -> dict[str, tuple[str, str]]:
     return {row["file"]: (row.get("repository") or "unknown", row.get("licence") or "unknown") for row in rows}
 
 
-def _read(source: Source, longest: int) -> tuple[list[Pixels], list[str]]:
+def _read(source: ClipSource, longest: int) -> tuple[list[Pixels], list[str]]:
     """The frames of a clip, and what is wrong with it in words; a sequence ends before its first bad frame."""
     if source.files[0].suffix.lower() in VIDEOS:
         frames = _read_video(source.files[0], longest)
@@ -359,13 +371,13 @@ def _scaled(frames: list[Pixels], scale: float) -> Pixels:
         return np.stack(frames)
     height, width = frames[0].shape[:2]
     size = (max(int(width * scale), 1), max(int(height * scale), 1))
-    return np.stack([np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8) for frame in frames])
+    return np.stack([np.asarray(arrays.resize(frame, size), np.uint8) for frame in frames])
 
 
-def _too_small(picture: Pixels, scales: Sequence[float], smallest: int) -> str:
+def _too_small(picture: Pixels, scales: Sequence[float]) -> str:
     height, width = picture.shape[:2]
     scaled = "" if max(scales) == 1 else f" at {max(scales):g} of its size"
-    return f"{width}x{height} is too small: {smallest} pixels of its shorter side are needed{scaled}"
+    return f"{width}x{height} is too small: {SMALLEST} pixels of its shorter side are needed{scaled}"
 
 
 def _grown(version: Pixels, size: int) -> Pixels:

@@ -1,7 +1,7 @@
-"""What time, cameras and coders do to footage, done on purpose: seeded degradations for training and for tests.
+"""Seeded degradations for training and tests: damage by time, cameras and coders, done on purpose.
 
-Pictures are float32 (..., 3, H, W) in 0..1, display encoding. Whatever is random is drawn from the NumPy generator
-given, so the same state of it gives the same result. Noise is not clipped: a caller that wants code values clamps.
+Pictures are float32 (..., 3, H, W) in 0..1, display encoding. All random draws come from the NumPy generator
+passed in, so the same state of it gives the same result. Noise is not clipped: a caller that wants code values clamps.
 """
 
 from __future__ import annotations
@@ -17,26 +17,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from answerprint import arrays
 from answerprint.color import spaces
 from answerprint.media.presets import repeatable
+from answerprint.noise import synth
 
 Pixels = NDArray[np.uint8]
 
 
-def normal(rng: np.random.Generator, shape: tuple[int, ...] | torch.Size) -> Tensor:
-    """Independent normal values (0, 1), float32."""
-    return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32))
-
-
 def gaussian(picture: Tensor, sigma: float | Tensor, rng: np.random.Generator) -> Tensor:
     """White Gaussian noise of mean 0 and standard deviation `sigma` (in the unit of the pixels: 25/255)."""
-    return picture + normal(rng, picture.shape) * sigma
+    return picture + synth.normal(rng, picture.shape) * sigma
 
 
 def poisson_gaussian(picture: Tensor, shot: float, read: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Sensor noise: variance = shot * value + read^2 (Foi et al. 2008), and its standard deviation at every pixel."""
     sigma = (picture.clamp(min=0) * shot + read * read).sqrt()
-    return picture + normal(rng, picture.shape) * sigma, sigma
+    return picture + synth.normal(rng, picture.shape) * sigma, sigma
 
 
 def salt_and_pepper(picture: Tensor, density: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -48,21 +45,6 @@ def salt_and_pepper(picture: Tensor, density: float, rng: np.random.Generator) -
     return torch.where(hit, value, picture), hit
 
 
-def correlated(shape: tuple[int, ...] | torch.Size, reach: float, rng: np.random.Generator) -> Tensor:
-    """Normal values (0, 1) blurred by a Gaussian of width `reach` pixels and brought back to deviation 1."""
-    white = normal(rng, shape)
-    if reach <= 0:
-        return white
-    taps = torch.arange(-int(3 * reach + 1), int(3 * reach + 1) + 1, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (taps / reach) ** 2)
-    kernel = kernel / kernel.norm()
-    flat = white.reshape(-1, 1, *white.shape[-2:])
-    pad = len(taps) // 2
-    flat = F.conv2d(F.pad(flat, (pad, pad, 0, 0), mode="circular"), kernel.view(1, 1, 1, -1))
-    flat = F.conv2d(F.pad(flat, (0, 0, pad, pad), mode="circular"), kernel.view(1, 1, -1, 1))
-    return flat.reshape(white.shape)
-
-
 def grain(
     picture: Tensor, strength: float, reach: float, saturation: float, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -72,8 +54,8 @@ def grain(
     """
     luma = picture.mean(dim=-3, keepdim=True).clamp(0, 1)
     envelope = strength * (0.35 + 0.65 * 4 * luma * (1 - luma))
-    gray = correlated((*picture.shape[:-3], 1, *picture.shape[-2:]), reach, rng)
-    own = correlated(picture.shape, reach, rng)
+    gray = synth.correlated((*picture.shape[:-3], 1, *picture.shape[-2:]), reach, rng)
+    own = synth.correlated(picture.shape, reach, rng)
     mixed = (gray * (1 - saturation) + own * saturation) / float(np.hypot(1 - saturation, saturation))
     return picture + envelope * mixed, envelope.expand_as(picture)
 
@@ -84,10 +66,8 @@ def jpeg(picture: Tensor, quality: int, chroma_half: bool = True) -> Tensor:
     flags = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
     out = []
     for one in picture.reshape(-1, *picture.shape[-3:]):
-        code = (one.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()[..., ::-1]
-        _, data = cv2.imencode(".jpg", np.ascontiguousarray(code), flags)
-        back = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
-        out.append(torch.from_numpy(np.ascontiguousarray(back)).permute(2, 0, 1).float() / 255)
+        _, data = cv2.imencode(".jpg", arrays.to_bgr(arrays.to_codes(one)), flags)
+        out.append(arrays.from_codes(arrays.to_bgr(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8))))
     return torch.stack(out).reshape(picture.shape)
 
 
@@ -182,15 +162,6 @@ def _encode(codes: NDArray[np.uint8], codec: str, quality: int, interlaced: bool
     return data
 
 
-def interlace(frames: Tensor, top_first: bool = True) -> Tensor:
-    """Frames of twice the rate, (2 T, 3, H, W), to T interlaced ones: lines of two moments woven into one picture."""
-    first, second = frames[0::2], frames[1::2]
-    first = first[: len(second)]
-    woven = (first if top_first else second).clone()
-    woven[..., 1::2, :] = (second if top_first else first)[..., 1::2, :]
-    return woven
-
-
 def camera(picture: Tensor, length: int, height: int, width: int, speed: float, rng: np.random.Generator) -> Tensor:
     """A still (3, H, W) seen by a camera that pans, turns and zooms evenly: (length, 3, height, width).
 
@@ -202,14 +173,14 @@ def camera(picture: Tensor, length: int, height: int, width: int, speed: float, 
         speed: the farthest that a pixel moves from one moment to the next, in pixels; 0 gives exact repeats.
         rng: draws where the camera looks and how it moves.
     """
-    code = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+    image = arrays.to_image(picture)
     room = np.maximum(np.array(picture.shape[-2:]) - (height, width), 0)
     place = rng.uniform(0, 1, size=2) * room if speed else np.floor(rng.uniform(0, 1, size=2) * room)
     move = rng.uniform(-1, 1, size=2) * speed * 0.7
     # What turning and zooming add at the corners stays within the rest of the speed.
     turn, zoom = rng.uniform(-1, 1, size=2) * speed * 0.3 / np.hypot(height, width) * 2 * (rng.random(2) < 0.4)
     middle = np.array([(height - 1) / 2, (width - 1) / 2])
-    seen = []
+    frames = []
     for t in np.arange(length) - (length - 1) / 2:
         size, angle = 1 + zoom * t, turn * t
         y, x = place + move * t + middle
@@ -221,9 +192,9 @@ def camera(picture: Tensor, length: int, height: int, width: int, speed: float, 
             ]
         )
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        frame = cv2.warpAffine(code, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-        seen.append(torch.from_numpy(np.asarray(frame, dtype=np.float32)))
-    return torch.stack(seen).permute(0, 3, 1, 2).clamp(0, 1)
+        frame = cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+        frames.append(torch.from_numpy(np.asarray(frame, dtype=np.float32)))
+    return torch.stack(frames).permute(0, 3, 1, 2).clamp(0, 1)
 
 
 def lettering(frames: Tensor, rng: np.random.Generator, speed: tuple[float, float] = (0.0, 0.0)) -> Tensor:
@@ -247,7 +218,7 @@ def lettering(frames: Tensor, rng: np.random.Generator, speed: tuple[float, floa
 
 
 def _words(height: int, width: int, rng: np.random.Generator) -> Callable[[Pixels, Pixels, float, float], None]:
-    """Something to draw, the same each time, as far down and right as told (16ths of a pixel count in lines only)."""
+    """A function that draws one mark moved down and right, lines by 16ths of a pixel, words by whole ones."""
     place = (rng.uniform(-0.2, 0.8) * width, rng.uniform(0.1, 1.0) * height)
     thick = int(rng.integers(1, 4))
     if rng.random() < 0.3:
@@ -270,13 +241,6 @@ def _words(height: int, width: int, rng: np.random.Generator) -> Callable[[Pixel
             cv2.putText(outline, text, at, font, size, 255, thick + 2 * edge, cv2.LINE_AA)
 
     return words
-
-
-def quantize(picture: Tensor, bits: int) -> Tensor:
-    """Full-range code values of that many bits, without dither: what makes banding."""
-    steps = 2**bits - 1
-    result: Tensor = (picture.clamp(0, 1) * steps).round() / steps
-    return result
 
 
 def darken(picture: Tensor, gamma: float, rng: np.random.Generator, gain: float = 1.0, peak: float = 200.0) -> Tensor:

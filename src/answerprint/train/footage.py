@@ -2,7 +2,7 @@
 
 Frames that are nearly the same, faded or blurred are left out, and no kind of content may outweigh the others. A clip
 is in one split with all its shots. Three steps, each of which goes on where it was stopped: look at every clip (one
-pass; what was seen is kept in DIR/seen), choose, write.
+pass; measurements are cached in DIR/seen), choose, write.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from answerprint import arrays
 from answerprint.color import spaces
 from answerprint.errors import AnswerprintError, TrainingError
 from answerprint.frame import Frame
@@ -34,31 +35,35 @@ from answerprint.train import data
 Array = NDArray[np.float32]
 
 MANIFEST = "manifest.json"
-SEEN = "seen"
+CACHE = "seen"  # folder of measurements, in the set's own
 THUMBNAIL = 12  # side of the small copies by which frames are compared
-LOOKED_AT = 960  # pixels of the longer side at which blur is measured
+BLUR_SIZE = 960  # pixels of the longer side at which blur is measured
 AROUND_FADE = 12  # frames from the middle of a dissolve or fade that may still hold two pictures
 KIND = 0.12  # mean difference of layout and color up to which pictures are of one kind
 
 
 class Params(Settings):
-    """What goes into the set."""
+    """Options of a training set made from footage."""
 
     frames: int = Field(1, ge=1, le=31, description="Consecutive frames of a sample; 1 makes single pictures.")
-    every: float = Field(0.5, gt=0, le=3600, description="Seconds between frames that are looked at.")
-    most: int = Field(8, ge=1, description="Samples of one shot at most.")
-    alike: float = Field(0.025, ge=0, le=1, description="Mean difference below which two frames are near-duplicates.")
-    contrast: float = Field(0.12, ge=0, le=1, description="Range of luma (5th to 95th percentile) a frame must have.")
-    blur: float = Field(0.58, ge=0, le=1, description="Blur (0 sharp, 1 without detail) that a frame may have.")
-    share: float = Field(0.25, gt=0, le=1, description="Share of the set that one kind of content may have.")
+    every: float = Field(0.5, gt=0, le=3600, description="Seconds between the frames that are considered.")
+    max_per_shot: int = Field(8, ge=1, description="Largest number of samples from one shot.")
+    min_difference: float = Field(
+        0.025, ge=0, le=1, description="Mean difference below which two frames are near-duplicates."
+    )
+    min_contrast: float = Field(
+        0.12, ge=0, le=1, description="Range of luma (5th to 95th percentile) a frame must have."
+    )
+    max_blur: float = Field(0.58, ge=0, le=1, description="Blur (0 sharp, 1 without detail) that a frame may have.")
+    max_share: float = Field(0.25, gt=0, le=1, description="Largest share of one kind of content in the set.")
     ratio: tuple[float, float, float] = Field((8, 1, 1), description="Shares of training, validation and test clips.")
     source: str | None = Field(None, description="Where the footage comes from; a SOURCES.tsv beside it says so else.")
     licence: str | None = Field(None, description="Its licence; a SOURCES.tsv beside it says so else.")
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen in one frame.
+class FrameStats:
+    """Measurements of one frame.
 
     Attributes:
         frame: its number in the clip.
@@ -78,23 +83,23 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A clip as it was looked at."""
+class Survey:
+    """A clip with the measurements of its frames."""
 
     path: str
     digest: str
     bits: int
     shots: int
-    looks: tuple[Look, ...]
+    looks: tuple[FrameStats, ...]
 
 
 @dataclass
 class Choice:
-    """What of a clip goes into the set, and what does not, by reason."""
+    """The frames of a clip that go into the set, and counts of those that do not, by reason."""
 
-    seen: Seen
+    survey: Survey
     split: str
-    kept: list[Look] = field(default_factory=list)
+    frames: list[FrameStats] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
 
     def drop(self, reason: str, count: int = 1) -> None:
@@ -104,11 +109,11 @@ class Choice:
     @property
     def name(self) -> str:
         """Folder of the clip in the set: its own name and the beginning of its hash."""
-        return f"{Path(self.seen.path).stem}_{self.seen.digest[:8]}"
+        return f"{Path(self.survey.path).stem}_{self.survey.digest[:8]}"
 
     def text(self) -> str:
         dropped = "".join(f", {count} {reason}" for reason, count in sorted(self.dropped.items()))
-        return f"{self.seen.path}: {self.seen.shots} shots, {len(self.kept)} kept ({self.split}){dropped}"
+        return f"{self.survey.path}: {self.survey.shots} shots, {len(self.frames)} kept ({self.split}){dropped}"
 
 
 def make(footage: Sequence[Path], folder: Path, params: Params, say: Callable[[str], None] = print) -> list[Choice]:
@@ -124,23 +129,23 @@ def make(footage: Sequence[Path], folder: Path, params: Params, say: Callable[[s
         TrainingError: there is no footage that can be used, or nothing of it is worth keeping.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    seen: dict[str, Seen] = {}
+    surveys: dict[str, Survey] = {}
     for path in clips(footage):
         try:
-            found = _seen(path, folder, params)
+            clip_survey = _survey(path, folder, params)
         except AnswerprintError as error:
             say(f"left out: {error}")
             continue
-        if found.digest in seen:
-            say(f"left out: {path} is the same file as {seen[found.digest].path}")
-        seen.setdefault(found.digest, found)
-    if not seen:
+        if clip_survey.digest in surveys:
+            say(f"left out: {path} is the same file as {surveys[clip_survey.digest].path}")
+        surveys.setdefault(clip_survey.digest, clip_survey)
+    if not surveys:
         raise TrainingError(f"{', '.join(map(str, footage))}: no footage in there that can be used")
-    choices = choose(list(seen.values()), params)
+    choices = choose(list(surveys.values()), params)
     for choice in choices:
         _write(choice, folder, params)
         say(choice.text())
-    if not any(choice.kept for choice in choices):
+    if not any(choice.frames for choice in choices):
         raise TrainingError(f"nothing of {', '.join(map(str, footage))} is worth keeping: {choices[0].text()}")
     (folder / MANIFEST).write_text(json.dumps(_manifest(choices, params), indent=1) + "\n", encoding="utf-8")
     return choices
@@ -152,34 +157,34 @@ def clips(footage: Sequence[Path]) -> list[Path]:
     Raises:
         TrainingError: one of them is not there.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for path in footage:
         if not path.is_dir():
             if not path.exists() and not any(mark in path.name for mark in "%#"):
                 raise TrainingError(f"{path}: no such footage")
-            found.append(path)
+            paths.append(path)
             continue
         folders = [path, *sorted(part for part in path.rglob("*") if part.is_dir() and not data.labels(part, path))]
         for each in folders:
             files = sorted(file for file in each.iterdir() if file.is_file())
-            found += [file for file in files if file.suffix.lower() in data.VIDEOS]
+            paths += [file for file in files if file.suffix.lower() in data.VIDEOS]
             if sum(file.suffix.lower() in ENDINGS for file in files) >= boundary.SHORTEST:
-                found.append(each)
-    return list(dict.fromkeys(found))
+                paths.append(each)
+    return list(dict.fromkeys(paths))
 
 
-def opened(path: Path, least: tuple[int, int] = (16, 16)) -> reader.Clip:
+def open_clip(path: Path, min_size: tuple[int, int] = (16, 16)) -> reader.Clip:
     """A clip that a network can learn from.
 
     Raises:
-        AnswerprintError: it cannot be read, is interlaced, or is smaller than `least` (width, height).
+        AnswerprintError: it cannot be read, is interlaced, or is smaller than `min_size` (width, height).
     """
     clip = reader.open(str(path))
     info: ClipInfo = clip.info
     if info.field_order in ("tff", "bff"):
         raise TrainingError(f"{path}: interlaced; deinterlace it first")
-    if info.width < least[0] or info.height < least[1]:
-        raise TrainingError(f"{path}: {info.width}x{info.height} is too small, {least[0]}x{least[1]} is needed")
+    if info.width < min_size[0] or info.height < min_size[1]:
+        raise TrainingError(f"{path}: {info.width}x{info.height} is too small, {min_size[0]}x{min_size[1]} is needed")
     return clip
 
 
@@ -190,33 +195,35 @@ def digest(path: Path) -> str:
     else:
         inside = path if path.is_dir() else path.parent
         files = sorted(file for file in inside.iterdir() if file.suffix.lower() in ENDINGS)
-    made = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for file in files:
         with file.open("rb") as opened_file:
             while block := opened_file.read(1 << 20):
-                made.update(block)
-    return made.hexdigest()
+                sha256.update(block)
+    return sha256.hexdigest()
 
 
-def _seen(path: Path, folder: Path, params: Params) -> Seen:
-    """What there is to see in a clip: looked up where it was looked at before, else looked at now."""
+def _survey(path: Path, folder: Path, params: Params) -> Survey:
+    """The survey of a clip, from the cache in `folder` where it is there."""
     key = digest(path)
-    kept = folder / SEEN / f"{key[:16]}_{params.every:g}_{params.frames}.json"
-    if kept.is_file():
-        read: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        return Seen(str(path), key, read["bits"], read["shots"], tuple(Look(**look) for look in read["looks"]))
-    seen = look_at(path, key, params)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part")
-    part.write_text(json.dumps(asdict(seen)), encoding="utf-8")
-    part.replace(kept)
-    return seen
+    cache = folder / CACHE / f"{key[:16]}_{params.every:g}_{params.frames}.json"
+    if cache.is_file():
+        content: dict[str, Any] = json.loads(cache.read_text(encoding="utf-8"))
+        return Survey(
+            str(path), key, content["bits"], content["shots"], tuple(FrameStats(**look) for look in content["looks"])
+        )
+    result = survey(path, key, params)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    part = cache.with_suffix(".part")
+    part.write_text(json.dumps(asdict(result)), encoding="utf-8")
+    part.replace(cache)
+    return result
 
 
-def look_at(path: Path, key: str, params: Params) -> Seen:
-    """Reads a clip once: its shots, and what is in every so many of its frames."""
-    clip = opened(path)
-    watched = _Watched(clip, max(round(params.every * float(clip.info.rate)), 1))
+def survey(path: Path, key: str, params: Params) -> Survey:
+    """Reads a clip once: its shots, and measurements of one frame in every `params.every` seconds."""
+    clip = open_clip(path)
+    watched = _SurveyedClip(clip, max(round(params.every * float(clip.info.rate)), 1))
     shots = boundary.detect(watched)
     looks = []
     for index, (shot, follows) in enumerate(pairwise([*shots, None])):
@@ -227,12 +234,12 @@ def look_at(path: Path, key: str, params: Params) -> Seen:
         last = shot.stop - (AROUND_FADE if follows is not None and follows.transition != "cut" else 0)
         for number in [n for n in watched.looks if shot.start <= n < shot.stop]:
             clear = first <= number - before and number + after < last
-            looks.append(Look(number, index, *watched.looks[number][:2], clear, watched.looks[number][2]))
-    return Seen(str(path), key, clip.info.bits, len(shots), tuple(looks))
+            looks.append(FrameStats(number, index, *watched.looks[number][:2], clear, watched.looks[number][2]))
+    return Survey(str(path), key, clip.info.bits, len(shots), tuple(looks))
 
 
-class _Watched:
-    """A clip whose frames are looked at while the shots are found."""
+class _SurveyedClip:
+    """A clip whose frames are measured while they are read for shot detection."""
 
     def __init__(self, clip: reader.Clip, step: int) -> None:
         self.clip, self.step = clip, step
@@ -248,21 +255,19 @@ class _Watched:
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         for number, frame in enumerate(self.clip.frames(start, stop), start):
             if number % self.step == self.step // 2 or len(self.clip) <= self.step // 2:
-                self.looks[number] = _measured(frame.pixels)
+                self.looks[number] = _measure_frame(frame.pixels)
             yield frame
 
 
-def _measured(pixels: Tensor) -> tuple[float, float, list[float]]:
-    """Contrast, blur and small copy of a picture."""
+def _measure_frame(pixels: Tensor) -> tuple[float, float, list[float]]:
+    """Contrast, blur and small copy (flat, 12 x 12 x 3) of a picture (3, H, W)."""
     clamped = pixels.clamp(0, 1)
-    picture = np.ascontiguousarray(clamped.permute(1, 2, 0).numpy())
-    size = (THUMBNAIL, THUMBNAIL)
-    small = np.round(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), 4)
+    small = np.round(arrays.resize(arrays.to_image(clamped), (THUMBNAIL, THUMBNAIL)), 4)
     luma: Array = spaces.luma(clamped)[0].numpy()
     low, high = np.percentile(luma[::2, ::2], (5, 95))
-    scale = LOOKED_AT / max(luma.shape)
+    scale = BLUR_SIZE / max(luma.shape)
     if scale < 1:
-        luma = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        luma = arrays.rescale(luma, scale)
     return round(float(high - low), 4), round(blur(luma), 4), [float(value) for value in small.ravel()]
 
 
@@ -275,66 +280,66 @@ def blur(luma: Array) -> float:
     shares = []
     for axis, kernel in ((1, (11, 1)), (0, (1, 11))):
         sharp = np.abs(np.diff(luma, axis=axis))
-        smooth = np.abs(np.diff(cv2.blur(luma, kernel), axis=axis))
-        lost = np.maximum(sharp - smooth, 0)
+        smooth = np.abs(np.diff(arrays.box(luma, kernel), axis=axis))
+        loss = np.maximum(sharp - smooth, 0)
         total = float(sharp.sum())
-        shares.append((total - float(lost.sum())) / total if total > 1e-6 else 1.0)
+        shares.append((total - float(loss.sum())) / total if total > 1e-6 else 1.0)
     return max(shares)
 
 
-def choose(seen: Sequence[Seen], params: Params) -> list[Choice]:
-    """Which frames go into the set, of all clips together; the same footage gives the same choice."""
-    choices = [Choice(clip, data.split_of(clip.digest, params.ratio)) for clip in seen]
+def choose(surveys: Sequence[Survey], params: Params) -> list[Choice]:
+    """The frames that go into the set, of all clips together; the same footage gives the same choice."""
+    choices = [Choice(clip, data.split_of(clip.digest, params.ratio)) for clip in surveys]
     for choice in choices:
-        choice.kept = _worth(choice, params)
-    _distinct(choices, params.alike)
+        choice.frames = _select_clear(choice, params)
+    _distinct(choices, params.min_difference)
     for choice in choices:
-        by_shot: dict[int, list[Look]] = {}
-        for look in choice.kept:
+        by_shot: dict[int, list[FrameStats]] = {}
+        for look in choice.frames:
             by_shot.setdefault(look.shot, []).append(look)
-        kept = [look for looks in by_shot.values() for look in _spread(looks, params.most)]
-        choice.drop("more of the same shot", len(choice.kept) - len(kept))
-        choice.kept = kept
+        selected = [look for looks in by_shot.values() for look in _spread(looks, params.max_per_shot)]
+        choice.drop("more of the same shot", len(choice.frames) - len(selected))
+        choice.frames = selected
     _balance(choices, params)
     for choice in choices:
-        choice.kept.sort(key=lambda look: look.frame)
+        choice.frames.sort(key=lambda look: look.frame)
     return choices
 
 
-def _worth(choice: Choice, params: Params) -> list[Look]:
-    """Looks that are neither faded nor blurred: in themselves, or against the rest of their shot."""
-    kept = []
-    for look in choice.seen.looks:
-        others = [other for other in choice.seen.looks if other.shot == look.shot]
+def _select_clear(choice: Choice, params: Params) -> list[FrameStats]:
+    """Frames that are neither faded nor blurred: in themselves, or against the rest of their shot."""
+    clear = []
+    for look in choice.survey.looks:
+        others = [other for other in choice.survey.looks if other.shot == look.shot]
         usual = float(np.median([other.contrast for other in others]))
         sharp = float(np.median([other.blur for other in others]))
         if not look.clear:
             choice.drop("at a cut, fade or dissolve")
-        elif look.contrast < max(params.contrast, 0.6 * usual):
+        elif look.contrast < max(params.min_contrast, 0.6 * usual):
             choice.drop("faded")
-        elif look.blur > min(params.blur, sharp + 0.12):
+        elif look.blur > min(params.max_blur, sharp + 0.12):
             choice.drop("blurred")
         else:
-            kept.append(look)
-    return kept
+            clear.append(look)
+    return clear
 
 
-def _distinct(choices: Sequence[Choice], alike: float) -> None:
+def _distinct(choices: Sequence[Choice], min_difference: float) -> None:
     """Leaves out what is nearly the same as something kept before it, in this clip or another."""
-    taken: list[Array] = []
+    thumbnails: list[Array] = []
     for choice in choices:
-        kept = []
-        for look in choice.kept:
+        distinct = []
+        for look in choice.frames:
             small = np.asarray(look.small, np.float32)
-            if taken and float(np.abs(np.stack(taken) - small).mean(axis=1).min()) < alike:
+            if thumbnails and float(np.abs(np.stack(thumbnails) - small).mean(axis=1).min()) < min_difference:
                 choice.drop("near-duplicates")
                 continue
-            taken.append(small)
-            kept.append(look)
-        choice.kept = kept
+            thumbnails.append(small)
+            distinct.append(look)
+        choice.frames = distinct
 
 
-def _spread(looks: Sequence[Look], count: int) -> list[Look]:
+def _spread(looks: Sequence[FrameStats], count: int) -> list[FrameStats]:
     """`count` of them that differ most: each the farthest from those taken before."""
     small = np.array([look.small for look in looks], np.float32)
     order = [0]
@@ -347,20 +352,20 @@ def _spread(looks: Sequence[Look], count: int) -> list[Look]:
 
 def _balance(choices: Sequence[Choice], params: Params) -> None:
     """Thins out the kinds of content that have more than their share; what differs most of them stays."""
-    pool = [(choice, look) for choice in choices for look in choice.kept]
-    kinds = _kinds(np.array([_content(look) for _, look in pool], np.float32))
+    pool = [(choice, look) for choice in choices for look in choice.frames]
+    kinds = _kinds(np.array([_content_vector(look) for _, look in pool], np.float32))
     sizes = np.bincount(kinds)
     groups = len(sizes)
-    if groups * params.share < 1:
+    if groups * params.max_share < 1:
         return
-    allowed = _allowed(sizes, params.share)
+    allowed = _allowed(sizes, params.max_share)
     for kind in range(groups):
         members = [pool[index] for index in np.flatnonzero(kinds == kind)]
         staying = _spread([look for _, look in members], int(allowed[kind]))
         stay = {id(look) for look in staying}
         for choice, look in members:
             if id(look) not in stay:
-                choice.kept.remove(look)
+                choice.frames.remove(look)
                 choice.drop("more of the same content")
 
 
@@ -385,10 +390,10 @@ def _allowed(sizes: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     return allowed
 
 
-def _content(look: Look) -> Array:
-    """What kind of picture it is in a few numbers: where which colors are, how colored, of what contrast and detail."""
+def _content_vector(look: FrameStats) -> Array:
+    """Layout of colors, saturation, contrast and blur of a frame, float32 (30,)."""
     small = np.asarray(look.small, np.float32).reshape(THUMBNAIL, THUMBNAIL, 3)
-    regions = cv2.resize(small, (3, 3), interpolation=cv2.INTER_AREA)
+    regions = arrays.resize(small, (3, 3))
     saturation = (small.max(axis=2) - small.min(axis=2)).mean()
     return np.array([*regions.ravel(), saturation, look.contrast, look.blur], np.float32)
 
@@ -396,18 +401,18 @@ def _content(look: Look) -> Array:
 def _write(choice: Choice, folder: Path, params: Params) -> None:
     """Writes the samples of a clip that are not there yet."""
     clip: reader.Clip | None = None
-    for look in choice.kept:
+    for look in choice.frames:
         files = [folder / name for name in _files(choice, look, params.frames)]
         if all(file.is_file() for file in files):
             continue
-        clip = clip or opened(Path(choice.seen.path))
+        clip = clip or open_clip(Path(choice.survey.path))
         files[0].parent.mkdir(parents=True, exist_ok=True)
         first = look.frame - params.frames // 2
         for file, frame in zip(files, clip.frames(first, first + params.frames), strict=True):
-            _picture(file, frame.pixels, choice.seen.bits)
+            _picture(file, frame.pixels, choice.survey.bits)
 
 
-def _files(choice: Choice, look: Look, frames: int) -> list[str]:
+def _files(choice: Choice, look: FrameStats, frames: int) -> list[str]:
     place = f"{choice.split}/{choice.name}/s{look.shot + 1:03}_f{look.frame:06}"
     return [f"{place}.png"] if frames == 1 else [f"{place}/im{number}.png" for number in range(1, frames + 1)]
 
@@ -425,22 +430,22 @@ def _picture(file: Path, pixels: Tensor, bits: int) -> None:
 
 
 def _manifest(choices: Sequence[Choice], params: Params) -> dict[str, Any]:
-    """What is in the set and where it comes from; `train.data` reads splits, sources and licences from it."""
+    """Contents and origin of the set; `train.data` reads splits, sources and licences from it."""
     rows, samples = [], []
     for choice in choices:
-        source, licence = data.origin_of(Path(choice.seen.path), params.source, params.licence)
-        facts = {"sha256": choice.seen.digest, "source": source, "licence": licence, "split": choice.split}
+        source, licence = data.origin_of(Path(choice.survey.path), params.source, params.licence)
+        facts = {"sha256": choice.survey.digest, "source": source, "licence": licence, "split": choice.split}
         rows.append(
             {
-                "clip": choice.seen.path,
+                "clip": choice.survey.path,
                 **facts,
-                "bits": choice.seen.bits,
-                "shots": choice.seen.shots,
-                "kept": len(choice.kept),
+                "bits": choice.survey.bits,
+                "shots": choice.survey.shots,
+                "kept": len(choice.frames),
                 "left out": choice.dropped,
             }
         )
-        for look in choice.kept:
+        for look in choice.frames:
             files = _files(choice, look, params.frames)
             name = files[0] if params.frames == 1 else files[0].rpartition("/")[0]
             samples.append({"sample": name, **facts, "shot": look.shot + 1, "frame": look.frame})

@@ -1,20 +1,20 @@
-"""What recipes have in common in how they judge."""
+"""Losses shared by training recipes."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 
-def decibels(made: Tensor, truth: Tensor, fine: float = 1e-6) -> Tensor:
-    """The mean of decibels: an easy piece counts as much as a hard one, which errors added up would drown.
+def decibels(output: Tensor, truth: Tensor, floor: float = 1e-6) -> Tensor:
+    """The mean of decibels, in which easy pieces count as much as hard ones; in a mean of errors they would drown.
 
     Args:
-        made: (B, ...), nominal range 0..1.
+        output: (B, ...), nominal range 0..1.
         truth: the same.
-        fine: mean squared error from which on less matters little.
+        floor: mean squared error below which further gains count little.
 
     Returns:
         The natural logarithm of each piece's mean squared error, averaged; 4.34 dB of PSNR less for each 1 more.
     """
-    error = (made - truth).square().flatten(1).mean(dim=1)
-    return (error + fine).log().mean()
+    error = (output - truth).square().flatten(1).mean(dim=1)
+    return (error + floor).log().mean()

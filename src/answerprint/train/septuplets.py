@@ -47,21 +47,21 @@ ENCODERS = {"h264": "libx264", "hevc": "libx265", "mpeg2": "mpeg2video"}
 
 
 class Params(Settings):
-    """What goes into the set."""
+    """Options of a set of septuplets."""
 
     groups: int = Field(511, ge=1, description="Groups of seven frames that are drawn and coded.")
     crops: int = Field(0, ge=0, description="Crops of each group; 0 = as many as have half of its area.")
     height: int = Field(256, ge=16, multiple_of=2, description="Height of a crop in pixels.")
     width: int = Field(448, ge=16, multiple_of=2, description="Width of a crop in pixels.")
-    lowest: float = Field(0.0417, gt=0, le=8, description="Lowest rate of H.264 and HEVC in bits a pixel.")
-    highest: float = Field(0.2504, gt=0, le=8, description="Highest rate of H.264 and HEVC in bits a pixel.")
-    mpeg2_lowest: float = Field(0.15, gt=0, le=8, description="Lowest rate of MPEG-2: 8 Mb/s at 1080i25.")
-    mpeg2_highest: float = Field(0.6, gt=0, le=8, description="Highest rate of MPEG-2: 30 Mb/s at 1080i25, 6 at 576i.")
+    min_rate: float = Field(0.0417, gt=0, le=8, description="Lowest rate of H.264 and HEVC in bits a pixel.")
+    max_rate: float = Field(0.2504, gt=0, le=8, description="Highest rate of H.264 and HEVC in bits a pixel.")
+    mpeg2_min_rate: float = Field(0.15, gt=0, le=8, description="Lowest rate of MPEG-2: 8 Mb/s at 1080i25.")
+    mpeg2_max_rate: float = Field(0.6, gt=0, le=8, description="Highest rate of MPEG-2: 30 Mb/s at 1080i25, 6 at 576i.")
     hevc: float = Field(0.2, ge=0, le=1, description="Share of groups coded in HEVC.")
     mpeg2: float = Field(0.2, ge=0, le=1, description="Share of groups coded in MPEG-2; the rest is H.264.")
-    least_bits: int = Field(10, ge=8, le=16, description="Masters with fewer bits are left out.")
+    min_bits: int = Field(10, ge=8, le=16, description="Masters with fewer bits are left out.")
     ratio: tuple[float, float, float] = Field((60, 20, 20), description="Shares of training, validation, test clips.")
-    seed: int = Field(1, ge=0, description="Everything random follows from it.")
+    seed: int = Field(1, ge=0, description="Seed of all random draws.")
     source: str | None = Field(None, description="Where the masters come from; a SOURCES.tsv beside them says so else.")
     licence: str | None = Field(None, description="Their licence; a SOURCES.tsv beside them says so else.")
 
@@ -133,9 +133,9 @@ def read(path: Path) -> Septuplet:
         TrainingError: it cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            planes = (kept["y"], kept["cb"], kept["cr"])
-            return Septuplet(planes, kept["target"], json.loads(str(kept["facts"])))
+        with np.load(path, allow_pickle=False) as arrays:
+            planes = (arrays["y"], arrays["cb"], arrays["cr"])
+            return Septuplet(planes, arrays["target"], json.loads(str(arrays["facts"])))
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise TrainingError(f"{path}: no septuplet that can be read ({error})") from None
 
@@ -153,76 +153,76 @@ def make(
     Raises:
         TrainingError: no master can be used, or the set there was made of other masters or with other settings.
     """
-    if params.lowest > params.highest or params.mpeg2_lowest > params.mpeg2_highest:
+    if params.min_rate > params.max_rate or params.mpeg2_min_rate > params.mpeg2_max_rate:
         raise TrainingError("the lowest rate is above the highest")
     if params.hevc + params.mpeg2 > 1:
         raise TrainingError(f"shares of HEVC ({params.hevc:g}) and MPEG-2 ({params.mpeg2:g}) are more than the whole")
     folder.mkdir(parents=True, exist_ok=True)
     usable = _masters(masters, folder, params, say)
     _check_same(folder, usable, params)
-    done = _done(folder)
+    rows_by_number = _finished_groups(folder)
     for number in range(params.groups):
-        if number in done:
+        if number in rows_by_number:
             continue
-        done[number] = _group(number, usable, folder, params)
+        rows_by_number[number] = _group(number, usable, folder, params)
         with (folder / GROUPS).open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(done[number]) + "\n")
-        row = done[number]
-        told = f"{row['codec']} {row['bits a pixel']:.4f} bits a pixel, {row['clip']}"
-        say(f"group {number + 1} of {params.groups}: {told}")
-    rows = [done[number] for number in sorted(done)]
+            lines.write(json.dumps(rows_by_number[number]) + "\n")
+        row = rows_by_number[number]
+        summary = f"{row['codec']} {row['bits a pixel']:.4f} bits a pixel, {row['clip']}"
+        say(f"group {number + 1} of {params.groups}: {summary}")
+    rows = [rows_by_number[number] for number in sorted(rows_by_number)]
     _write_json(folder / MANIFEST, {"made of": _facts(usable, params), "samples": rows})
     return rows
 
 
 def _masters(paths: Sequence[Path], folder: Path, params: Params, say: Callable[[str], None]) -> list[Master]:
-    found: dict[str, Master] = {}
+    usable: dict[str, Master] = {}
     for path in footage.clips(paths):
         try:
-            master = _scanned(path, folder, params)
+            master = _scan(path, folder, params)
         except AnswerprintError as error:
             say(f"left out: {error}")
             continue
         if not master.starts:
             say(f"left out: {path}: no shot of {LENGTH} frames")
             continue
-        found.setdefault(master.digest, master)
-    if not found:
+        usable.setdefault(master.digest, master)
+    if not usable:
         raise TrainingError(f"{', '.join(map(str, paths))}: no master in there that can be used")
-    return [found[key] for key in sorted(found)]
+    return [usable[key] for key in sorted(usable)]
 
 
-def _scanned(path: Path, folder: Path, params: Params) -> Master:
-    clip = footage.opened(path, (params.width, params.height))
-    if clip.info.bits < params.least_bits:
+def _scan(path: Path, folder: Path, params: Params) -> Master:
+    clip = footage.open_clip(path, (params.width, params.height))
+    if clip.info.bits < params.min_bits:
         raise TrainingError(
-            f"{path}: {clip.info.bits} bits, so it cannot teach more; --least-bits {clip.info.bits} takes it anyway"
+            f"{path}: {clip.info.bits} bits, so it cannot teach more; --min-bits {clip.info.bits} takes it anyway"
         )
     key = footage.digest(path)
-    kept = folder / footage.SEEN / f"{key[:16]}_shots.json"
-    if kept.is_file():
-        shots = json.loads(kept.read_text(encoding="utf-8"))
+    cache = folder / footage.CACHE / f"{key[:16]}_shots.json"
+    if cache.is_file():
+        shots = json.loads(cache.read_text(encoding="utf-8"))
     else:
         shots = [(shot.start, shot.stop) for shot in boundary.detect(clip)]
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        _write_json(kept, shots)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        _write_json(cache, shots)
     return Master(str(path), key, clip.info.bits, tuple((start, stop) for start, stop in shots))
 
 
 def _facts(masters: Sequence[Master], params: Params) -> dict[str, Any]:
-    """All that a group depends on; the number of groups and what is said of the source are none of it."""
-    said = params.model_dump(mode="json", exclude={"groups", "source", "licence"})
-    return {"masters": [master.digest for master in masters], "params": said}
+    """All that a group depends on: not the number of groups, nor the source and licence on record."""
+    settings = params.model_dump(mode="json", exclude={"groups", "source", "licence"})
+    return {"masters": [master.digest for master in masters], "params": settings}
 
 
 def _check_same(folder: Path, masters: Sequence[Master], params: Params) -> None:
-    begun = folder / "begun.json"
-    if begun.is_file() and json.loads(begun.read_text(encoding="utf-8")) != _facts(masters, params):
+    origin = folder / "begun.json"
+    if origin.is_file() and json.loads(origin.read_text(encoding="utf-8")) != _facts(masters, params):
         raise TrainingError(f"{folder}: begun with other masters or settings; give this set its own folder")
-    _write_json(begun, _facts(masters, params))
+    _write_json(origin, _facts(masters, params))
 
 
-def _done(folder: Path) -> dict[int, dict[str, Any]]:
+def _finished_groups(folder: Path) -> dict[int, dict[str, Any]]:
     """Groups that are finished; a line that a kill cut off is none."""
     rows: dict[int, dict[str, Any]] = {}
     if (folder / GROUPS).is_file():
@@ -241,7 +241,7 @@ def _done(folder: Path) -> dict[int, dict[str, Any]]:
 def _group(number: int, masters: Sequence[Master], folder: Path, params: Params) -> dict[str, Any]:
     """Draws, codes and cuts one group; the row of the manifest that tells of it."""
     rng = np.random.default_rng([params.seed, number])
-    master, first = _drawn(masters, rng)
+    master, first = _draw(masters, rng)
     clip = reader.open(master.path)
     height, width = (length // 2 * 2 for length in (clip.info.height, clip.info.width))
     frames = [frame.pixels[:, :height, :width] for frame in clip.frames(first, first + LENGTH)]
@@ -249,9 +249,9 @@ def _group(number: int, masters: Sequence[Master], folder: Path, params: Params)
     color = ColorTags(
         tags.primaries, tags.transfer, "bt709" if tags.matrix == "rgb" else tags.matrix, "limited", "left"
     )
-    codec, wanted = _how(rng, params)
+    codec, target_rate = _draw_codec(rng, params)
     offered = [_consumer(frame, color) for frame in frames]
-    coded = at_rate(offered, codec, wanted)
+    coded = at_rate(offered, codec, target_rate)
     target = np.stack([plane.numpy() for plane in from_rgb(frames[LENGTH // 2], "yuv444p16", color)])
     split = data.split_of(master.digest, params.ratio)
     source, licence = data.origin_of(Path(master.path), params.source, params.licence)
@@ -266,7 +266,7 @@ def _group(number: int, masters: Sequence[Master], folder: Path, params: Params)
         "frame": first,
         "codec": codec,
         "bits a pixel": round(coded.rate, 5),
-        "wanted": round(wanted, 5),
+        "wanted": round(target_rate, 5),
         "quantizer": round(coded.step, 3),
         "color": {"primaries": color.primaries, "transfer": color.transfer, "matrix": color.matrix},
     }
@@ -274,7 +274,7 @@ def _group(number: int, masters: Sequence[Master], folder: Path, params: Params)
     return facts
 
 
-def _drawn(masters: Sequence[Master], rng: np.random.Generator) -> tuple[Master, int]:
+def _draw(masters: Sequence[Master], rng: np.random.Generator) -> tuple[Master, int]:
     """A master and a first frame, each place in the footage as likely as any other."""
     place = int(rng.integers(sum(len(master.starts) for master in masters)))
     for master in masters:
@@ -284,11 +284,11 @@ def _drawn(masters: Sequence[Master], rng: np.random.Generator) -> tuple[Master,
     raise ValueError("no place to draw from")
 
 
-def _how(rng: np.random.Generator, params: Params) -> tuple[Codec, float]:
+def _draw_codec(rng: np.random.Generator, params: Params) -> tuple[Codec, float]:
     kind = rng.random()
     codec: Codec = "hevc" if kind < params.hevc else "mpeg2" if kind < params.hevc + params.mpeg2 else "h264"
     lowest, highest = (
-        (params.mpeg2_lowest, params.mpeg2_highest) if codec == "mpeg2" else (params.lowest, params.highest)
+        (params.mpeg2_min_rate, params.mpeg2_max_rate) if codec == "mpeg2" else (params.min_rate, params.max_rate)
     )
     return codec, float(rng.uniform(lowest, highest))
 
@@ -341,7 +341,7 @@ class Coded(NamedTuple):
         frames: as the decoder gives them.
         rate: bits a pixel that they took.
         step: of the quantizer in codes, mean over the frames.
-        steps: in the cells of each frame (media/quantizer.py); None where its decoder does not tell.
+        steps: in the cells of each frame (coding/coding.py); None where its decoder does not tell.
     """
 
     frames: list[Planes]
@@ -363,19 +363,19 @@ def at_rate(frames: Sequence[Planes], codec: Codec, bits_a_pixel: float) -> Code
     """
     lowest, highest = (0.0, 51.0) if codec != "mpeg2" else (0.0, 6 * math.log2(31))
     quantizer, slope = (28.0 if codec != "mpeg2" else 15.0), -1 / 6
-    tried: list[tuple[float, float, Coded]] = []
+    trials: list[tuple[float, float, Coded]] = []
     for _ in range(TRIES):
         coded = _round_trip(frames, codec, quantizer)
         rate = coded.rate
-        tried.append((quantizer, rate, coded))
+        trials.append((quantizer, rate, coded))
         off = math.log2(rate / bits_a_pixel)
         if abs(rate / bits_a_pixel - 1) <= NEAR:
             break
-        if len(tried) > 1 and tried[-2][0] != quantizer:
-            measured = math.log2(rate / tried[-2][1]) / (quantizer - tried[-2][0])
+        if len(trials) > 1 and trials[-2][0] != quantizer:
+            measured = math.log2(rate / trials[-2][1]) / (quantizer - trials[-2][0])
             slope = min(max(measured, -1 / 2), -1 / 20)
         quantizer = min(max(quantizer - off / slope, lowest), highest)
-    return min(tried, key=lambda each: abs(math.log(each[1] / bits_a_pixel)))[2]
+    return min(trials, key=lambda each: abs(math.log(each[1] / bits_a_pixel)))[2]
 
 
 def _round_trip(frames: Sequence[Planes], codec: Codec, quantizer: float) -> Coded:

@@ -87,7 +87,9 @@ def predict(
     contents = [picture.clamp(0, 1).to(device) for picture in sampling.shrink(frames, targets.NETWORK_PIXELS)]
     reference = still.clamp(0, 1).to(device)
     if params.tune == "network":
-        iterations = nets.tune(network, contents, reference, extended, params.iterations, seed=params.seed)
+        iterations = nets.tune(
+            network, contents, reference, extended, nets.Schedule(params.iterations, seed=params.seed)
+        )
     free = nets.predict(network, contents, reference, extended).cpu()
     names, sharpness = (nets.EXTENDED, 0.0) if extended else (values.SEVEN, float(torch.tanh(free[-1])))
     tensors = values.bound(free if extended else free[:-1], names)

@@ -15,7 +15,7 @@ an SDR display; what is brighter than diffuse white is untouched.
 
 White noise is measured and taken out before the lift where there is nothing else; what is left is lifted with the
 light (the findings tell by how much): put `denoise` in front, which measures better than behind
-(`answerprint bench lowlight`).
+(`make bench NAME=lowlight`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from answerprint.color import display, spaces
 from answerprint.color.lut import Cube, bake
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
-from answerprint.nets import engine, mbllen, weights
+from answerprint.inference import engine, weights
+from answerprint.nets import mbllen
 from answerprint.noise import measure as noise
 from answerprint.operation import windows
 from answerprint.operations.lowlight import exposure
@@ -374,7 +375,7 @@ def _model(params: Params, device: torch.device) -> Callable[[Tensor], Tensor]:
     return lambda picture: engine.tiled(network, [picture.clamp(0, 1)[None]], multiple=1)[0].cpu().clamp(0, 1)
 
 
-_network = weights.kept("mbllen", lambda path, device: engine.ready(mbllen.load(path), device))
+_network = weights.cached("mbllen", lambda path, device: engine.ready(mbllen.load(path), device))
 
 
 # Diffuse white: 203 cd/m2 (BT.2408), and 75 percent of the HLG signal.
