@@ -1,0 +1,1 @@
+"""Compiled loops: arrays in, arrays filled; no policy, no files, no tensors."""
