@@ -93,7 +93,7 @@ def test_keys_by_number_go_both_ways_and_are_counted_in_the_clip(tmp_path: Path)
     for number in (103, 107):
         paint(tmp_path / f"mask.{number:04d}.png", rough(number - 103 + 1))
     made = frames()
-    params = Params(prior=tmp_path / "mask.%04d.png", numbered_from=100)
+    params = Params(prior=tmp_path / "mask.%04d.png", start_number=100)
     found, findings = mattes(made, params, start=2)
     assert findings.keys == (3, 7)
     assert min(overlap(matte, truth(i)) for i, matte in enumerate(found)) > 0.8
@@ -271,7 +271,7 @@ def test_outside_the_matte_the_code_values_stay(tmp_path: Path) -> None:
     before, after = reader.open(source.path), reader.open(out)
     found = decisions.shots[0].operations[0].findings
     params = Params(prior=prior, deliver="keep")
-    graded = list(cutout.run(before.frames(), params, Findings.of(dict(found or {})), CPU))
+    graded = list(cutout.run(before.frames(), params, Findings.of(dict(found or {}))))
     changed = 0
     for kept, made in zip(graded, after.frames(), strict=True):
         assert kept.origin is not None and made.origin is not None and kept.matte is not None

@@ -30,8 +30,8 @@ def _bend(above: Any, level: Any, below: Any, at: int) -> Any:
     px, py = (right - left) * half, (down - up) * half
     pxx, pyy = right - 2 * here + left, down - 2 * here + up
     pxy = (below[at + 2] - below[at] - above[at + 2] + above[at]) * quarter
-    squared = px * px + py * py
-    bend = (pxx * py * py - 2 * px * py * pxy + pyy * px * px) / (squared * np.sqrt(squared) + np.float32(1e-8))
+    square = px * px + py * py
+    bend = (pxx * py * py - 2 * px * py * pxy + pyy * px * px) / (square * np.sqrt(square) + np.float32(1e-8))
     return min(max(bend, -one), one), px, py
 
 
@@ -89,8 +89,8 @@ def _arctan(x: Any) -> Any:
     part = min(size, one) / max(size, one)
     square = part * part
     a, b, c, d, e = _ARCTAN
-    turned = part * (a + square * (b + square * (c + square * (d + square * e))))
-    wide = np.float32(np.pi / 2) - turned if size > one else turned
+    angle = part * (a + square * (b + square * (c + square * (d + square * e))))
+    wide = np.float32(np.pi / 2) - angle if size > one else angle
     return -wide if x < 0 else wide
 
 

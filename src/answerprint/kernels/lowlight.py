@@ -35,15 +35,15 @@ def signal_share(mean: Any, square: Any, noise: Any, weights: Any, share: Any) -
 # Skin, whatever its depth, lies along one line of hue: (Y - B) / (R - Y) is 0.6 to 1.3 for it.
 @njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator, unused-ignore]
 def _skin(red: float, blue: float, luma: float) -> float:
-    """How much a color looks like skin, 0..1."""
+    """Likeness of a color to skin, 0..1."""
     toward = red - luma
     if luma < 0.03 or toward < 0.03 * luma:
         return 0.0
     hue = (luma - blue) / toward
     near = min(max((hue - 0.3) / 0.3, 0.0), 1.0) * min(max((1.8 - hue) / 0.5, 0.0), 1.0)
     chroma = toward / luma
-    colored = min(max((chroma - 0.03) / 0.07, 0.0), 1.0) * min(max((0.9 - chroma) / 0.3, 0.0), 1.0)
-    return near * colored * min(max((luma - 0.03) / 0.05, 0.0), 1.0)
+    saturation = min(max((chroma - 0.03) / 0.07, 0.0), 1.0) * min(max((0.9 - chroma) / 0.3, 0.0), 1.0)
+    return near * saturation * min(max((luma - 0.03) / 0.05, 0.0), 1.0)
 
 
 @njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator, unused-ignore]
@@ -114,8 +114,8 @@ def apply_mapping(
                 if like > 0.0:
                     # Skin keeps the ratio of its channels, and is lifted half as far above the mid tones.
                     knee = max(before, 0.62)
-                    kept = luma if luma <= knee else knee + 0.5 * (luma - knee)
-                    gain = kept / before
+                    target = luma if luma <= knee else knee + 0.5 * (luma - knee)
+                    gain = target / before
                     red += like * (r * gain - red)
                     green += like * (g * gain - green)
                     blue += like * (b * gain - blue)

@@ -74,10 +74,12 @@ class CropWindow:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
         return self.bottom - self.top, self.right - self.left
 
     @property
     def box(self) -> tuple[slice, slice]:
+        """Its rows and columns as slices of the picture."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     @classmethod
@@ -121,8 +123,8 @@ def misfit(view: View, other: Array) -> Array:
 
 def spread(vectors: Array, weight: Array) -> Array:
     """Vectors (H, W, 2) extended to where their weight (H, W), 0..1, is small: push-pull over a pyramid."""
-    stacked = np.dstack([vectors * weight[..., None], weight]).astype(np.float32)
-    levels = [stacked]
+    planes = np.dstack([vectors * weight[..., None], weight]).astype(np.float32)
+    levels = [planes]
     while min(levels[-1].shape[:2]) >= 4 and len(levels) < 7:
         levels.append(cv2.pyrDown(levels[-1]))
     result: Array = (levels[-1][..., :2] / np.maximum(levels[-1][..., 2:], 1e-6)).astype(np.float32)
@@ -136,23 +138,23 @@ def reverse_flow(forward: Array, weight: Array) -> tuple[Array, Array]:
     """The flow (H, W, 2) back from where forward vectors (H, W, 2) lead, and its weight (H, W) there, 0..1."""
     height, width = weight.shape
     rows, columns = np.nonzero(weight > 1e-5)
-    vectors, worth = forward[rows, columns], weight[rows, columns]
+    vectors, weights = forward[rows, columns], weight[rows, columns]
     x = np.rint(columns + vectors[:, 0]).astype(np.int64)
     y = np.rint(rows + vectors[:, 1]).astype(np.int64)
     there = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-    index, vectors, worth = (y * width + x)[there], vectors[there], worth[there]
+    index, vectors, weights = (y * width + x)[there], vectors[there], weights[there]
 
-    def heap(values: Any) -> Any:
+    def landing_sum(values: Any) -> Any:
         return np.bincount(index, values, height * width).reshape(height, width).astype(np.float32)
 
-    total = heap(worth)
-    back = np.dstack([-heap(worth * vectors[:, 0]), -heap(worth * vectors[:, 1])])
+    total = landing_sum(weights)
+    back = np.dstack([-landing_sum(weights * vectors[:, 0]), -landing_sum(weights * vectors[:, 1])])
     return back / np.maximum(total, 1e-9)[..., None], np.minimum(total, 1)
 
 
 @dataclass(frozen=True)
 class LayerMotion:
-    """Where both layers of a frame were before, (H, W, 2) each.
+    """Flow (H, W, 2) of both layers of a frame to the frame before.
 
     Attributes:
         target: flow of the target's pixels.
@@ -214,8 +216,8 @@ def residual_flow(warped_frame: Picture, present: Picture, phi: Array) -> Array 
 
 def _affine_motion(before: View, present: View, phi: Array, back: Array) -> Array:
     """The affine motion (2, 3) that takes the present target's points to the frame before."""
-    carried = flow.warp(phi, back, OUTSIDE) > 0
-    shifts = [np.median(back[carried], axis=0)] if carried.any() else []
+    target = flow.warp(phi, back, OUTSIDE) > 0
+    shifts = [np.median(back[target], axis=0)] if target.any() else []
     shift = _shift(before.codes, present.codes, phi > 0)
     if shift is not None:
         shifts = [shift] if shifts and float(np.abs(shifts[0] - shift).max()) < 1.5 else [shift, *shifts]
@@ -271,12 +273,12 @@ def _align(before: Picture, present: Picture, phi: Array, shift: Array) -> Array
         return plain
     shrink = max(1, int(((bottom - top) * (right - left) / 6000) ** 0.5))
     template, image = _shrink(present[top:bottom, left:right], shrink), _shrink(before[source], shrink)
-    used = cv2.resize(mask[source], image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    image_mask = cv2.resize(mask[source], image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     corner = np.array([source[1].start, source[0].start], np.float32)
     start = np.hstack([np.eye(2), ((np.array([left, top]) + shift - corner) / shrink)[:, None]]).astype(np.float32)
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 1e-3)
     try:
-        _, matrix = cv2.findTransformECC(template, image, start, cv2.MOTION_AFFINE, stop, used, 3)
+        _, matrix = cv2.findTransformECC(template, image, start, cv2.MOTION_AFFINE, stop, image_mask, 3)
     except cv2.error:  # pictures that do not correlate
         return plain
     if not np.isfinite(matrix).all() or float(np.abs(matrix[:, :2] - np.eye(2)).max()) > 0.25:
@@ -303,11 +305,11 @@ def motion_evidence(present: View, before: View, back: Array, motion: LayerMotio
         back: dense flow from the present frame to the one before.
         motion: both layers' motion.
     """
-    spared = np.exp(-0.7 * misfit(present, flow.warp(before.soft, back)))
-    noise = 1 + 0.01 * _squared(motion.background)
-    alike = np.exp(-_squared(back - motion.background) / (2 * noise))
-    apart = 1 - np.exp(-_squared(motion.whole - motion.background) / (4 * noise))
-    flowing = spared * (_FOR * (1 - alike) - _AGAINST * alike)
+    agreement = np.exp(-0.7 * misfit(present, flow.warp(before.soft, back)))
+    noise = 1 + 0.01 * _squared_length(motion.background)
+    alike = np.exp(-_squared_length(back - motion.background) / (2 * noise))
+    apart = 1 - np.exp(-_squared_length(motion.whole - motion.background) / (4 * noise))
+    flowing = agreement * (_FOR * (1 - alike) - _AGAINST * alike)
     as_whole = misfit(present, flow.warp(before.soft, motion.whole))
     fitting = misfit(present, flow.warp(before.soft, motion.background)) - as_whole
     total = apart * (flowing + _FITTING * fitting.clip(-_MOST, _MOST))
@@ -315,7 +317,7 @@ def motion_evidence(present: View, before: View, back: Array, motion: LayerMotio
     return result
 
 
-def _squared(vectors: Array) -> Array:
+def _squared_length(vectors: Array) -> Array:
     result: Array = vectors[..., 0] ** 2 + vectors[..., 1] ** 2
     return result
 

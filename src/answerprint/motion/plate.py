@@ -36,7 +36,7 @@ _MOST = 3.0  # log odds at the most
 
 
 class Plates:
-    """What the clean plates of a shot have in common: its frames, and the camera from each to the next.
+    """The clean plates of a shot: its frames, and the camera from each to the next.
 
     Args:
         pictures: gives a frame, (H, W, 3) uint8, in several threads at once.
@@ -96,7 +96,7 @@ class Plate:
         return np.where(known, (_STEEP * (misfits - _OTHER)).clip(-_MOST, _MOST), 0).astype(np.float32)
 
     def misfits(self, view: View, window: CropWindow, phi: Array, away: Array) -> tuple[Array, Mask]:
-        """How far (H, W) each pixel is from the background behind it, in misfits, and where (H, W) that is known.
+        """Misfit (H, W) of each pixel to the background behind it, and where (H, W) that is known.
 
         Args:
             view: the part of the frame that is asked about.
@@ -147,19 +147,19 @@ class Plate:
         codes = self.plates.pictures(other)
         matrix = self.plates.between(self.number, other) @ np.diag([self.scale, self.scale, 1.0]) @ _from(window.box)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        warped = cv2.warpPerspective(codes, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        warped_frame = cv2.warpPerspective(codes, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         small = (max(16, width // _THIN), max(16, height // _THIN))
         here, there = (
             cv2.resize(one, small, interpolation=cv2.INTER_AREA)
-            for one in (view.gray, cv2.cvtColor(warped, cv2.COLOR_RGB2GRAY))
+            for one in (view.gray, cv2.cvtColor(warped_frame, cv2.COLOR_RGB2GRAY))
         )
         residual = flow.flow(here, there, "medium")
         outside = cv2.resize(((-phi - _AWAY) / 2).clip(0, 1), small, interpolation=cv2.INTER_AREA)
         fits = np.exp(-0.1 * cv2.absdiff(here, flow.warp(there, residual)).astype(np.float32))
         vectors = flow.resized(spread(residual, (outside * (0.02 + fits) + 1e-6).astype(np.float32)), width, height)
-        result = misfit(view, cv2.GaussianBlur(flow.warp(warped, vectors), (0, 0), 0.6).astype(np.float32))
-        shown = cv2.warpPerspective(np.full(codes.shape[:2], 255, np.uint8), matrix, (width, height), flags=flags)
-        hidden = (flow.warp(shown, vectors, 0) < 255).astype(np.uint8)
+        result = misfit(view, cv2.GaussianBlur(flow.warp(warped_frame, vectors), (0, 0), 0.6).astype(np.float32))
+        coverage = cv2.warpPerspective(np.full(codes.shape[:2], 255, np.uint8), matrix, (width, height), flags=flags)
+        hidden = (flow.warp(coverage, vectors, 0) < 255).astype(np.uint8)
         result[cv2.dilate(hidden, np.ones((9, 9), np.uint8)) > 0] = np.inf
         return result
 

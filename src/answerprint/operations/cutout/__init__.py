@@ -9,11 +9,11 @@ Depth is a Z channel, a clip or a model's output, or by default a cue of our own
 motion parallax after camera compensation, and focus. The best frames so found become key frames.
 
 Contour. At a key frame the rough shape is placed to fit, and a level set moves to where target and background part:
-color histograms per neighborhood and of the whole (weight `beta`), means of color and texture (weight `mu`, equation
-2), the prior shape, the length of the contour, distance regularization (Li et al. 2010). Between keys it is carried
-along optical flow, forward and backward, and blended by nearness and confidence. Other shots' key frames do not count.
-Frames up to 12 before and after show the background behind the target, a clean plate: what differs from it is the
-target's, whatever it looks like.
+color histograms per neighborhood and of the whole (`evidence_weight`), means of color and texture (`mean_weight`,
+equation 2), the prior shape, the length of the contour, distance regularization (Li et al. 2010). Between keys it is
+propagated along optical flow, forward and backward, and blended by nearness and confidence. Other shots' key frames do
+not count. Frames up to 12 before and after show the background behind the target, a clean plate: what differs from it
+is the target's, whatever it looks like.
 Ropes, wires and rods, which a contour cannot hold, are found as lines in the narrow parts of the prior and followed as
 such (`thin`).
 
@@ -21,7 +21,7 @@ Edge. Alpha in a band by the guided filter (He et al. 2010) or in closed form (L
 freed from the background.
 
 The prior is a mask for the clip's first frame (mask.png), a sequence that names its key frames by its numbers
-(mask.%04d.png: frame numbers of the clip from 0, or from `numbered_from`), or a JSON file: {"keys": [{"frame": 0,
+(mask.%04d.png: frame numbers of the clip from 0, or from `start_number`), or a JSON file: {"keys": [{"frame": 0,
 "box": [left, top, right, bottom]}]}, with "polygon", "mask", and "foreground" and "background" strokes as well.
 """
 
@@ -47,16 +47,16 @@ OWN = ("finite", "matte")  # the matte that a frame comes with is replaced, and 
 
 
 class Findings(Settings):
-    """Where the contour came from and how sure it is; the contours themselves are in a side file."""
+    """Origin and confidence of the contours; they themselves are in a side file."""
 
     contours: str = Field("", description="Side file of the contours, by its hash; empty where nothing was found.")
-    start: Literal["prior", "motion", "nothing"] = Field("nothing", description="What the target was found by.")
-    keys: tuple[int, ...] = Field((), description="Frames of the clip that the contour was started on.")
-    camera: Literal["static", "moving", "not looked at"] = Field("not looked at", description="What the camera did.")
+    start: Literal["prior", "motion", "nothing"] = Field("nothing", description="Origin of the key frames.")
+    keys: tuple[int, ...] = Field((), description="Numbers of the key frames in the clip.")
+    camera: Literal["static", "moving", "not looked at"] = Field("not looked at", description="Camera motion.")
     threshold: float = Field(0.0, description="Difference of frames (of full scale) that counted as motion.")
-    depth: str = Field("", description="What depth was taken from.")
+    depth: str = Field("", description="Source of depth.")
     depth_share: float = Field(1.0, description="Share of the moving region that passed the depth check.")
-    confidence: tuple[float, ...] = Field((), description="How sure the matte is, frame by frame, 0 to 1.")
+    confidence: tuple[float, ...] = Field((), description="Confidence of the matte, frame by frame, 0 to 1.")
     doubtful: tuple[int, ...] = Field((), description="Frames of the clip where another key would help most.")
     note: str = Field("", description="What was special about this shot.")
 
@@ -69,17 +69,17 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
         MediaError: a prior, depth clip or model cannot be read.
     """
     del device
-    listed = priors.find(params.prior) if params.prior is not None else {}
-    strip = Strip(shot.frames(), params.detail)
+    sources = priors.find(params.prior) if params.prior is not None else {}
+    strip = Strip(shot.frames(), params.working_size)
     try:
-        in_shot = {number - params.numbered_from - shot.start: named for number, named in listed.items()}
-        named = {number: key for number, key in in_shot.items() if 0 <= number < len(strip)}
-        if named:
-            keys = keys_from_prior(strip, named, params)
+        in_shot = {number - params.start_number - shot.start: source for number, source in sources.items()}
+        inside = {number: source for number, source in in_shot.items() if 0 <= number < len(strip)}
+        if inside:
+            keys = keys_from_prior(strip, inside, params)
         else:
             keys = keys_from_motion(strip, shot, params)
-            if listed:
-                keys.notes = (_elsewhere(sorted(listed), shot, params), *keys.notes)
+            if sources:
+                keys.notes = (_elsewhere(sorted(sources), shot, params), *keys.notes)
         if not keys.states:
             return _findings(strip, shot, keys)
         contours, confidence = contours_of_shot(strip, keys.states, params)
@@ -89,10 +89,10 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
 
 
 def _elsewhere(numbers: list[int], shot: Shot, params: Params) -> str:
-    first, last = (place + params.numbered_from for place in (shot.start, shot.start + shot.length - 1))
-    listed = ", ".join(str(number) for number in numbers[:6]) + (", ..." if len(numbers) > 6 else "")
+    first, last = (place + params.start_number for place in (shot.start, shot.start + shot.length - 1))
+    some = ", ".join(str(number) for number in numbers[:6]) + (", ..." if len(numbers) > 6 else "")
     return (
-        f"the prior's key frames ({listed}) lie in other shots or outside the clip; "
+        f"the prior's key frames ({some}) lie in other shots or outside the clip; "
         f"this one, frames {first} to {last}, is cut out by motion"
     )
 

@@ -36,7 +36,7 @@ _ALIKE = 0.95  # overlap of two contours from which on they are one
 
 @dataclass(frozen=True, eq=False)
 class BlendEvidence:
-    """What decides where two contours differ.
+    """The evidence by which a pixel is decided where two contours differ.
 
     Attributes:
         picture: (H, W, 3) uint8, the frame.

@@ -45,7 +45,7 @@ class DepthSource:
 
     @property
     def is_cue(self) -> bool:
-        """Whether it is the relative cue of our own, and no depth."""
+        """True for the relative cue of our own, which is no depth."""
         return self._read is None
 
     def change(self, number: int, other: int, vectors: Array, cue: Array) -> tuple[Array, Mask]:
@@ -141,8 +141,8 @@ def _network(path: Path) -> Callable[[Picture], Array]:
 def _network_input(picture: Picture) -> Array:
     """(1, 3, h, w) of a picture (H, W, 3) uint8, normalized as ImageNet's are."""
     side = (_NETWORK_SIDE, _NETWORK_SIDE)
-    scaled = cv2.resize(picture, side, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    planes = (scaled - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    small = cv2.resize(picture, side, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    planes = (small - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
     return np.ascontiguousarray(planes.transpose(2, 0, 1)[None].astype(np.float32))
 
 

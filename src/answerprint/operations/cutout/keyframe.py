@@ -55,20 +55,20 @@ def _solve_doubled(key: KeyFrame, prior: Array, slack: float, settings: ContourS
     """`solve_key` at twice the size: of a small target a neighborhood of colors would hold all of it."""
     height, width = prior.shape
 
-    def doubled(plane: npt.NDArray[Any], interpolation: int = cv2.INTER_CUBIC) -> npt.NDArray[Any]:
+    def double(plane: npt.NDArray[Any], interpolation: int = cv2.INTER_CUBIC) -> npt.NDArray[Any]:
         return np.asarray(cv2.resize(plane, (2 * width, 2 * height), interpolation=interpolation))
 
-    def doubled_mask(mask: Mask) -> Mask:
-        return doubled(mask.astype(np.uint8), cv2.INTER_NEAREST) > 0
+    def double_mask(mask: Mask) -> Mask:
+        return double(mask.astype(np.uint8), cv2.INTER_NEAREST) > 0
 
     large = KeyFrame(
-        doubled(key.picture),
-        doubled_mask(key.foreground),
-        doubled_mask(key.background),
-        tuple(doubled(other) for other in key.neighbors),
+        double(key.picture),
+        double_mask(key.foreground),
+        double_mask(key.background),
+        tuple(double(other) for other in key.neighbors),
         None if key.plate is None else replace(key.plate, scale=key.plate.scale / 2),
     )
-    large_prior = levelset.signed_distance(doubled(prior, cv2.INTER_LINEAR) > 0)
+    large_prior = levelset.signed_distance(double(prior, cv2.INTER_LINEAR) > 0)
     state, large_evidence = solve_key(large, large_prior, 2 * slack, replace(settings, small_target=0.0))
     phi, evidence = (
         cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA) for plane in (state.phi, large_evidence)
@@ -92,7 +92,7 @@ class _KeySolver:
         self._motion = _MotionComparison(key.picture, key.neighbors, settings)
         rough = np.ascontiguousarray(prior[self._box])
         self._rough = self._phi = rough
-        self._allowed = rough > -slack
+        self._reachable = rough > -slack
         # The rough shape is right deep inside and far outside; in between it is a guess.
         self._inside = (rough / max(slack, 1.0)).clip(0.05, 1) * (rough > 0)
         self._outside = (((-rough / max(slack, 1.0)) - 0.2).clip(0, 1) * (rough > -FAR)).astype(np.float32)
@@ -112,7 +112,9 @@ class _KeySolver:
                     self._rough, (1 / (1 + np.exp(log_odds))).astype(np.float32), self._slack
                 )
             evidence = self._evidence(chance)
-            self._move(evidence, cleaned=number > 0)
+            self._move(evidence)
+            if number:
+                self._phi = levelset.signed_distance(remove_stray_pieces(self._phi > 0, self._phi > 0))
             softness = self._settings.label_softness
             inside, outside = region_weights(self._phi)
             # What doubtful pixels teach is shared: a key frame must not talk itself into its own errors.
@@ -146,7 +148,7 @@ class _KeySolver:
         """Evidence in -1..1 by color, motion, the clean plate, the rough shape and what is surely known."""
         likely = self._settings.key_color * odds(chance) + self._motion_odds + self._plate_odds + self._prior_odds()
         evidence = cv2.GaussianBlur(np.tanh(likely / 2).astype(np.float32), (0, 0), 0.8)
-        evidence[~self._allowed] = -1
+        evidence[~self._reachable] = -1
         evidence[self._key.foreground[self._box]] = 1
         evidence[self._key.background[self._box]] = -1
         return np.asarray(evidence)
@@ -157,16 +159,14 @@ class _KeySolver:
         likely = settings.key_prior * depth.clip(-1, 1) + settings.key_depth * (depth - 1).clip(0, 2)
         return np.asarray(likely, np.float32)
 
-    def _move(self, evidence: Array, cleaned: bool) -> None:
+    def _move(self, evidence: Array) -> None:
         weights = replace(self._settings.weights, prior=0.75 * self._settings.weights.prior)
         terms = level_set_terms(weights, evidence, self._rough, self._colors)
         self._phi = evolve_contour(self._phi, terms, self._settings.iterations * 2, 2)
-        if cleaned:
-            self._phi = levelset.signed_distance(remove_stray_pieces(self._phi > 0, self._phi > 0))
 
 
 class _MotionComparison:
-    """How much each pixel of a key frame moves with the target, by frames beside it."""
+    """Evidence by motion that a key frame's pixels belong to the target, from frames beside it."""
 
     def __init__(self, picture: Picture, neighbors: Sequence[Picture], settings: ContourSettings) -> None:
         self._scale = max(1.0, max(picture.shape) / settings.key_side)

@@ -62,13 +62,13 @@ def contour_settings(params: Params) -> ContourSettings:
     base = ContourSettings()
     weights = replace(
         base.weights,
-        mu=params.mu,
-        evidence=params.beta,
-        prior=params.shape,
-        length=params.smooth,
-        local=params.local,
+        mu=params.mean_weight,
+        evidence=params.evidence_weight,
+        prior=params.prior_weight,
+        length=params.smoothness,
+        local=params.mean_radius,
     )
-    return replace(base, weights=weights, iterations=params.iterations, search=params.search, plate=params.plate)
+    return replace(base, weights=weights, iterations=params.iterations, search=params.search, plate=params.plate_weight)
 
 
 def chan_vese_contour(strip: Strip, number: int, phi: Array, params: Params) -> Array:
@@ -80,7 +80,7 @@ def chan_vese_contour(strip: Strip, number: int, phi: Array, params: Params) -> 
 # ------------------------------------------------------------------------------------------------------ from a prior
 
 
-def keys_from_prior(strip: Strip, named: dict[int, tuple[priors.Source, Path]], params: Params) -> KeyFrames:
+def keys_from_prior(strip: Strip, sources: dict[int, tuple[priors.Source, Path]], params: Params) -> KeyFrames:
     """Solves the key frames that a prior names, by their numbers in the shot.
 
     Raises:
@@ -88,10 +88,10 @@ def keys_from_prior(strip: Strip, named: dict[int, tuple[priors.Source, Path]], 
         MediaError: a prior cannot be read.
     """
     keys = KeyFrames(start="prior")
-    for number, (source, file) in sorted(named.items()):
+    for number, (source, file) in sorted(sources.items()):
         state = _solve(strip, number, priors.read(source, file, strip.size, strip.work), params)
         keys.states[number] = state
-        name = f"frame {number + params.numbered_from}" if len(named) > 1 else "the key frame"
+        name = f"frame {number + params.start_number}" if len(sources) > 1 else "the key frame"
         if state.lines:
             count = len(state.lines)
             many = "1 thin part is followed as a line" if count == 1 else f"{count} thin parts are followed as lines"
@@ -112,7 +112,7 @@ def _solve(strip: Strip, number: int, prior: Prior, params: Params) -> ContourSt
     if params.model == "chan-vese":
         return ContourState(chan_vese_contour(strip, number, rough, params), 0.5)
     slack = _slack(shape, params)
-    if prior.boxed:
+    if prior.is_box:
         # The box holds all of the target, but its corners do not.
         box, slack = shape, max(slack, 0.2 * float(np.sqrt(shape.sum())))
         shape = shape_in_box(key, box, slack, settings)
@@ -131,8 +131,8 @@ def _solve(strip: Strip, number: int, prior: Prior, params: Params) -> ContourSt
 
 
 def _slack(shape: Mask, params: Params) -> float:
-    """How far off a rough shape may be, in pixels."""
-    return float(np.clip(params.slack / 100 * np.sqrt(shape.sum()), 2, 80)) if params.slack else 0.0
+    """Pixels that a rough shape may be off."""
+    return float(np.clip(params.tolerance / 100 * np.sqrt(shape.sum()), 2, 80)) if params.tolerance else 0.0
 
 
 # -------------------------------------------------------------------------------------------------------- by motion
@@ -140,7 +140,14 @@ def _slack(shape: Mask, params: Params) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _MovingRegion:
-    """Where a frame moves, (H, W); its threshold; the share that the depth check left; whether the camera moves."""
+    """The moving region (H, W) of a frame.
+
+    Attributes:
+        mask: (H, W) bool.
+        threshold: difference that counted as motion, of full scale.
+        depth_share: share of the region that the depth check left.
+        camera_moves: whether the camera moves.
+    """
 
     mask: Mask
     threshold: float

@@ -62,7 +62,7 @@ class LevelSetWeights:
 
 @dataclass(frozen=True, eq=False)
 class LevelSetTerms:
-    """What moves a contour.
+    """The terms that move a contour.
 
     Attributes:
         weights: of the terms.
@@ -170,7 +170,7 @@ def evolve(
 
     Args:
         phi: (H, W) to begin with, a signed distance near its contour.
-        terms: what moves it.
+        terms: that move it.
         iterations: in all, shared among the levels.
         levels: of the pyramid; the contour moves on the coarsest first, where a step is worth more pixels.
         watch: is shown the number of the iteration and phi (of the full size) after each.
@@ -186,8 +186,8 @@ def evolve(
         size = (max(1, shape[1] >> level), max(1, shape[0] >> level))
         scale = np.float32(size[0] / shape[1])
         count = iterations // levels if level else iterations - first
-        shown = None if watch is None else _at_full_size(watch, first, shape[::-1], scale)
-        small = _evolve_level(_resize(phi, size) * scale, terms.at_size(size), count, shown)
+        watch_level = None if watch is None else _at_full_size(watch, first, shape[::-1], scale)
+        small = _evolve_level(_resize(phi, size) * scale, terms.at_size(size), count, watch_level)
         phi = _resize(small, shape[::-1]) / scale
         first += count
     return phi
@@ -207,28 +207,28 @@ def _evolve_level(
 ) -> Array:
     """`evolve` at one size."""
     shape, weights = phi.shape, terms.weights
-    fixed = np.zeros(shape, np.float32)
+    evidence_force = np.zeros(shape, np.float32)
     if terms.evidence is not None:
-        fixed += np.float32(weights.evidence) * terms.evidence
-    force = fixed.copy()
+        evidence_force += np.float32(weights.evidence) * terms.evidence
+    force = evidence_force.copy()
     pull = np.zeros(shape, np.float32)
     if terms.prior is not None:
         pull[:] = weights.prior
     goal = np.zeros(shape, np.float32) if terms.prior is None else heaviside(terms.prior, weights.epsilon)
     numbers = np.array([weights.length, weights.distance, weights.epsilon, weights.step, weights.band], np.float32)
-    framed = np.pad(phi.clip(-weights.band - 1, weights.band + 1).astype(np.float32), 1, mode="edge")
-    phi = framed[1:-1, 1:-1]
+    padded_phi = np.pad(phi.clip(-weights.band - 1, weights.band + 1).astype(np.float32), 1, mode="edge")
+    phi = padded_phi[1:-1, 1:-1]
     means = None if terms.features is None or not weights.mu else _Means(terms.features, weights)
     for start in range(0, iterations, _STEPS_PER_BAND):
         band = _narrow_band(phi, round(weights.band))
         if means is not None:
-            force.ravel()[band] = fixed.ravel()[band] + np.float32(weights.mu) * means.force(phi, band)
+            force.ravel()[band] = evidence_force.ravel()[band] + np.float32(weights.mu) * means.force(phi, band)
         count = min(_STEPS_PER_BAND, iterations - start)
         if watch is None:
-            band_steps(framed, band, force, pull, goal, numbers, count)
+            band_steps(padded_phi, band, force, pull, goal, numbers, count)
             continue
         for number in range(count):
-            band_steps(framed, band, force, pull, goal, numbers, 1)
+            band_steps(padded_phi, band, force, pull, goal, numbers, 1)
             watch(start + number + 1, phi.copy())
     return np.ascontiguousarray(phi)
 
@@ -275,8 +275,8 @@ class _Means:
         inside = heaviside(phi, self._weights.epsilon)
         share = cv2.blur(inside, self._size).ravel()[band]
         for plane, whole in zip(self._planes, self._whole, strict=True):
-            filled = cv2.blur(inside * plane, self._size).ravel()[band]
-            yield filled / np.maximum(share, 1e-3), (whole.ravel()[band] - filled) / np.maximum(1 - share, 1e-3)
+            inner = cv2.blur(inside * plane, self._size).ravel()[band]
+            yield inner / np.maximum(share, 1e-3), (whole.ravel()[band] - inner) / np.maximum(1 - share, 1e-3)
 
     def _regions(self, phi: Array) -> Iterator[tuple[Any, Any]]:
         """Means of all that is inside and outside, channel by channel."""

@@ -101,9 +101,9 @@ def closed_form(picture: Array, phi: Array, band: float, epsilon: float = 1e-5, 
     known = (np.abs(near) >= band).ravel().astype(np.float64)
     system = laplacian + sparse.diags(100 * known + 1e-6)
     start = hard(near).astype(np.float64).ravel()
-    solved, _ = cg(system, 100 * known * start + 1e-6 * start, x0=start, rtol=1e-4, maxiter=rounds)
+    alpha_values, _ = cg(system, 100 * known * start + 1e-6 * start, x0=start, rtol=1e-4, maxiter=rounds)
     outside = np.abs(near) >= band
-    alpha[box] = np.where(outside, hard(near), solved.reshape(near.shape).clip(0, 1)).astype(np.float32)
+    alpha[box] = np.where(outside, hard(near), alpha_values.reshape(near.shape).clip(0, 1)).astype(np.float32)
     return alpha
 
 

@@ -81,14 +81,14 @@ def propagate(
         confidence, key_likeness, phi = key.confidence, tracker.likeness(), key.phi
         ready = ((picture, pool.submit(shrink_picture, picture, scale)) for picture in map(pictures, numbers))
         for number, ((picture, small), following) in zip(numbers, _with_next(ready), strict=True):
-            traced = pool.submit(follow, picture, lines, phi > 0)
+            tracing = pool.submit(follow, picture, lines, phi > 0)
             visibility = tracker.step(number, small.result(), following and following[1], number > first)
             confidence = confidence**0.75 * min(1.0, visibility / 0.45) ** 0.25
             phi = _enlarge(tracker.whole(), key.phi.shape, scale)
             # Looking right is not being right: doubt grows with every frame away from the key. Colors followed frame
             # by frame go along with a contour that is lost; those of the keys do not.
             drift = min(1.0, tracker.likeness() / max(key_likeness, 1e-3)) ** 2
-            lines = traced.result()
+            lines = tracing.result()
             lasting = confidence * drift * _line_confidence(lines, length) * 0.96 ** abs(number - first)
             yield number, ContourState(phi, lasting, lines)
 
@@ -112,12 +112,12 @@ def _enlarge(phi: Array, shape: tuple[int, ...], scale: float) -> Array:
 
 def _line_confidence(lines: Sequence[Line], length: int) -> float:
     """Factor on the confidence (1 none) by what of the key's thin parts, `length` pixels in all, is lost."""
-    visible = sum(len(line.points) for line in lines if not line.missed)
+    visible = sum(len(line.points) for line in lines if not line.misses)
     return 0.5 + 0.5 * min(1.0, visible / length) if length else 1.0
 
 
 def _working_scale(phi: Array, settings: ContourSettings) -> float:
-    """How much smaller the pictures are made to propagate a contour: not at all where the target is small."""
+    """Factor by which pictures are made smaller to propagate a contour: 1 where the target is small."""
     box = box_of(phi > 0, round(settings.search) + _ROOM)
     sides = [float(side.stop - side.start) for side in box]
     return max(1.0, float(np.sqrt(sides[0] * sides[1] / settings.window_pixels)))
@@ -168,7 +168,7 @@ class Tracker:
         return result
 
     def likeness(self) -> float:
-        """How much what is inside the contour looks like the key frames' target, 0..1."""
+        """Likeness of the contour's inside to the key frames' target, 0..1."""
         return self.regions.likeness(self.view.colors, self.phi > 0)
 
     def step(self, number: int, codes: Picture, following: Future[Picture] | None, forward: bool) -> float:
@@ -208,12 +208,12 @@ class Tracker:
         log_odds += layer_odds + self._target_bias()
         log_odds += self._color_weight(color_confidence) * odds(chance)
         log_odds += self.settings.plate * comparing.result()
-        solved = self._solve(log_odds, shape, near, present)
-        self.background = background.updated(present, solved)
-        self.view, self.phi, self.color_confidence = present, solved, _color_confidence(solved, chance)
-        edge = np.abs(solved) < 3
+        contour = self._solve(log_odds, shape, near, present)
+        self.background = background.updated(present, contour)
+        self.view, self.phi, self.color_confidence = present, contour, _color_confidence(contour, chance)
+        edge = np.abs(contour) < 3
         fit = float(trust[edge].mean()) if edge.any() else 0.0
-        return certainty(solved, chance) * (0.5 + 0.5 * fit)
+        return certainty(contour, chance) * (0.5 + 0.5 * fit)
 
     def _window_around(self, mask: Mask, present: CropWindow) -> CropWindow:
         """The window for a target: the present one, as long as the target is not near its border."""
@@ -307,7 +307,7 @@ def _look(codes: Picture, before: View) -> tuple[View, Array]:
 
 
 def _color_confidence(phi: Array, chance: Array) -> Array:
-    """How far (H, W) color tells the two sides of a contour near by, 0 for not at all, 1 for without an error.
+    """Confidence (H, W) of color near a contour: 0 where it does not tell the two sides apart, 1 where without error.
 
     The color confidence of Bai et al. 2009 (equation 2): by histograms that had not learned the frame.
     """

@@ -97,7 +97,7 @@ def _channel(picture: Picture, channel: int) -> Array:
 
 
 def motion_mask(differences: list[Array], method: ThresholdMethod, level: float = 0.0) -> tuple[Mask, float]:
-    """Where (H, W) all difference images say motion (the AND of two for three frames), and the mean threshold.
+    """The mask (H, W) where all difference images say motion (AND of two for three frames), and the mean threshold.
 
     Args:
         differences: one or two difference images (H, W) in 0..1 of a frame with its neighbors.

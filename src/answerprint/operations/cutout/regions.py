@@ -98,7 +98,7 @@ class Regions:
         self._stale = False
 
     def likeness(self, colors: Picture, mask: npt.NDArray[np.bool_]) -> float:
-        """How much the pixels of a mask (H, W) look like the key frames' target, 0..1: mean chance by the whole."""
+        """Likeness of a mask's (H, W) pixels to the key frames' target, 0..1: mean chance by the whole."""
         if not mask.any():
             return 0.0
         self.rebuild()

@@ -63,8 +63,8 @@ def shape_from_strokes(key: KeyFrame, settings: ContourSettings) -> Mask:
     chance = cv2.GaussianBlur(regions.ask(colors, np.ones_like(key.foreground)), (0, 0), 2)
     likely = ((chance > 0.5) | key.foreground) & ~key.background
     _, labels = cv2.connectedComponents(likely.astype(np.uint8))
-    touched = np.unique(labels[key.foreground])
-    result: Mask = np.isin(labels, touched[touched > 0])
+    stroke_labels = np.unique(labels[key.foreground])
+    result: Mask = np.isin(labels, stroke_labels[stroke_labels > 0])
     return result
 
 
@@ -128,27 +128,27 @@ def fit_shape(shape: Array, chance: Array, slack: float) -> Array:
     """
     step = max(1, round(slack / 6))
     size = (max(2, shape.shape[1] // step), max(2, shape.shape[0] // step))
-    worth = cv2.resize(2 * chance - 1, size, interpolation=cv2.INTER_AREA)
+    gain = cv2.resize(2 * chance - 1, size, interpolation=cv2.INTER_AREA)
     reach = max(1, round(slack / step))
-    padded = cv2.copyMakeBorder(worth, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=-1)
+    padded = cv2.copyMakeBorder(gain, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=-1)
     cover = cv2.resize((shape > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     # The chance was learned where the shape lies and speaks for that place: only a clear gain moves it.
-    score = float((cover * worth).sum())
+    score = float((cover * gain).sum())
     best = (score + max(abs(score), 0.4 * float(cover.sum())), 0.0, 1.0, 0, 0)
     for scale in (0.9, 1.0, 1.1):
-        scaled = _scale_shape(shape, scale)
+        scaled_shape = _scale_shape(shape, scale)
         for inset in (0.0, 0.33 * slack, 0.66 * slack):
-            mask = cv2.resize((scaled > inset).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+            mask = cv2.resize((scaled_shape > inset).astype(np.float32), size, interpolation=cv2.INTER_AREA)
             scores = cv2.matchTemplate(padded, mask, cv2.TM_CCORR)
             y, x = divmod(int(scores.argmax()), scores.shape[1])
             if scores[y, x] > best[0]:
                 best = (float(scores[y, x]), inset, scale, x - reach, y - reach)
     _, inset, scale, x, y = best
     turn = np.array([[1, 0, x * step], [0, 1, y * step]], np.float32)
-    shifted = cv2.warpAffine(
+    fitted_shape = cv2.warpAffine(
         _scale_shape(shape, scale) - np.float32(inset), turn, shape.shape[::-1], borderMode=cv2.BORDER_REPLICATE
     )
-    return levelset.signed_distance(shifted > 0) if (shifted > 0).sum() > 0.2 * (shape > 0).sum() else shape
+    return levelset.signed_distance(fitted_shape > 0) if (fitted_shape > 0).sum() > 0.2 * (shape > 0).sum() else shape
 
 
 def _scale_shape(shape: Array, scale: float) -> Array:

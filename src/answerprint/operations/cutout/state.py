@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from answerprint.motion.layers import bounding_box
-from answerprint.motion.lines import Line, drawn
+from answerprint.motion.lines import Line, draw
 from answerprint.operations.cutout import levelset
 from answerprint.operations.cutout.levelset import LevelSetTerms, LevelSetWeights
 
@@ -110,7 +110,7 @@ class ContourState:
         """(1 or 2, H, W) signed distances: of the areas and, where there are any, of the thin parts."""
         if not self.lines:
             return self.phi[None]
-        return np.stack((self.phi, drawn(self.lines, self.phi.shape[0], self.phi.shape[1])))
+        return np.stack((self.phi, draw(self.lines, self.phi.shape[0], self.phi.shape[1])))
 
 
 def region_weights(phi: Array) -> tuple[Array, Array]:
@@ -147,7 +147,7 @@ def evolve_contour(phi: Array, terms: LevelSetTerms, iterations: int, levels: in
 
 
 def certainty(phi: Array, chance: Array) -> float:
-    """How clearly the two sides of a contour differ, 0..1: mean of |2 p - 1| of the right sign within 4 pixels of it.
+    """Clearness of a contour, 0..1: mean of |2 p - 1| of the right sign within 4 pixels of it.
 
     Args:
         phi: (H, W).

@@ -51,6 +51,7 @@ class _ShotContours:
         self._contours, self._confidence = Contours(), [0.0] * len(strip)
 
     def result(self) -> tuple[Contours, list[float]]:
+        """The contours of all frames, and how sure each is, 0..1."""
         strip, numbers = self._strip, sorted(self._keys)
         for number, state in self._keys.items():
             self._store(number, state)
@@ -106,6 +107,7 @@ class _Way:
         return ContourState(self._contours[number][0], *self._others[number])
 
     def overlap(self, number: int, key: ContourState) -> float:
+        """Overlap (0..1) of the contour of a frame with that of a key."""
         return overlap(self._contours[number][0] > 0, key.phi > 0)
 
 

@@ -105,16 +105,18 @@ def map_frame(frame: Frame, curves: ShotCurves, field: Tensor | None) -> Frame:
         field: color level compensation (3, h, w) over the whole picture; None is none.
     """
     params, findings, transfer = curves.params, curves.findings, frame.color.transfer
-    shown = as_displayed(frame.pixels, transfer)
+    picture = as_displayed(frame.pixels, transfer)
     noisy = params.denoise > 0 and max(findings.noise) > 0
     mapping = curves.at(float(frame.time), full=noisy)
-    source = _mix(shown, suppress_noise(shown, findings.noise, spaces.LUMA_709), params.denoise) if noisy else shown
+    source = picture
+    if noisy:
+        source = _mix(picture, suppress_noise(picture, findings.noise, spaces.LUMA_709), params.denoise)
     result = mapping.apply(source, field, params.compensation, findings.ratio)
     if noisy:
-        result = _mix(shown, result, findings.strength)
-    if shown is not frame.pixels:
+        result = _mix(picture, result, findings.strength)
+    if picture is not frame.pixels:
         # Above diffuse white the code values are those of the source.
-        result = torch.where(shown.amax(dim=0) < 1, as_coded(result, transfer), frame.pixels)
+        result = torch.where(picture.amax(dim=0) < 1, as_coded(result, transfer), frame.pixels)
     return frame.with_pixels(result)
 
 

@@ -1,4 +1,4 @@
-"""How dark a shot is, and the curves that brighten it."""
+"""Analysis of low light: how dark a shot is, and the curves that brighten it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class ShotSample:
 
     Attributes:
         time: seconds from the clip's first frame.
-        shown: (3, h, w), 1 is diffuse white.
+        picture: (3, h, w), 1 is diffuse white.
         level: mean luma, inside the matte where there is one.
         noise: (measure.LIGHTS,) variance of the full-size frame's noise by luma; NaN where unknown.
     """
 
     time: float
-    shown: Tensor
+    picture: Tensor
     level: float
     noise: Array
 
@@ -73,9 +73,9 @@ def find_curves(shot: Shot, params: Params, device: torch.device) -> Findings:
     if strength == 0:
         return Findings(exposure=round(level, 4), ratio=ratio, curve_mean=level, target=level, note=_NOT_DARK)
     enhance = load_model(params, device)
-    enhanced = [enhance(sample.shown) for sample in lit]
+    references = [enhance(sample.picture) for sample in lit]
     keys = _keys(lit, params)
-    curves = [_match_curves(lit, enhanced, key.weights, params) for key in keys]
+    curves = [_match_curves(lit, references, key.weights, params) for key in keys]
     if params.target:
         curves = [_to_target(lit, key.weights, own, params.target) for key, own in zip(keys, curves, strict=True)]
     mean = round(_curve_mean(lit, keys, curves), 4)
@@ -109,9 +109,9 @@ def _samples(shot: Shot, params: Params) -> tuple[list[ShotSample], int]:
     for pair in _pairs(shot, places):
         frame = pair[0]
         ratio = exposure.downsampling_ratio(frame.height, frame.width, params.min_detail / 100 * frame.height)
-        shown = as_displayed(exposure.downsample(frame.pixels, ratio), frame.color.transfer)
+        picture = as_displayed(exposure.downsample(frame.pixels, ratio), frame.color.transfer)
         noise = _noise(pair) if params.denoise else _UNKNOWN
-        samples.append(ShotSample(float(frame.time), shown, _level(frame, shown, ratio), noise))
+        samples.append(ShotSample(float(frame.time), picture, _level(frame, picture, ratio), noise))
     return samples, ratio
 
 
@@ -127,12 +127,12 @@ def _pairs(shot: Shot, places: list[int]) -> Iterator[list[Frame]]:
         yield [before[1]]
 
 
-def _level(frame: Frame, shown: Tensor, ratio: int) -> float:
+def _level(frame: Frame, picture: Tensor, ratio: int) -> float:
     """Mean luma of a sample, inside the frame's matte where there is one."""
     if frame.matte is None or not bool((frame.matte > 0).any()):
-        return float(display_luma(shown).mean())
+        return float(display_luma(picture).mean())
     inside = exposure.downsample(frame.matte.expand(3, -1, -1), ratio)[0] > 0.5
-    return float(display_luma(shown)[inside].mean()) if bool(inside.any()) else 0.0
+    return float(display_luma(picture)[inside].mean()) if bool(inside.any()) else 0.0
 
 
 _UNKNOWN = np.full(measure.LIGHTS, np.nan)
@@ -190,12 +190,12 @@ def _level_at(lit: list[ShotSample], weights: list[float]) -> float:
     return float(np.average([sample.level for sample in lit], weights=weights))
 
 
-def _match_curves(lit: list[ShotSample], enhanced: list[Tensor], weights: list[float], params: Params) -> Curves:
+def _match_curves(lit: list[ShotSample], references: list[Tensor], weights: list[float], params: Params) -> Curves:
     """Mixed histogram matching of the small pictures before and after, per channel: equations 6 to 8."""
     curves = []
     for channel in range(3):
-        original = _weighted_histogram([sample.shown[channel] for sample in lit], weights)
-        reference = _weighted_histogram([picture[channel] for picture in enhanced], weights)
+        original = _weighted_histogram([sample.picture[channel] for sample in lit], weights)
+        reference = _weighted_histogram([picture[channel] for picture in references], weights)
         matched_curve = curve.match_histogram(original, reference)
         smooth_curve = curve.join_levels(matched_curve, curve.rare_levels(original, _RARE))
         curves.append(curve.protect_ends(smooth_curve, params.max_gain, params.highlights))
@@ -215,7 +215,7 @@ def _points(heights: Array) -> tuple[float, ...]:
 
 def _mean_under(sample: ShotSample, curves: Curves) -> float:
     """Mean luma of a sample under the curves."""
-    result = [np.interp(sample.shown[c].numpy(), level_centers(), curves[c]) for c in range(3)]
+    result = [np.interp(sample.picture[c].numpy(), level_centers(), curves[c]) for c in range(3)]
     return max(float(spaces.luma(torch.from_numpy(np.stack(result)).float()).mean()), 1e-3)
 
 
@@ -235,10 +235,10 @@ def _to_target(lit: list[ShotSample], weights: list[float], curves: Curves, targ
     low, high = 0.1, 10.0
     for _ in range(20):
         power = float(np.sqrt(low * high))
-        powered = [own**power for own in curves]
-        mean = float(np.average([_mean_under(sample, powered) for sample in lit], weights=weights))
+        candidates = [own**power for own in curves]
+        mean = float(np.average([_mean_under(sample, candidates) for sample in lit], weights=weights))
         low, high = (low, power) if mean < target else (power, high)
-    return powered
+    return candidates
 
 
 # ---- noise
@@ -246,7 +246,7 @@ def _to_target(lit: list[ShotSample], weights: list[float], curves: Curves, targ
 
 def _shadow_gain(sample: ShotSample, curves: Curves) -> float:
     """Slope of green's curve at the darkest quarter of the sample's luma."""
-    luma = spaces.luma(sample.shown).flatten()
+    luma = spaces.luma(sample.picture).flatten()
     dark = max(float(luma.kthvalue(max(len(luma) // 4, 1)).values), 2 / LEVELS)
     low, high = np.interp([dark * 0.5, dark * 1.5], level_centers(), curves[1])
     return float((high - low) / dark)

@@ -96,8 +96,8 @@ def protect_ends(curve: Array, max_gain: float, highlights: float) -> Array:
             pressed, so that what was bright keeps differences and does not clip.
     """
     x = level_centers()
-    pressed: Array = np.minimum(curve, np.minimum(max_gain * x, 1 - highlights * (1 - x)))
-    return np.maximum(pressed, np.minimum(x, curve))
+    limited: Array = np.minimum(curve, np.minimum(max_gain * x, 1 - highlights * (1 - x)))
+    return np.maximum(limited, np.minimum(x, curve))
 
 
 def level_centers() -> Array:

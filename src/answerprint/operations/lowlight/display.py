@@ -29,18 +29,18 @@ def _light(pixels: Tensor, transfer: str) -> Tensor | None:
     return None
 
 
-def as_coded(shown: Tensor, transfer: str) -> Tensor:
+def as_coded(picture: Tensor, transfer: str) -> Tensor:
     """The inverse of `as_displayed`: pictures (3, H, W) in the encoding of `transfer`."""
     white = {"linear": 1.0, "smpte2084": _PQ_WHITE, "arib-std-b67": _HLG_WHITE}.get(transfer)
     if white is None:
-        return shown
-    light = spaces.decode(shown, "iec61966-2-1") * white
+        return picture
+    light = spaces.decode(picture, "iec61966-2-1") * white
     return light if transfer == "linear" else spaces.encode(light, transfer)
 
 
-def display_luma(shown: Tensor) -> Tensor:
+def display_luma(picture: Tensor) -> Tensor:
     """Luma (H, W) in 0..1 of a picture (3, H, W).
 
     Highlights of HDR count as white, or a lamp would make a night bright.
     """
-    return spaces.luma(shown.clamp(0, 1))[0]
+    return spaces.luma(picture.clamp(0, 1))[0]

@@ -79,7 +79,11 @@ def brighten(picture: Tensor, target: float, weights: tuple[float, float, float]
 
 
 def color_compensation(
-    reference: Tensor, mapped: Tensor, weights: tuple[float, float, float], width: float = 1.0, limit: float = 0.15
+    reference: Tensor,
+    picture: Tensor,
+    weights: tuple[float, float, float],
+    width: float = 1.0,
+    limit: float = 0.15,
 ) -> Tensor:
     """Color level compensation (AEPR 3.3, step 5): the color that the mapped picture lacks of the enhanced one.
 
@@ -88,7 +92,7 @@ def color_compensation(
 
     Args:
         reference: the enhanced small picture, (3, h, w).
-        mapped: the small picture under the curve, (3, h, w).
+        picture: the small picture under the curve, (3, h, w).
         weights: luma weights of R', G', B'.
         width: of the smoothing in pixels of the small picture; the compensation is one of color level, not of detail.
         limit: largest compensation.
@@ -96,6 +100,6 @@ def color_compensation(
     Returns:
         (3, h, w), to be added to the mapped picture, upsampled.
     """
-    difference = reference - mapped
+    difference = reference - picture
     difference = difference - (difference * torch.tensor(weights).view(3, 1, 1)).sum(dim=0, keepdim=True)
     return classical.gaussian(difference, width).clamp(-limit, limit)

@@ -64,14 +64,14 @@ class LowlightMapping:
             ratio: the work is cut into ratio x ratio blocks.
         """
         source = np.ascontiguousarray(pixels.detach().cpu().numpy())
-        added = np.zeros((3, 1, 1), np.float32) if field is None else np.ascontiguousarray(field.cpu().numpy())
+        field_values = np.zeros((3, 1, 1), np.float32) if field is None else np.ascontiguousarray(field.cpu().numpy())
         result = np.empty_like(source)
         share = 0.0 if field is None else share
         weights = np.asarray(self.weights, np.float32)
 
         def work(block: Block) -> None:
             numbers = (self.skin, self.strength, share, self.chroma_floor)
-            apply_mapping(source, result, self.tables, weights, added, *block, *numbers)
+            apply_mapping(source, result, self.tables, weights, field_values, *block, *numbers)
 
         pieces = blocks(source.shape[1], source.shape[2], ratio)
         if len(pieces) == 1:
@@ -110,8 +110,8 @@ class ShotCurves:
         for keys in (findings.red, findings.green, findings.blue):
             heights = np.asarray(keys, np.float64)
             if len(findings.times) > 1:
-                clamped = min(max(time, findings.times[0]), findings.times[-1])
-                heights = PchipInterpolator(findings.times, heights)(clamped)
+                inside = min(max(time, findings.times[0]), findings.times[-1])
+                heights = PchipInterpolator(findings.times, heights)(inside)
             else:
                 heights = heights[0]
             # Cubic in the root of the value, where the points are evenly spaced: no kink in the shadows.

@@ -22,7 +22,7 @@ Model = Literal["mbllen", "illumination"]
 
 
 class Params(Settings):
-    """How a dark shot is brightened."""
+    """Settings of the brightening."""
 
     model: Model = Field(
         "illumination",
@@ -61,7 +61,7 @@ class Params(Settings):
 
 
 class Findings(Settings):
-    """How dark the shot is, and its curves: one per channel and key."""
+    """Darkness of the shot, and its curves: one per channel and key."""
 
     exposure: float = Field(0.0, ge=0, description="Mean luma of the shot without fades and black frames.")
     strength: float = Field(0.0, ge=0, le=1, description="Share of the mapping; 0 leaves the shot unchanged.")
