@@ -25,11 +25,13 @@ from answerprint.errors import MediaError
 from answerprint.frame import Frame, Shot
 from answerprint.metrics.plots import LinePlot
 from answerprint.metrics.tables import Table, at_least, at_most
-from answerprint.motion import camera as motion
 from answerprint.motion import flow
 from answerprint.operations import cutout
-from answerprint.operations.cutout import levelset, tracking
-from answerprint.operations.cutout.levelset import Weights
+from answerprint.operations.cutout import levelset, region
+from answerprint.operations.cutout.keyframe import solve_key
+from answerprint.operations.cutout.levelset import LevelSetTerms, LevelSetWeights
+from answerprint.operations.cutout.rough import KeyFrame
+from answerprint.operations.cutout.state import ContourSettings
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -156,7 +158,7 @@ def _ours(one: _Sequence, keys: list[int]) -> tuple[list[Mask], float]:
         params = cutout.Params(prior=Path(folder) / "prior.%04d.png" if keys else None)
         began = time.perf_counter()
         findings = cutout.analyze(shot, params, torch.device("cpu"))
-        results = list(cutout.run(iter(frames), params, findings, torch.device("cpu")))
+        results = list(cutout.run(iter(frames), params, findings))
         seconds = time.perf_counter() - began
     return [frame.pixels[0].numpy() > 0.5 for frame in results], seconds
 
@@ -167,8 +169,8 @@ def _difference(one: _Sequence) -> list[Mask]:
     results = []
     for number in range(len(grays)):
         beside = [other for other in (number - 1, number + 1) if 0 <= other < len(grays)]
-        mask, _ = motion.moved([np.abs(grays[number] - grays[other]) for other in beside], "otsu")
-        results.append(motion.cleaned(mask))
+        mask, _ = region.motion_mask([np.abs(grays[number] - grays[other]) for other in beside], "otsu")
+        results.append(region.clean(mask))
     return results
 
 
@@ -229,9 +231,11 @@ def _convergence(one: _Sequence) -> Table:
     steps = 2 * _STEPS
     levelset.chan_vese(_gray(picture), start, steps, watch=watch("basic"))
     slack = 0.12 * float(np.sqrt((start > 0).sum()))
-    how = tracking.Settings()
-    _, evidence = tracking.solve_key(picture, start, slack, how, beside=[one.pictures[at] for at in (1, 2, 4)])
-    levelset.evolve(start, None, how.weights, steps, evidence, start, levels=2, watch=watch("ours"))
+    settings = ContourSettings()
+    key = KeyFrame.of(picture, tuple(one.pictures[at] for at in (1, 2, 4)))
+    _, evidence = solve_key(key, start, slack, settings)
+    terms = LevelSetTerms(settings.weights, None, evidence, start)
+    levelset.evolve(start, terms, steps, levels=2, watch=watch("ours"))
     ours, basic = errors["ours"], errors["basic"]
     rows = [[number, basic[number][1], ours[number][1]] for number in (0, 5, 10, 20, _STEPS, steps)]
     moving = abs(ours[_STEPS][1] - ours[steps][1])
@@ -258,8 +262,11 @@ def _time(one: _Sequence) -> Table:
     gray = arrays.resize(_gray(one.pictures[0]), size, cv2.INTER_LINEAR)
     mask = arrays.resize(rough(one.masks[0], 0).astype(np.uint8), size, cv2.INTER_NEAREST) > 0
     start = levelset.signed_distance(mask)
-    levelset.evolve(start[:32, :32], gray[None, :32, :32], Weights(), 1)  # compiled before the clock starts
-    ours = _seconds(lambda: levelset.evolve(start, gray[None], Weights(), _STEPS))
+    weights = LevelSetWeights()
+    levelset.evolve(
+        start[:32, :32], LevelSetTerms(weights, gray[None, :32, :32]), 1
+    )  # compiled before the clock starts
+    ours = _seconds(lambda: levelset.evolve(start, LevelSetTerms(weights, gray[None]), _STEPS))
     theirs = _seconds(lambda: chan_vese(gray, tol=0.0, max_num_iter=_STEPS, init_level_set=start))
     _, seconds = _ours(one, [0])
     speed = len(one.pictures) / seconds

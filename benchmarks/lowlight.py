@@ -28,6 +28,9 @@ from answerprint.metrics.tables import Table, Target, at_least, at_most
 from answerprint.metrics.words import Cell
 from answerprint.nets import mbllen
 from answerprint.operations import denoise, lowlight
+from answerprint.operations.lowlight.mapping import ShotCurves
+from answerprint.operations.lowlight.model import load_model
+from answerprint.operations.lowlight.params import Model
 from answerprint.train import data as training
 from answerprint.train import degrade
 
@@ -142,8 +145,8 @@ def _with_denoise(pictures: Sequence[Tensor]) -> Table:
         figures: dict[str, list[tuple[float, float]]] = {}
         for bright in pictures:
             dark = degrade.darken(bright, gamma, rng)
-            lifted = _chain(dark, "illumination")
-            orders = {"none": lifted, "before": _chain(_clean(dark), "illumination"), "after": _clean(lifted)}
+            brightened = _chain(dark, "illumination")
+            orders = {"none": brightened, "before": _chain(_clean(dark), "illumination"), "after": _clean(brightened)}
             for name, result in orders.items():
                 cut = result.clamp(0, 1)
                 figures.setdefault(name, []).append((psnr(cut, bright), ssim(cut, bright)))
@@ -210,14 +213,14 @@ def _render(dark: Tensor, network: mbllen.MBLLEN, model: str) -> Callable[[], ob
     params = lowlight.Params(only_dark=False, compensation=0.0 if model == "curve only" else 1.0)
     shot = _shot([dark])
     findings = lowlight.analyze(shot, params, CPU)
-    curves = lowlight._Curves(params, findings)
+    curves = ShotCurves(params, findings)
     frame = next(shot.frames())
     run = engine.ready(network, CPU)
-    lift = lowlight._model(params, CPU) if model == "illumination" else lambda small: _full(run, small)
+    lift = load_model(params, CPU) if model == "illumination" else lambda small: _full(run, small)
 
     def work() -> object:
-        field = None if model == "curve only" else lowlight._field(frame, curves, findings, lift)
-        return lowlight._mapped(frame, curves, field, params, findings)
+        field = None if model == "curve only" else lowlight.color_field(frame, curves, findings, lift)
+        return lowlight.map_frame(frame, curves, field)
 
     return work
 
@@ -262,7 +265,7 @@ def _full(run: engine.Run, dark: Tensor) -> Tensor:
     return engine.tiled(run, [dark.clamp(0, 1)[None]], multiple=1)[0].clamp(0, 1)
 
 
-def _chain(dark: Tensor, model: lowlight.Model) -> Tensor:
+def _chain(dark: Tensor, model: Model) -> Tensor:
     params = lowlight.Params(model=model, only_dark=False)
     shot = _shot([dark])
     return next(lowlight.run(shot.frames(), params, lowlight.analyze(shot, params, CPU), CPU)).pixels

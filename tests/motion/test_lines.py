@@ -45,7 +45,7 @@ def test_a_rope_is_found_in_a_painted_margin(points):
     picture, rope = with_rope(sea(), points)
     found, settled = lines.find(picture, margin(rope), 12)
     assert len(found) == 1
-    covered, right = near(rope, lines.drawn(found, *rope.shape) > 0)
+    covered, right = near(rope, lines.draw(found, *rope.shape) > 0)
     assert covered > 0.95 and right > 0.9
     assert settled[margin(rope)].mean() > 0.9
 
@@ -56,7 +56,7 @@ def test_its_width_is_measured(width):
     found, _ = lines.find(picture, margin(rope), 14)
     length = np.hypot(*np.subtract(*STRAIGHT))
     assert abs(float(np.median(found[0].widths)) - rope.sum() / length) < 0.7
-    assert abs((lines.drawn(found, *rope.shape) > 0).sum() - rope.sum()) < 0.7 * length
+    assert abs((lines.draw(found, *rope.shape) > 0).sum() - rope.sum()) < 0.7 * length
 
 
 def test_it_is_no_wider_where_it_is_hardly_seen():
@@ -75,7 +75,7 @@ def test_it_is_no_wider_where_it_is_hardly_seen():
 def test_it_reaches_the_border_of_the_picture():
     picture, rope = with_rope(sea(), [(-20, 150), (340, 60)])
     found, _ = lines.find(picture, margin(rope), 12)
-    covered, right = near(rope, lines.drawn(found, *rope.shape) > 0)
+    covered, right = near(rope, lines.draw(found, *rope.shape) > 0)
     assert covered > 0.97 and right > 0.97
 
 
@@ -86,7 +86,7 @@ def test_it_is_followed_as_it_turns_and_moves():
         points = [(40 + 3 * step, 200 - 2 * step), (290 - 6 * step, 40 + 5 * step)]
         picture, rope = with_rope(sea(seed=step), points)
         found = lines.follow(picture, found)
-    covered, right = near(rope, lines.drawn(found, *rope.shape) > 0, 2)
+    covered, right = near(rope, lines.draw(found, *rope.shape) > 0, 2)
     assert covered > 0.9 and right > 0.9
 
 
@@ -94,7 +94,7 @@ def test_a_stronger_edge_that_crosses_it_does_not_lead_it_astray():
     picture, _ = with_rope(sea(), [(0, 118), (320, 112)], 9, (250, 240, 200))
     picture, rope = with_rope(picture, STRAIGHT)
     found, _ = lines.find(picture, margin(rope), 12)
-    _, right = near(rope, lines.drawn(found, *rope.shape) > 0, 2)
+    _, right = near(rope, lines.draw(found, *rope.shape) > 0, 2)
     assert right > 0.85
 
 
@@ -135,10 +135,10 @@ def test_a_rope_that_is_hidden_for_a_while_is_found_again():
     found, _ = lines.find(picture, margin(rope), 12)
     for hidden in (np.zeros_like(picture), sea(seed=2), sea(seed=3)):
         found = lines.follow(hidden, found)
-        assert not (lines.drawn(found, *rope.shape) > 0).any()
+        assert not (lines.draw(found, *rope.shape) > 0).any()
     picture, rope = with_rope(sea(seed=4), [(x + 4, y - 3) for x, y in STRAIGHT])
     found = lines.follow(picture, found)
-    covered, right = near(rope, lines.drawn(found, *rope.shape) > 0, 2)
+    covered, right = near(rope, lines.draw(found, *rope.shape) > 0, 2)
     assert covered > 0.9 and right > 0.9
 
 
@@ -147,9 +147,9 @@ def test_a_rope_that_is_gone_is_dropped():
     found, _ = lines.find(picture, margin(rope), 12)
     for seed in range(2, 22):
         found = lines.follow(sea(seed=seed), found)
-        assert not (lines.drawn(found, *rope.shape) > 0).any()
+        assert not (lines.draw(found, *rope.shape) > 0).any()
     assert not found
 
 
 def test_nothing_drawn_is_outside_everywhere():
-    assert not (lines.drawn((), 4, 5) > -1e6).any()
+    assert not (lines.draw((), 4, 5) > -1e6).any()

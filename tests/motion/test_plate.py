@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from answerprint.motion.layers import View, Window
+from answerprint.motion.layers import CropWindow, View
 from answerprint.motion.plate import Plate, Plates
-from answerprint.operations.cutout import levelset, tracking
+from answerprint.operations.cutout import levelset
+from answerprint.operations.cutout.blend import BlendEvidence, blend, palette_of
+from answerprint.operations.cutout.propagate import propagate
+from answerprint.operations.cutout.state import ContourSettings, ContourState, overlap
 
 H, W, COUNT = 120, 200, 24
 PAN = (-2, 1)  # pixels a frame that the ground moves in the picture, x and y
@@ -42,39 +47,39 @@ def shot(speed: tuple[int, int]):
     return picture
 
 
-def asked(speed: tuple[int, int], number: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What differs, where that is known, and the motion against the ground that was found."""
-    picture, whole = shot(speed), Window(0, 0, H, W)
-    plates, right = Plates(picture, COUNT), mask(number, speed)
-    away = plates.away(number, right, whole)
+def compare(speed: tuple[int, int], number: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Misfits to the ground, where they are known, and the measured motion against the ground."""
+    picture, whole = shot(speed), CropWindow(0, 0, H, W)
+    plate, right = Plate(Plates(picture, COUNT), number), mask(number, speed)
+    away = plate.away(right, whole)
     view = View.of(np.ascontiguousarray(picture(number)))
-    return *plates.differs(number, view, whole, levelset.signed_distance(right), away), away
+    return *plate.misfits(view, whole, levelset.signed_distance(right), away), away
 
 
 @pytest.mark.parametrize("number", [0, 12, COUNT - 1])
 def test_what_passes_before_its_ground_differs_and_the_ground_does_not(number: int) -> None:
     speed = (3, 0)
-    differs, known, away = asked(speed, number)
+    misfits, known, away = compare(speed, number)
     inside, outside = mask(number, speed, 13), ~mask(number, speed, 22)
     assert away == pytest.approx(np.subtract(speed, PAN), abs=0.7)
     assert known[inside].mean() > 0.95
-    assert np.median(differs[inside]) > 2 * np.quantile(differs[outside & known], 0.9)
+    assert np.median(misfits[inside]) > 2 * np.quantile(misfits[outside & known], 0.9)
 
 
 def test_nothing_is_known_behind_what_never_leaves_its_place() -> None:
-    differs, known, _ = asked(PAN)
-    assert not known[mask(12, PAN)].any() and not differs[mask(12, PAN)].any()
+    misfits, known, _ = compare(PAN)
+    assert not known[mask(12, PAN)].any() and not misfits[mask(12, PAN)].any()
 
 
 def test_what_no_other_frame_shows_is_not_known() -> None:
     """The camera reaches the last column with the last frame."""
-    _, known, _ = asked((3, 0), COUNT - 1)
+    _, known, _ = compare((3, 0), COUNT - 1)
     assert not known[:, -4:].any() and known[20:-20, 20:-60].mean() > 0.9
 
 
 def test_one_frame_has_no_clean_plate() -> None:
     picture = shot((3, 0))
-    right, whole = mask(0, (3, 0)), Window(0, 0, H, W)
+    right, whole = mask(0, (3, 0)), CropWindow(0, 0, H, W)
     plate = Plate(Plates(picture, 1), 0)
     assert not plate.away(right, whole).any()
     odds = plate.odds(View.of(picture(0)), whole, levelset.signed_distance(right), np.zeros(2, np.float32))
@@ -82,7 +87,7 @@ def test_one_frame_has_no_clean_plate() -> None:
 
 
 def test_a_picture_at_half_its_size_is_told_the_same() -> None:
-    speed, whole = (3, 0), Window(0, 0, H // 2, W // 2)
+    speed, whole = (3, 0), CropWindow(0, 0, H // 2, W // 2)
     picture, right = shot(speed), mask(12, speed)[::2, ::2]
     small = cv2.resize(picture(12), (W // 2, H // 2), interpolation=cv2.INTER_AREA)
     plate = Plate(Plates(picture, COUNT), 12, 2.0)
@@ -96,11 +101,11 @@ def test_a_contour_that_slips_onto_its_ground_comes_back() -> None:
     """A key painted too wide over ground of the same look: the plate tells what of it stays behind."""
     speed = (3, 0)
     picture, wide = shot(speed), mask(4, speed, 16) | (mask(4, speed, 24) & (np.arange(W) < 76))
-    key = tracking.State(levelset.signed_distance(wide), 0.9)
+    key = ContourState(levelset.signed_distance(wide), 0.9)
     overlaps = []
     for plates in (None, Plates(picture, COUNT)):
-        found = dict(tracking.carry(picture, 4, range(5, 12), key, tracking.Settings(), plates=plates))
-        overlaps.append(tracking.overlap(found[11].phi > 0, mask(11, speed)))
+        states = dict(propagate(picture, 4, range(5, 12), {4: key}, ContourSettings(), plates))
+        overlaps.append(overlap(states[11].phi > 0, mask(11, speed)))
     assert overlaps[1] > 0.85 and overlaps[1] > overlaps[0]
 
 
@@ -108,10 +113,9 @@ def test_two_ways_that_each_hold_a_half_of_the_target_give_most_of_it() -> None:
     speed, number = (3, 0), 12
     picture, right = shot(speed), mask(number, speed)
     left = right & (np.arange(W) < 100)
-    ways = [tracking.State(levelset.signed_distance(half), 0.5) for half in (left, right & ~left)]
-    keys = [(picture(at), tracking.State(levelset.signed_distance(mask(at, speed)), 0.9)) for at in (0, COUNT - 1)]
-    seen = picture(number), tracking.palette(keys), tracking.Settings()
-    plate = Plate(Plates(picture, COUNT), number)
-    together = tracking.blend(*ways, 0.5, (0.0, 0.0), *seen, plate)
-    assert tracking.overlap(together.phi > 0, right) > 0.75
-    assert tracking.overlap(tracking.blend(*ways, 0.5, (0.0, 0.0), *seen).phi > 0, right) < 0.5
+    ways = [ContourState(levelset.signed_distance(half), 0.5) for half in (left, right & ~left)]
+    keys = [(picture(at), ContourState(levelset.signed_distance(mask(at, speed)), 0.9)) for at in (0, COUNT - 1)]
+    evidence = BlendEvidence(picture(number), palette_of(keys), ContourSettings())
+    with_plate = replace(evidence, plate=Plate(Plates(picture, COUNT), number))
+    assert overlap(blend(*ways, 0.5, (0.0, 0.0), with_plate).phi > 0, right) > 0.75
+    assert overlap(blend(*ways, 0.5, (0.0, 0.0), evidence).phi > 0, right) < 0.5

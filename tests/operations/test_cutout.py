@@ -20,6 +20,7 @@ from answerprint.frame import Frame, Shot
 from answerprint.media import reader
 from answerprint.operations import cutout
 from answerprint.operations.cutout import Findings, Params
+from answerprint.operations.cutout.deliver import matte_of
 from answerprint.render import decide, jobs
 from answerprint.render.options import Options
 from clips import bits_of, gradient, sizes, write
@@ -78,7 +79,7 @@ def overlap(matte: torch.Tensor, right: np.ndarray) -> float:
 
 def mattes(made: list[Frame], params: Params, start: int = 0) -> tuple[list[torch.Tensor], Findings]:
     findings = cutout.analyze(shot(made, start), params, CPU)
-    return [frame.matte for frame in cutout.run(iter(made), params, findings, CPU) if frame.matte is not None], findings
+    return [frame.matte for frame in cutout.run(iter(made), params, findings) if frame.matte is not None], findings
 
 
 def test_a_rough_mask_on_the_first_frame_follows_the_ball(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_keys_by_number_go_both_ways_and_are_counted_in_the_clip(tmp_path: Path)
     for number in (103, 107):
         paint(tmp_path / f"mask.{number:04d}.png", rough(number - 103 + 1))
     made = frames()
-    params = Params(prior=tmp_path / "mask.%04d.png", numbered_from=100)
+    params = Params(prior=tmp_path / "mask.%04d.png", start_number=100)
     found, findings = mattes(made, params, start=2)
     assert findings.keys == (3, 7)
     assert min(overlap(matte, truth(i)) for i, matte in enumerate(found)) > 0.8
@@ -134,7 +135,7 @@ def test_depth_that_does_not_change_rules_the_region_out_and_nan_is_said() -> No
     made = [replace(frame, depth=torch.full((1, H, W), 4.0)) for frame in frames()]
     made[2].depth[0, :4] = torch.nan  # type: ignore[index]
     _, by_depth = mattes(made, Params(depth_influence=1.0))
-    assert by_depth.start == "nothing" and by_depth.depth == "Z channel" and by_depth.depth_kept == 0
+    assert by_depth.start == "nothing" and by_depth.depth == "Z channel" and by_depth.depth_share == 0
     assert "NaN" in by_depth.note
     _, without = mattes(made, Params(depth_influence=0.0))
     assert without.start == "motion"
@@ -230,7 +231,7 @@ def test_rendering_without_the_side_file_says_what_to_do(tmp_path: Path, monkeyp
     findings = cutout.analyze(shot(made), params, CPU)
     monkeypatch.setenv("ANSWERPRINT_CACHE", str(tmp_path / "elsewhere"))
     with pytest.raises(SettingsError, match="analyze the clip again"):
-        list(cutout.run(iter(made), params, findings, CPU))
+        list(cutout.run(iter(made), params, findings))
 
 
 def test_what_is_delivered(tmp_path: Path) -> None:
@@ -239,7 +240,7 @@ def test_what_is_delivered(tmp_path: Path) -> None:
     findings = cutout.analyze(shot(made), params, CPU)
 
     def first(**said: Any) -> Frame:
-        return next(cutout.run(iter(made), params.model_copy(update=said), findings, CPU))
+        return next(cutout.run(iter(made), params.model_copy(update=said), findings))
 
     matte = first()
     assert matte.matte is not None and matte.alpha is None
@@ -270,7 +271,7 @@ def test_outside_the_matte_the_code_values_stay(tmp_path: Path) -> None:
     before, after = reader.open(source.path), reader.open(out)
     found = decisions.shots[0].operations[0].findings
     params = Params(prior=prior, deliver="keep")
-    graded = list(cutout.run(before.frames(), params, Findings.of(dict(found or {})), CPU))
+    graded = list(cutout.run(before.frames(), params, Findings.of(dict(found or {}))))
     changed = 0
     for kept, made in zip(graded, after.frames(), strict=True):
         assert kept.origin is not None and made.origin is not None and kept.matte is not None
@@ -416,7 +417,7 @@ def test_depth_from_a_clip(codec: str, layout: str, tmp_path: Path) -> None:
         depth = write(tmp_path / name, codec=codec, layout=layout, width=W, height=H, frames=4, picture=picture).path
         _, findings = mattes(frames(4), Params(depth=depth, depth_influence=1.0))
         assert name in findings.depth
-        told.append((findings.start, findings.depth_kept))
+        told.append((findings.start, findings.depth_share))
     assert told[0][0] == "motion" and told[0][1] >= 0.5
     assert told[1] == ("nothing", 0.0)
     with pytest.raises(SettingsError, match="holds 4 frames"):
@@ -430,7 +431,7 @@ def test_depth_from_a_sequence(tmp_path: Path) -> None:
         plane[truth(number)] = 30000 + 4000 * number
         cv2.imwrite(str(tmp_path / f"z.{number:04d}.png"), plane)
     _, findings = mattes(made, Params(depth=tmp_path / "z.%04d.png"))
-    assert findings.start == "motion" and "z.%04d.png" in findings.depth and findings.depth_kept >= 0.5
+    assert findings.start == "motion" and "z.%04d.png" in findings.depth and findings.depth_share >= 0.5
     (tmp_path / "z.0003.png").unlink()
     with pytest.raises(SettingsError, match="holds 3 frames"):
         mattes(made, Params(depth=tmp_path / "z.%04d.png"))
@@ -562,7 +563,7 @@ def test_what_has_the_color_of_a_rope_beside_it_stays_out() -> None:
     nothing = np.full_like(signed, -30)
 
     def spilled(planes: np.ndarray) -> float:
-        return float(cutout.alpha(frame, planes, Params())[off > 2.5].sum())
+        return float(matte_of(frame, planes, Params())[off > 2.5].sum())
 
     assert spilled(np.stack((nothing, signed))) < 0.1 * spilled(signed[None])
 

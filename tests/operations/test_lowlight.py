@@ -14,7 +14,8 @@ from answerprint.errors import SettingsError, WeightsError
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.media import reader
 from answerprint.metrics.quality import psnr
-from answerprint.operations import lowlight
+from answerprint.operations import load, lowlight
+from answerprint.operations.lowlight.display import as_coded, as_displayed
 from answerprint.train import degrade
 
 CPU = torch.device("cpu")
@@ -45,8 +46,8 @@ def test_a_dark_shot_is_lifted_and_said_so():
     done, found = work(shot_of([dark] * 5))
     assert found.exposure == pytest.approx(float(dark.mean()), abs=0.03) and found.strength == 1
     assert float(done[2].mean()) > 1.8 * float(dark.mean())
-    assert float(done[2].mean()) == pytest.approx(found.natural, abs=0.05)
-    assert found.shadow_gain > 1 and "denoise" in found.note
+    assert float(done[2].mean()) == pytest.approx(found.curve_mean, abs=0.05)
+    assert found.noise_gain > 1 and "denoise" in found.note
 
 
 def test_what_was_darkened_comes_back_nearer_than_by_equalization():
@@ -140,7 +141,7 @@ def test_a_change_of_light_gets_keys_and_curves_between_them():
 def test_target_and_strength_are_edited_in_the_findings():
     shot = shot_of([scene() ** 3])
     (natural,), found = work(shot, compensation=0)
-    (brighter,), _ = work(shot, found.model_copy(update={"target": found.natural + 0.1}), compensation=0)
+    (brighter,), _ = work(shot, found.model_copy(update={"target": found.curve_mean + 0.1}), compensation=0)
     assert 0.04 < float(brighter.mean() - natural.mean()) < 0.12
     (half,), _ = work(shot, found.model_copy(update={"strength": 0.5}), compensation=0)
     assert torch.allclose(half, (natural + scene() ** 3) / 2, atol=1e-5)
@@ -187,7 +188,7 @@ def test_a_night_sky_of_rounded_noise_is_not_lifted_to_purple():
     sky[:, 40:, :80] = torch.tensor([0.0, 0.05, 0.25]).view(3, 1, 1)
     dark = torch.cat([sky, scene(30) ** 3], dim=1)
     (done,), _ = work(shot_of([dark]))
-    (kept,), _ = work(shot_of([dark]), faint=0)
+    (kept,), _ = work(shot_of([dark]), chroma_floor=0)
     cast, before = (x[:, :36].mean(dim=(1, 2)) for x in (done, kept))
     assert float(cast.max() - cast.min()) < 0.5 * float(before.max() - before.min())
     assert float(cast.mean()) == pytest.approx(float(before.mean()), abs=0.03)
@@ -206,13 +207,13 @@ def test_highlights_keep_their_differences():
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67", "linear"])
 def test_hdr_is_lifted_below_diffuse_white_and_untouched_above(transfer):
     seen = scene() ** 3
-    coded = lowlight._as_coded(seen, transfer)
-    assert torch.allclose(lowlight._as_displayed(coded, transfer), seen, atol=1e-3)
+    coded = as_coded(seen, transfer)
+    assert torch.allclose(as_displayed(coded, transfer), seen, atol=1e-3)
     coded[:, :10, :20] = 4.0 if transfer == "linear" else 0.9
     (done,), found = work(shot_of([coded], color=ColorTags(transfer=transfer)))
     assert found.strength == 1 and bool(done.isfinite().all())
     assert torch.equal(done[:, :10, :20], coded[:, :10, :20])
-    shown = lowlight._as_displayed(done, transfer)[:, 20:]
+    shown = as_displayed(done, transfer)[:, 20:]
     assert float(shown.mean()) > 1.6 * float(seen[:, 20:].mean())
 
 
@@ -228,7 +229,7 @@ def test_frames_of_a_variable_rate_are_worked_on_by_their_times():
 def test_rendering_without_findings_and_missing_weights_are_refused(tmp_path):
     shot = shot_of([scene() ** 3])
     with pytest.raises(SettingsError, match="analyze"):
-        list(lowlight.run(shot.frames(), lowlight.Params(), None, CPU))
+        load("lowlight").run(shot.frames(), lowlight.Params(), None, CPU)
     with pytest.raises(WeightsError, match="no such weights"):
         work(shot, model="mbllen", weights=str(tmp_path / "none.safetensors"))
 

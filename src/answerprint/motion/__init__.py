@@ -1,1 +1,1 @@
-"""Where things move: flow, camera, layers, lines, clean plates."""
+"""Motion: flow, camera, layers, lines, clean plates."""

@@ -1,4 +1,4 @@
-"""Where every pixel went: dense inverse search flow (Kroeger et al. 2016, OpenCV), how far to trust it, and warping."""
+"""Dense optical flow by inverse search (Kroeger et al. 2016, OpenCV), its confidence, and warping by it."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ def flow(first: Picture, second: Picture, quality: Literal["fast", "medium"] = "
         first, second = (
             cv2.copyMakeBorder(picture, 0, down, 0, across, cv2.BORDER_REPLICATE) for picture in (first, second)
         )
-    found: Array = cv2.DISOpticalFlow_create(  # type: ignore[attr-defined, unused-ignore]
+    vectors: Array = cv2.DISOpticalFlow_create(  # type: ignore[attr-defined, unused-ignore]
         _PRESETS[quality]
     ).calc(first, second, None)
-    return np.ascontiguousarray(found[:height, :width])
+    return np.ascontiguousarray(vectors[:height, :width])
 
 
 def resized(vectors: Array, width: int, height: int) -> Array:
-    """The vectors for the same picture at another size, in its pixels: (height, width, 2)."""
-    was = vectors.shape[1], vectors.shape[0]
-    if was == (width, height):
+    """Vectors (H, W, 2) for the same picture at another size, in its pixels: (height, width, 2)."""
+    size = vectors.shape[1], vectors.shape[0]
+    if size == (width, height):
         return vectors
-    how = cv2.INTER_LINEAR if width > was[0] else cv2.INTER_AREA
-    scale = np.array([width / was[0], height / was[1]], np.float32)
-    result: Array = cv2.resize(vectors, (width, height), interpolation=how).astype(np.float32) * scale
+    interpolation = cv2.INTER_LINEAR if width > size[0] else cv2.INTER_AREA
+    scale = np.array([width / size[0], height / size[1]], np.float32)
+    result: Array = cv2.resize(vectors, (width, height), interpolation=interpolation).astype(np.float32) * scale
     return result
 
 
 def warp(
     image: npt.NDArray[Any], vectors: Array, border: float | None = None, how: int = cv2.INTER_LINEAR
 ) -> npt.NDArray[Any]:
-    """What `image` shows where the vectors point: result(p) = image(p + vectors(p)).
+    """Warps an image: result(p) = image(p + vectors(p)).
 
     Args:
         image: (H, W) or (H, W, C).
@@ -80,7 +80,7 @@ def warp(
 
 
 def confidence(forward: Array, backward: Array) -> Array:
-    """How well there-and-back comes home, per pixel of the first picture, in 0..1.
+    """Forward-backward consistency of a flow, (H, W) in 0..1.
 
     exp(-e^2 / (2 s^2)) with e the distance between a pixel and where forward and backward flow take it together, and s
     one pixel plus 5 % of the displacement. A pixel that leaves the picture has none.
@@ -95,5 +95,5 @@ def confidence(forward: Array, backward: Array) -> Array:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = x + forward[..., 0], y + forward[..., 1]
     inside = (x > -1) & (y > -1) & (x < width) & (y < height)
-    trusted: Array = (np.exp(-(away[..., 0] ** 2 + away[..., 1] ** 2) / (2 * spread**2)) * inside).astype(np.float32)
-    return trusted
+    result: Array = (np.exp(-(away[..., 0] ** 2 + away[..., 1] ** 2) / (2 * spread**2)) * inside).astype(np.float32)
+    return result

@@ -1,6 +1,6 @@
 """The thin parts of a target: ropes, wires, rods, rims, which a contour cannot hold.
 
-A level set lives on areas: of a line two pixels wide it sees neither an inside nor a length worth its cost. Here such a
+A level set lives on areas: of a line two pixels wide it sees neither an inside nor a length score its cost. Here such a
 part is a path with a width. The rough shape says where one may run: where it is a narrow band, much longer than it is
 thick. The band is laid out straight, and the path that differs most from what is on both its sides runs through it from
 end to end (dynamic programming, as in Amini, Weymouth and Jain 1990; the ridge is that of two differences that agree).
@@ -29,7 +29,7 @@ _FLANK = 3  # pixels beside a ridge that are its side
 _LONG = 5  # times as long as thick is a band, not a limb
 _SHORTEST = 48  # pixels of a path worth having
 _SEEN = 5.0  # codes by which a path differs from both its sides at the least
-_CLEAR = 1.6  # times what else in the band looks like a path
+_CLEAR = 1.6  # times the rest of the band that looks like a path
 _BEND = 0.1  # of a strong ridge, that a pixel sideways costs
 _STRIDE = 4  # pixels along a course in which a path may go one sideways
 _BULGE = 6  # pixels by which a course may bend more or less than it was thought to
@@ -38,7 +38,7 @@ _COARSE = 10  # pixels between the places where a course is judged as a whole
 _FAINT = 12.0  # codes of a ridge that counts half as much as a strong one
 _TURN = 20  # pixels over which a course is asked for turns
 _SHARP = 0.6  # cosine of the turn that parts it
-_GAP = 40  # pixels that a path may go unseen between two parts that are seen
+_GAP = 40  # pixels that a path may be hidden between two visible parts
 _ONWARD = 24  # pixels by which the ends of a path are looked for beyond it
 _RIM = 17  # pixels across: an end of a path that is as near to an area hangs on it
 _AHEAD = 64  # pixels from its end over which its direction is taken
@@ -55,12 +55,12 @@ class Line:
     Attributes:
         points: (N, 2) along its middle, a pixel apart.
         widths: (N,) in pixels.
-        missed: frames in a row, the present one the last, in which it was not seen: it is where it was, or hidden.
+        misses: frames in a row, the present one the last, in which it was hidden: it is where it was.
     """
 
     points: Array
     widths: Array
-    missed: int = 0
+    misses: int = 0
 
 
 def find(picture: Picture, shape: Mask, thick: float) -> tuple[tuple[Line, ...], Mask]:
@@ -72,52 +72,52 @@ def find(picture: Picture, shape: Mask, thick: float) -> tuple[tuple[Line, ...],
         thick: half of the thickness, in pixels, from which on a part is no line with a margin around it.
 
     Returns:
-        The lines, and (H, W) the narrow parts in which one was found: nothing else in there is target.
+        The lines, and (H, W) bool the narrow parts that hold one: nothing else in there is target.
     """
     # The border of the picture is a rim too, or a band that leaves through it would look thicker there.
     inside = cv2.distanceTransform(np.pad(shape, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     solid = cv2.distanceTransform((inside <= thick).astype(np.uint8), cv2.DIST_L2, 5) <= thick + 1
     count, labels, facts, _ = cv2.connectedComponentsWithStats((shape & ~solid).astype(np.uint8))
-    found, settled = list[Line](), np.zeros(shape.shape, bool)
+    lines, used_bands = list[Line](), np.zeros(shape.shape, bool)
     for label in range(1, count):
         if facts[label, cv2.CC_STAT_AREA] < _SHORTEST:
             continue
         band = labels == label
         half = float(inside[band].max())
         least = max(_SHORTEST, 2 * _LONG * half)
-        for course in _parted(_course(band)):
-            line = _traced(picture, course, round(half) + 2, loose=round(half)) if len(course) >= least else None
+        for course in _split_at_turns(_course(band)):
+            line = _trace(picture, course, round(half) + 2, loose=round(half)) if len(course) >= least else None
             if line is not None and len(line.points) > 0.5 * len(course):
-                found.append(line)
-                settled |= band & _within(course, 2 * half, shape.shape)
-    return tuple(found), settled
+                lines.append(line)
+                used_bands |= band & _within(course, 2 * half, shape.shape)
+    return tuple(lines), used_bands
 
 
 def follow(picture: Picture, lines: Sequence[Line], areas: Mask | None = None) -> tuple[Line, ...]:
     """The same lines in the next frame.
 
-    One that is not seen there (something passes in front, the picture is black) waits where it was; it is gone when it
-    was not seen for long.
+    One that is hidden there (something passes in front, the picture is black) waits where it was; it is gone when it
+    was hidden for long.
 
     Args:
         picture: (H, W, 3) uint8.
         lines: in the frame before.
         areas: (H, W) the rest of the target there: a line that gets longer ends at it.
     """
-    found = ((line, _traced(picture, line.points, _REACH, loose=_LOOSE, areas=areas)) for line in lines)
-    traced = (replace(line, missed=line.missed + 1) if seen is None else seen for line, seen in found)
-    return tuple(line for line in traced if line.missed <= _PATIENCE)
+    pairs = ((line, _trace(picture, line.points, _REACH, loose=_LOOSE, areas=areas)) for line in lines)
+    present = (replace(before, misses=before.misses + 1) if line is None else line for before, line in pairs)
+    return tuple(line for line in present if line.misses <= _PATIENCE)
 
 
-def drawn(lines: Sequence[Line], height: int, width: int) -> Array:
-    """(H, W) signed distance from the rims of the lines that are seen, above 0 on a line."""
+def draw(lines: Sequence[Line], height: int, width: int) -> Array:
+    """Signed distance (H, W) in pixels from the rims of the visible lines, above 0 on a line; -inf without any."""
     nearest = np.full((height, width), 255, np.uint8)
     half = np.zeros((height, width), np.float32)
-    for line in (one for one in lines if not one.missed):
+    for line in (one for one in lines if not one.misses):
         columns, rows = np.rint(line.points).astype(int).T
-        there = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-        nearest[rows[there], columns[there]] = 0
-        half[rows[there], columns[there]] = np.maximum(line.widths[there] / 2 - _STAIRS, 0.25)
+        inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        nearest[rows[inside], columns[inside]] = 0
+        half[rows[inside], columns[inside]] = np.maximum(line.widths[inside] / 2 - _STAIRS, 0.25)
     if nearest.all():
         return np.full((height, width), -np.inf, np.float32)
     distance, labels = cv2.distanceTransformWithLabels(nearest, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
@@ -130,23 +130,28 @@ def drawn(lines: Sequence[Line], height: int, width: int) -> Array:
 # ---- one path
 
 
-def _traced(picture: Picture, course: Array, reach: int, loose: int, areas: Mask | None = None) -> Line | None:
-    """The path along a course, at most `reach` beside it, and straight on beyond its ends; None where none is seen.
+def _trace(picture: Picture, course: Array, reach: int, loose: int, areas: Mask | None = None) -> Line | None:
+    """The path along a course, and straight on beyond its ends; None where there is none.
 
-    `loose`: how far a course may be wrong in its shape, in pixels. It does not go on through `areas`.
+    Args:
+        picture: (H, W, 3) uint8.
+        course: (N, 2) points, x and y.
+        reach: how far beside the course the path may run, in pixels.
+        loose: how far the course may be wrong in its shape, in pixels.
+        areas: (H, W) bool, through which the path does not go on.
     """
     course = _even(course, 8.0)
     for side, free in ((reach, loose), (6, loose // 2), (6, _LOOSE)):
         if free < _LOOSE:
             continue
-        offsets = _path(_ridge(_laid_out(picture, course, side)), free)
+        offsets = _path(_ridge(_straighten(picture, course, side)), free)
         course = _even(course + offsets[:, None] * _normals(course), 4.0)
-    course = _inside(_longer(course, _onward(course, areas)), picture.shape)
+    course = _inside(_extend(course, _onward(course, areas)), picture.shape)
     if len(course) < _SHORTEST:
         return None
-    laid = _laid_out(picture, course, reach)
-    seen = _seen(_ridge(laid), reach)
-    return None if seen is None else Line(course[seen], _widths(laid)[seen])
+    strip = _straighten(picture, course, reach)
+    visible = _visible(_ridge(strip), reach)
+    return None if visible is None else Line(course[visible], _widths(strip)[visible])
 
 
 def _inside(course: Array, shape: Sequence[int]) -> Array:
@@ -162,7 +167,7 @@ def _within(course: Array, reach: float, shape: tuple[int, ...]) -> Mask:
     return near > 0
 
 
-def _parted(course: Array) -> list[Array]:
+def _split_at_turns(course: Array) -> list[Array]:
     """A course cut where it turns sharply: two bands that meet are two lines."""
     if len(course) <= 2 * _TURN:
         return [course]
@@ -228,7 +233,7 @@ def _even(points: Array, smooth: float) -> Array:
 
 
 def _onward(points: Array, areas: Mask | None) -> tuple[int, int]:
-    """How far both ends of a path are looked for beyond it: not at all where they lie in an area, or at its rim."""
+    """Pixels beyond its ends at which a path is looked for: none where they lie in an area, or at its rim."""
     if areas is None:
         return _ONWARD, _ONWARD
     near = cv2.dilate(areas.astype(np.uint8), np.ones((_RIM, _RIM), np.uint8))
@@ -237,8 +242,8 @@ def _onward(points: Array, areas: Mask | None) -> tuple[int, int]:
     return first, last
 
 
-def _longer(points: Array, onward: tuple[int, int]) -> Array:
-    """A path that goes on straight at both ends."""
+def _extend(points: Array, onward: tuple[int, int]) -> Array:
+    """A path (N, 2) that goes on straight by `onward` pixels at both ends."""
     back = min(len(points) - 1, _AHEAD)
     ends = []
     for end, inner, far in zip((points[0], points[-1]), (points[back], points[-1 - back]), onward, strict=True):
@@ -253,8 +258,8 @@ def _normals(points: Array) -> Array:
     return np.stack((-ahead[:, 1], ahead[:, 0]), axis=1).astype(np.float32)
 
 
-def _laid_out(picture: Picture, course: Array, reach: int) -> Array:
-    """The picture along a course, (2 (reach + margin) + 1, N, 3) in codes, row by row across it."""
+def _straighten(picture: Picture, course: Array, reach: int) -> Array:
+    """The picture along a course (N, 2), laid out straight: (2 (reach + margin) + 1, N, 3) in codes."""
     side = reach + WIDTHS[-1] // 2 + _FLANK
     offsets = np.arange(-side, side + 1, dtype=np.float32)[:, None, None]
     at = course[None] + offsets * _normals(course)[None]
@@ -264,7 +269,7 @@ def _laid_out(picture: Picture, course: Array, reach: int) -> Array:
 
 
 def _ridge(strip: Array) -> Array:
-    """How far each place (2 reach + 1, N) differs from both its sides, in codes, for the width where it is most."""
+    """Difference (2 reach + 1, N) of each place from both its sides, in codes, for the width where it is largest."""
     edge = WIDTHS[-1] // 2 + _FLANK
     best = np.zeros((strip.shape[0] - 2 * edge, strip.shape[1]), np.float32)
     smooth = cv2.GaussianBlur(strip, (0, 0), sigmaX=4, sigmaY=0.01)
@@ -290,53 +295,53 @@ def _path(ridge: Array, loose: int) -> Array:
     # A long faint ridge counts for more than a short strong one.
     stops = max(2, length // _STRIDE)
     edges = np.linspace(0, length, stops + 1).astype(int)[:-1]
-    worth = (np.add.reduceat(ridge / (ridge + _FAINT), edges, axis=1) / np.diff(edges, append=length)).astype(
+    score = (np.add.reduceat(ridge / (ridge + _FAINT), edges, axis=1) / np.diff(edges, append=length)).astype(
         np.float32
     )
-    course = _bent(worth, max(1, length // _COARSE))
+    course = _bend(score, max(1, length // _COARSE))
     near = np.abs(np.arange(-reach, reach + 1)[:, None] - course) <= loose
-    worth = np.where(near, worth, -1.0)
-    best, came = worth[:, 0].copy(), np.zeros((rows, stops), np.int8)
+    score = np.where(near, score, -1.0)
+    best, origin = score[:, 0].copy(), np.zeros((rows, stops), np.int8)
     for stop in range(1, stops):
         steps = np.full((3, rows), -np.inf)
         steps[1] = best
         steps[0, 1:], steps[2, :-1] = best[:-1] - _BEND, best[1:] - _BEND
-        chosen = steps.argmax(axis=0)
-        came[:, stop] = chosen - 1
-        best = worth[:, stop] + steps[chosen, np.arange(rows)]
+        choice = steps.argmax(axis=0)
+        origin[:, stop] = choice - 1
+        best = score[:, stop] + steps[choice, np.arange(rows)]
     row = int(best.argmax())
-    found = np.empty(stops, np.float32)
+    offsets = np.empty(stops, np.float32)
     for stop in range(stops - 1, -1, -1):
-        found[stop] = row - reach
-        row += int(came[row, stop])
-    return np.interp(np.arange(length), edges + (length / stops - 1) / 2, found).astype(np.float32)
+        offsets[stop] = row - reach
+        row += int(origin[row, stop])
+    return np.interp(np.arange(length), edges + (length / stops - 1) / 2, offsets).astype(np.float32)
 
 
-def _bent(worth: Array, count: int) -> Array:
-    """The offsets (stops,) of the turned, shifted and bent course of most worth, asked for at `count` places."""
-    reach = len(worth) // 2
-    places = np.linspace(0, worth.shape[1] - 1, count).round().astype(int)
-    along = places / max(worth.shape[1] - 1, 1)
+def _bend(score: Array, count: int) -> Array:
+    """The offsets (stops,) of the turned, shifted and bent course of highest score, asked for at `count` places."""
+    reach = len(score) // 2
+    places = np.linspace(0, score.shape[1] - 1, count).round().astype(int)
+    along = places / max(score.shape[1] - 1, 1)
     # Every second offset is tried: what lies between two of them counts for both.
-    wide = cv2.blur(worth, (max(1, worth.shape[1] // count), 3))[:, places]
+    wide = cv2.blur(score, (max(1, score.shape[1] // count), 3))[:, places]
     ends = np.arange(-reach, reach + 1, 2)
     first, last, bulge = (each.reshape(-1, 1) for each in np.meshgrid(ends, ends, np.arange(-_BULGE, _BULGE + 1, 2)))
     courses = np.rint(first * (1 - along) + last * along + bulge * 4 * along * (1 - along))
-    rows = (courses.astype(int) + reach).clip(0, len(worth) - 1)
+    rows = (courses.astype(int) + reach).clip(0, len(score) - 1)
     best = int(wide[rows, np.arange(len(places))].sum(axis=1).argmax())
-    share = np.linspace(0, 1, worth.shape[1])
+    share = np.linspace(0, 1, score.shape[1])
     bent = first[best] * (1 - share) + last[best] * share + bulge[best] * 4 * share * (1 - share)
     return np.asarray(bent.clip(-reach, reach), np.float32)
 
 
-def _seen(ridge: Array, reach: int) -> Mask | None:
-    """Where (N,) a path along the middle is seen, gaps filled; None where that is too little."""
+def _visible(ridge: Array, reach: int) -> Mask | None:
+    """Where (N,) a path along the middle is visible, gaps filled; None where that is too little."""
     own = ndimage.uniform_filter1d(ridge[max(0, reach - 1) : reach + 2].max(axis=0), 9)
     away = np.abs(np.arange(-reach, reach + 1)) > 4
     rest = ndimage.uniform_filter1d(np.percentile(ridge[away], 75, axis=0), 9) if away.any() else np.zeros_like(own)
     clear = (own > _SEEN) & (own > _CLEAR * rest)
-    closed = ndimage.binary_closing(np.pad(clear, _GAP), np.ones(_GAP, bool))[_GAP:-_GAP] | clear
-    labels, count = ndimage.label(closed)
+    bridged = ndimage.binary_closing(np.pad(clear, _GAP), np.ones(_GAP, bool))[_GAP:-_GAP] | clear
+    labels, count = ndimage.label(bridged)
     if not count:
         return None
     sizes = [int(clear[labels == label].sum()) for label in range(1, count + 1)]
@@ -345,7 +350,7 @@ def _seen(ridge: Array, reach: int) -> Mask | None:
 
 
 def _widths(strip: Array) -> Array:
-    """How wide the path along the middle is at each place: as far as more than half of its difference to its sides."""
+    """Width (N,) in pixels of the path along the middle: as far as it has more than half of its contrast."""
     smooth = cv2.GaussianBlur(strip, (0, 0), sigmaX=6, sigmaY=0.01)
     middle, most = len(smooth) // 2, WIDTHS[-1] // 2 + 1
     near = smooth[middle - most : middle + most + 1]

@@ -184,38 +184,39 @@ class Strip:
             self._file.write(dimmed.tobytes())
 
     def gray(self, number: int) -> Picture:
+        """A frame in gray, (h, w) uint8."""
         result: Picture = cv2.cvtColor(self[number], cv2.COLOR_RGB2GRAY)
         return result
 
     def _flows(self, first: int, second: int) -> tuple[Array, Array]:
         """Flow from a frame to another, and back."""
-        a, b = _evened(self.gray(first), self.gray(second))
+        a, b = _match_brightness(self.gray(first), self.gray(second))
         return flow.flow(a, b), flow.flow(b, a)
 
     def close(self) -> None:
         self._file.close()
 
 
-def _evened(first: Picture, second: Picture) -> tuple[Picture, Picture]:
+def _match_brightness(first: Picture, second: Picture) -> tuple[Picture, Picture]:
     """Two gray pictures with the darker one as bright as the other: in a fade flow would follow the light.
 
     What moves in and out of a picture changes its light, too: only more than that is evened.
     """
     (middle, spread), (other, wide) = ([float(x[0, 0]) for x in cv2.meanStdDev(one)] for one in (first, second))
     if spread > wide:
-        second, first = _evened(second, first)
+        second, first = _match_brightness(second, first)
         return first, second
     if spread < 1 or (wide < 1.15 * spread and abs(other - middle) < 8):
         return first, second
-    lifted = cv2.convertScaleAbs(np.maximum((first - middle) * (wide / spread) + other, 0))
-    return np.asarray(lifted, np.uint8), second
+    bright = cv2.convertScaleAbs(np.maximum((first - middle) * (wide / spread) + other, 0))
+    return np.asarray(bright, np.uint8), second
 
 
 _BRIGHTEST = 1.2  # what is brighter would be cut off
 
 
 def _top(frame: Frame) -> float:
-    """Where the brightest hundredth of a frame begins."""
+    """The level above which the brightest hundredth of a frame lies."""
     thin = max(1, int((frame.height * frame.width / 8_000) ** 0.5))
     bright = frame.pixels[:, ::thin, ::thin].amax(0).flatten()
     bright = bright[torch.isfinite(bright)]

@@ -20,22 +20,22 @@ inside.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from answerprint.kernels.levelset import band_steps, full_step
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What the contour listens to; forces are per iteration, the length term's weight is 1 as in equation 1.
+class LevelSetWeights:
+    """Weights of the terms of a level set, per iteration, and its numerics.
 
     Attributes:
         mu: the regions' means (equation 2), for features of about unit spread.
@@ -60,20 +60,47 @@ class Weights:
     local: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class LevelSetTerms:
+    """The terms that move a contour.
+
+    Attributes:
+        weights: of the terms.
+        features: (C, H, W) color and texture whose region means count; None leaves them out.
+        evidence: (H, W) in -1..1, above 0 where a pixel looks like the target; None leaves it out.
+        prior: (H, W), the signed distance of the prior shape; None leaves it out.
+    """
+
+    weights: LevelSetWeights
+    features: Array | None = None
+    evidence: Array | None = None
+    prior: Array | None = None
+
+    def at_size(self, size: tuple[int, int]) -> LevelSetTerms:
+        """The terms for pictures of another size (width, height); distances are in their pixels."""
+        features, evidence, prior = self.features, self.evidence, self.prior
+        return LevelSetTerms(
+            self.weights,
+            None if features is None else np.stack([_resize(plane, size) for plane in features]),
+            None if evidence is None else _resize(evidence, size),
+            None if prior is None else _resize(prior, size) * np.float32(size[0] / prior.shape[1]),
+        )
+
+
 def heaviside(phi: Array, epsilon: float) -> Array:
-    """1/2 + arctan(phi / epsilon) / pi: 1 inside, 0 outside."""
+    """The smoothed Heaviside function 1/2 + arctan(phi / epsilon) / pi: 1 inside, 0 outside; (H, W) as phi."""
     result: Array = (0.5 + np.arctan(phi / epsilon) / np.pi).astype(np.float32)
     return result
 
 
 def derivative(phi: Array, epsilon: float) -> Array:
-    """The derivative of `heaviside` by phi."""
+    """The derivative of `heaviside` by phi, (H, W)."""
     result: Array = (epsilon / (np.pi * (epsilon**2 + phi**2))).astype(np.float32)
     return result
 
 
 def signed_distance(mask: Mask) -> Array:
-    """Distance to the border of a mask in pixels, above 0 inside; zero lies between pixels."""
+    """Signed distance (H, W) to the border of a mask (H, W) in pixels, above 0 inside; zero lies between pixels."""
     if mask.all() or not mask.any():
         return np.full(mask.shape, 1e3 if mask.all() else -1e3, np.float32)
     inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
@@ -83,11 +110,13 @@ def signed_distance(mask: Mask) -> Array:
 
 
 def energy(phi: Array, features: Array, beta: float, epsilon: float = 1.0) -> float:
-    """Equation 1 for a contour: both regions' variances and the contour's length, per pixel of the picture.
+    """The energy of equation 1: both regions' variances and the contour's length, per pixel of the picture.
 
     Args:
         phi: (H, W).
         features: (C, H, W).
+        beta: weight of the variances.
+        epsilon: half-width of H in pixels.
     """
     inside = heaviside(phi, epsilon)
     total = 0.0
@@ -104,7 +133,6 @@ def chan_vese(
     iterations: int,
     mu: float = 1.0,
     step: float = 0.5,
-    epsilon: float = 1.0,
     watch: Callable[[int, Array], None] | None = None,
 ) -> Array:
     """The basic model of equations 1 to 3 on gray values: whole-region means, no regularization, no prior, no band.
@@ -112,14 +140,20 @@ def chan_vese(
     Args:
         gray: (H, W); brought to unit spread, so that `mu` means the same for every picture.
         phi: (H, W) to begin with.
+        iterations: of the descent.
+        mu: weight of the regions against the length.
+        step: length of an iteration.
         watch: is shown the number of the iteration and phi after each.
+
+    Returns:
+        (H, W) phi.
     """
-    gray, phi = _unit(gray[None])[0], phi.astype(np.float32).copy()
+    gray, phi, epsilon = _unit(gray[None])[0], phi.astype(np.float32).copy(), 1.0
     for number in range(iterations):
         inside = heaviside(phi, epsilon)
         a, b = _mean(gray, inside), _mean(gray, 1 - inside)
         force = (-mu * ((gray - a) ** 2 - (gray - b) ** 2)).astype(np.float32)
-        phi = _full_step(np.pad(phi, 1, mode="edge"), force, np.float32(step), np.float32(epsilon))
+        phi = full_step(np.pad(phi, 1, mode="edge"), force, np.float32(step), np.float32(epsilon))
         if watch is not None:
             watch(number + 1, phi)
     return phi
@@ -127,12 +161,8 @@ def chan_vese(
 
 def evolve(
     phi: Array,
-    features: Array | None,
-    weights: Weights,
+    terms: LevelSetTerms,
     iterations: int,
-    evidence: Array | None = None,
-    prior: Array | None = None,
-    prior_weight: Array | None = None,
     levels: int = 1,
     watch: Callable[[int, Array], None] | None = None,
 ) -> Array:
@@ -140,12 +170,8 @@ def evolve(
 
     Args:
         phi: (H, W) to begin with, a signed distance near its contour.
-        features: (C, H, W) color and texture whose region means count; None leaves them out.
-        weights: of the terms.
+        terms: that move it.
         iterations: in all, shared among the levels.
-        evidence: (H, W) in -1..1, above 0 where a pixel looks like the target.
-        prior: (H, W), the signed distance of the prior shape.
-        prior_weight: (H, W) in 0..1, how far the prior shape is trusted.
         levels: of the pyramid; the contour moves on the coarsest first, where a step is worth more pixels.
         watch: is shown the number of the iteration and phi (of the full size) after each.
 
@@ -153,79 +179,61 @@ def evolve(
         (H, W) phi, a signed distance near its contour.
     """
     shape = phi.shape
-    planes = None if features is None else _unit(features)
-    done = 0
+    if terms.features is not None:
+        terms = replace(terms, features=_unit(terms.features))
+    first = 0
     for level in reversed(range(max(1, levels))):
         size = (max(1, shape[1] >> level), max(1, shape[0] >> level))
         scale = np.float32(size[0] / shape[1])
-        part = iterations // levels if level else iterations - done
-        at = _resized(phi, size) * scale
-        shown = None
-        if watch is not None:
-            shown = _at_full_size(watch, done, shape[::-1], scale)
-
-        at = _run(
-            at,
-            None if planes is None else np.stack([_resized(plane, size) for plane in planes]),
-            weights,
-            part,
-            None if evidence is None else _resized(evidence, size),
-            None if prior is None else _resized(prior, size) * scale,
-            None if prior_weight is None else _resized(prior_weight, size),
-            shown,
-        )
-        phi = _resized(at, shape[::-1]) / scale
-        done += part
+        count = iterations // levels if level else iterations - first
+        watch_level = None if watch is None else _at_full_size(watch, first, shape[::-1], scale)
+        small = _evolve_level(_resize(phi, size) * scale, terms.at_size(size), count, watch_level)
+        phi = _resize(small, shape[::-1]) / scale
+        first += count
     return phi
 
 
 def _at_full_size(
     watch: Callable[[int, Array], None], first: int, size: tuple[int, ...], scale: Any
 ) -> Callable[[int, Array], None]:
-    return lambda number, phi: watch(first + number, _resized(phi, size) / scale)
+    return lambda number, phi: watch(first + number, _resize(phi, size) / scale)
 
 
-def _run(
-    phi: Array,
-    planes: Array | None,
-    weights: Weights,
-    iterations: int,
-    evidence: Array | None,
-    prior: Array | None,
-    prior_weight: Array | None,
-    watch: Callable[[int, Array], None] | None,
+_STEPS_PER_BAND = 5  # in which a contour moves by less than the band's half-width
+
+
+def _evolve_level(
+    phi: Array, terms: LevelSetTerms, iterations: int, watch: Callable[[int, Array], None] | None
 ) -> Array:
-    shape = phi.shape
-    fixed = np.zeros(shape, np.float32)
-    if evidence is not None:
-        fixed += np.float32(weights.evidence) * evidence
-    force = fixed.copy()
+    """`evolve` at one size."""
+    shape, weights = phi.shape, terms.weights
+    evidence_force = np.zeros(shape, np.float32)
+    if terms.evidence is not None:
+        evidence_force += np.float32(weights.evidence) * terms.evidence
+    force = evidence_force.copy()
     pull = np.zeros(shape, np.float32)
-    if prior is not None:
-        pull[:] = weights.prior * (1 if prior_weight is None else prior_weight)
-    goal = np.zeros(shape, np.float32) if prior is None else heaviside(prior, weights.epsilon)
+    if terms.prior is not None:
+        pull[:] = weights.prior
+    goal = np.zeros(shape, np.float32) if terms.prior is None else heaviside(terms.prior, weights.epsilon)
     numbers = np.array([weights.length, weights.distance, weights.epsilon, weights.step, weights.band], np.float32)
-    phi = phi.clip(-weights.band - 1, weights.band + 1).astype(np.float32)
-    framed = np.pad(phi, 1, mode="edge")
-    phi = framed[1:-1, 1:-1]
-    every = 5
-    means = None if planes is None or not weights.mu else _Means(planes, weights)
-    for start in range(0, iterations, every):
-        # The band is laid anew now and then; in between the contour moves by less than its half-width.
-        band = _around(phi, round(weights.band))
+    padded_phi = np.pad(phi.clip(-weights.band - 1, weights.band + 1).astype(np.float32), 1, mode="edge")
+    phi = padded_phi[1:-1, 1:-1]
+    means = None if terms.features is None or not weights.mu else _Means(terms.features, weights)
+    for start in range(0, iterations, _STEPS_PER_BAND):
+        band = _narrow_band(phi, round(weights.band))
         if means is not None:
-            force.ravel()[band] = fixed.ravel()[band] + np.float32(weights.mu) * means.force(phi, band)
-        count = min(every, iterations - start)
+            force.ravel()[band] = evidence_force.ravel()[band] + np.float32(weights.mu) * means.force(phi, band)
+        count = min(_STEPS_PER_BAND, iterations - start)
         if watch is None:
-            _band_steps(framed, band, force, pull, goal, numbers, count)
+            band_steps(padded_phi, band, force, pull, goal, numbers, count)
             continue
         for number in range(count):
-            _band_steps(framed, band, force, pull, goal, numbers, 1)
+            band_steps(padded_phi, band, force, pull, goal, numbers, 1)
             watch(start + number + 1, phi.copy())
     return np.ascontiguousarray(phi)
 
 
-def _around(phi: Array, radius: int) -> npt.NDArray[np.int64]:
+def _narrow_band(phi: Array, radius: int) -> npt.NDArray[np.int64]:
     """The pixels within a radius of the contour, by their index in the flat picture."""
     inside = (phi > 0).astype(np.uint8)
     edge = cv2.dilate(inside, np.ones((3, 3), np.uint8)) - inside
@@ -245,9 +253,9 @@ _ENOUGH = 100_000  # pixels that a whole region's mean is taken over
 
 
 class _Means:
-    """What both sides of a contour look like: means of regions or of neighborhoods, in channels (C, H, W)."""
+    """Means of both sides of a contour, of regions or of neighborhoods, in channels (C, H, W)."""
 
-    def __init__(self, planes: Array, weights: Weights) -> None:
+    def __init__(self, planes: Array, weights: LevelSetWeights) -> None:
         self._planes, self._weights = planes, weights
         self._size = (2 * weights.local + 1, 2 * weights.local + 1)
         self._whole = [cv2.blur(plane, self._size) for plane in planes] if weights.local else []
@@ -255,22 +263,22 @@ class _Means:
     def force(self, phi: Array, band: npt.NDArray[np.int64]) -> Array:
         """-((I - c_a)^2 - (I - c_b)^2) in the band, averaged over the channels."""
         total = np.zeros(len(band), np.float32)
-        sides = self._near(phi, band) if self._weights.local else self._overall(phi)
+        sides = self._neighborhoods(phi, band) if self._weights.local else self._regions(phi)
         for plane, (a, b) in zip(self._planes, sides, strict=True):
             values = plane.ravel()[band]
             total += (values - b) ** 2 - (values - a) ** 2
         result: Array = (total / np.float32(len(self._planes))).clip(-4, 4)
         return result
 
-    def _near(self, phi: Array, band: npt.NDArray[np.int64]) -> Iterator[tuple[Array, Array]]:
+    def _neighborhoods(self, phi: Array, band: npt.NDArray[np.int64]) -> Iterator[tuple[Array, Array]]:
         """Means (N,) inside and outside around each pixel of the band, channel by channel."""
         inside = heaviside(phi, self._weights.epsilon)
         share = cv2.blur(inside, self._size).ravel()[band]
         for plane, whole in zip(self._planes, self._whole, strict=True):
-            filled = cv2.blur(inside * plane, self._size).ravel()[band]
-            yield filled / np.maximum(share, 1e-3), (whole.ravel()[band] - filled) / np.maximum(1 - share, 1e-3)
+            inner = cv2.blur(inside * plane, self._size).ravel()[band]
+            yield inner / np.maximum(share, 1e-3), (whole.ravel()[band] - inner) / np.maximum(1 - share, 1e-3)
 
-    def _overall(self, phi: Array) -> Iterator[tuple[Any, Any]]:
+    def _regions(self, phi: Array) -> Iterator[tuple[Any, Any]]:
         """Means of all that is inside and outside, channel by channel."""
         step = max(1, int((phi.size / _ENOUGH) ** 0.5))
         inside = heaviside(phi[::step, ::step], self._weights.epsilon)
@@ -292,145 +300,9 @@ def _mean(plane: Array, weight: Array) -> Any:
     return np.float32(float((plane * weight).sum(dtype=np.float64)) / max(total, 1e-6))
 
 
-def _resized(plane: Array, size: tuple[int, ...]) -> Array:
+def _resize(plane: Array, size: tuple[int, ...]) -> Array:
     if plane.shape[::-1] == tuple(size):
         return plane
     smaller = size[0] < plane.shape[1]
     result: Array = cv2.resize(plane, tuple(size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     return result
-
-
-_quick = partial(njit, nogil=True, cache=True, fastmath=True, error_model="numpy")
-
-
-@_quick(inline="always")  # type: ignore[untyped-decorator, unused-ignore]
-def _bend(above: Any, level: Any, below: Any, at: int) -> Any:
-    """Curvature of the level line through a pixel, held to 1 per pixel, and the slopes along x and y.
-
-    Args:
-        above: a row of phi with a pixel more at either end.
-        level: the row below it.
-        below: the one below that.
-        at: which pixel of `level`, not counting the first.
-    """
-    half, quarter, one = np.float32(0.5), np.float32(0.25), np.float32(1)
-    left, here, right = level[at], level[at + 1], level[at + 2]
-    up, down = above[at + 1], below[at + 1]
-    px, py = (right - left) * half, (down - up) * half
-    pxx, pyy = right - 2 * here + left, down - 2 * here + up
-    pxy = (below[at + 2] - below[at] - above[at + 2] + above[at]) * quarter
-    squared = px * px + py * py
-    bend = (pxx * py * py - 2 * px * py * pxy + pyy * px * px) / (squared * np.sqrt(squared) + np.float32(1e-8))
-    return min(max(bend, -one), one), px, py
-
-
-@_quick()  # type: ignore[untyped-decorator, unused-ignore]
-def _full_step(framed: Any, force: Any, step: Any, epsilon: Any) -> Any:
-    """One step of equation 2 on every pixel: (H, W) of phi (H + 2, W + 2) with its edge repeated once."""
-    result = np.empty_like(force)
-    for y in range(force.shape[0]):
-        above, level, below = framed[y], framed[y + 1], framed[y + 2]
-        for x in range(force.shape[1]):
-            here = level[x + 1]
-            bend, _, _ = _bend(above, level, below, x)
-            theta = epsilon / (np.float32(np.pi) * (epsilon * epsilon + here * here))
-            result[y, x] = here + step * theta * (bend + force[y, x])
-    return result
-
-
-# The diffusion rate of the double-well potential (Li et al. 2010, equation 16), sin(2 pi s) / (2 pi s) for slopes s to
-# 1, as a polynomial of s squared: smooth, and without a root to draw. Within 1e-5.
-_RATE = tuple(
-    np.float32(one)
-    for one in np.polynomial.Chebyshev.interpolate(lambda squared: np.sinc(2 * np.sqrt(squared)), 6, domain=[0, 1])
-    .convert(kind=np.polynomial.Polynomial)
-    .coef
-)
-
-
-@_quick(inline="always")  # type: ignore[untyped-decorator, unused-ignore]
-def _rate(along: Any, across: Any) -> Any:
-    """Slopes go to 1 or 0."""
-    squared = along * along + across * across
-    low, high = min(squared, np.float32(1)), max(squared, np.float32(1))
-    a, b, c, d, e, f, g = _RATE
-    rate = a + low * (b + low * (c + low * (d + low * (e + low * (f + low * g)))))
-    return np.float32(1) - np.float32(1) / np.sqrt(high) if squared >= np.float32(1) else rate
-
-
-_ARCTAN = tuple(np.float32(one) for one in (0.9998660, -0.3302995, 0.1801410, -0.0851330, 0.0208351))
-
-
-@_quick(inline="always")  # type: ignore[untyped-decorator, unused-ignore]
-def _arctan(x: Any) -> Any:
-    """Within 1e-5 (Abramowitz and Stegun, 4.4.49)."""
-    size, one = abs(x), np.float32(1)
-    part = min(size, one) / max(size, one)
-    square = part * part
-    a, b, c, d, e = _ARCTAN
-    turned = part * (a + square * (b + square * (c + square * (d + square * e))))
-    wide = np.float32(np.pi / 2) - turned if size > one else turned
-    return -wide if x < 0 else wide
-
-
-@_quick()  # type: ignore[untyped-decorator, unused-ignore]
-def _band_steps(framed: Any, band: Any, force: Any, pull: Any, goal: Any, numbers: Any, count: int) -> None:
-    """`count` steps on the pixels of the band, in place; the others stay.
-
-    They are taken in runs along the rows, without a branch, so that a processor works on several pixels at once.
-
-    Args:
-        framed: (H + 2, W + 2) phi with its edge repeated once.
-        band: the pixels by their index in the flat (H, W), in order.
-        force: (H, W).
-        pull: (H, W), towards `goal`.
-        goal: (H, W).
-        numbers: weights of length and distance, epsilon, step and half-width of the band.
-        count: of steps.
-    """
-    height, width = force.shape
-    new = np.empty(len(band), np.float32)
-    first = np.empty(len(band) + 1, np.int64)
-    runs = 0
-    for place in range(len(band)):
-        if place == 0 or band[place] != band[place - 1] + 1 or band[place] % width == 0:
-            first[runs] = place
-            runs += 1
-    first[runs] = len(band)
-    for _ in range(count):
-        for run in range(runs):
-            start, stop = first[run], first[run + 1]
-            y, x = band[start] // width, band[start] % width
-            end = x + stop - start
-            rows = framed[y, x : end + 2], framed[y + 1, x : end + 2], framed[y + 2, x : end + 2]
-            _run_step(rows, force[y, x:end], pull[y, x:end], goal[y, x:end], numbers, new[start:stop])
-        for run in range(runs):
-            start, stop = first[run], first[run + 1]
-            y, x = band[start] // width, band[start] % width
-            framed[y + 1, x + 1 : x + 1 + stop - start] = new[start:stop]
-        framed[0], framed[height + 1] = framed[1], framed[height]
-        framed[:, 0], framed[:, width + 1] = framed[:, 1], framed[:, width]
-
-
-@_quick()  # type: ignore[untyped-decorator, unused-ignore]
-def _run_step(rows: Any, force: Any, pull: Any, goal: Any, numbers: Any, new: Any) -> None:
-    above, level, below = rows
-    length, distance, epsilon, step, limit = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4] + 1
-    half, quarter, one = np.float32(0.5), np.float32(0.25), np.float32(1)
-    for at in range(len(new)):
-        bend, px, py = _bend(above, level, below, at)
-        here = level[at + 1]
-        # What flows over the four sides of the pixel; the slope along a side is the mean of both its pixels'.
-        e, w, s, n = level[at + 2] - here, here - level[at], below[at + 1] - here, here - above[at + 1]
-        ey = (below[at + 2] - above[at + 2]) * quarter + py * half
-        wy = (below[at] - above[at]) * quarter + py * half
-        sx = (below[at + 2] - below[at]) * quarter + px * half
-        nx = (above[at + 2] - above[at]) * quarter + px * half
-        flow = _rate(e, ey) * e - _rate(w, wy) * w + _rate(s, sx) * s - _rate(n, nx) * n
-        theta = epsilon / (np.float32(np.pi) * (epsilon * epsilon + here * here))
-        shape = half + _arctan(here / epsilon) * np.float32(1 / np.pi)
-        drive = length * bend + force[at] + pull[at] * (goal[at] - shape)
-        # No step moves the contour by more than about a pixel: a pixel that shouts is no more right.
-        drive = min(max(drive, -one), one)
-        value = here + step * (distance * flow + theta * drive)
-        new[at] = min(max(value, -limit), limit)

@@ -15,40 +15,45 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.linalg import cg
 
+from answerprint.motion.layers import bounding_box
+
 Array = npt.NDArray[np.float32]
 
 
 def hard(phi: Array) -> Array:
-    """Alpha of a contour by itself: a ramp of one pixel."""
+    """Alpha (H, W) in 0..1 of a contour (H, W) by itself: a ramp of one pixel."""
     return (phi + 0.5).clip(0, 1).astype(np.float32)
 
 
 def guided(picture: Array, phi: Array, band: float, epsilon: float = 1e-4) -> Array:
-    """Alpha by the color guided filter, in a band; 0 and 1 outside it.
+    """Alpha (H, W) by the color guided filter, in a band; 0 and 1 outside it.
 
     Args:
+        picture: (H, W, 3).
+        phi: (H, W) signed distance of the contour.
         band: half-width of the band in pixels.
         epsilon: variance of the picture under which a window counts as flat.
     """
     alpha = hard(phi)
-    box = _box(np.abs(phi) < band, 2 * int(band) + 2)
+    box = bounding_box(np.abs(phi) < band, 2 * int(band) + 2)
     if box is None or band < 1:
         return alpha
     part, near = picture[box], phi[box]
     soft = _guided(part, hard(near), max(1, round(band)), epsilon)
     # Windows of the filter are as wide as the band: what it says in the middle is worn out towards the rim.
-    soft = _stretched(soft)
+    soft = _stretch(soft)
     share = (2 * (1 - np.abs(near) / band)).clip(0, 1)
     alpha[box] = (share * soft + (1 - share) * hard(near)).astype(np.float32)
     return alpha
 
 
-def _stretched(alpha: Array) -> Array:
+def _stretch(alpha: Array) -> Array:
     """A tenth off either end, so that the inside is whole and the outside is gone."""
     return ((alpha - 0.1) / 0.8).clip(0, 1).astype(np.float32)
 
 
 def _guided(picture: Array, alpha: Array, radius: int, epsilon: float) -> Array:
+    """The guided filter of alpha (H, W) with a picture (H, W, 3) as guide."""
     side = (2 * radius + 1, 2 * radius + 1)
     picture = picture - picture.mean((0, 1), dtype=np.float32)
 
@@ -78,15 +83,17 @@ def _guided(picture: Array, alpha: Array, radius: int, epsilon: float) -> Array:
 
 
 def closed_form(picture: Array, phi: Array, band: float, epsilon: float = 1e-5, rounds: int = 120) -> Array:
-    """Alpha by the matting Laplacian, in a band; 0 and 1 outside it. Slow: for stills and hair.
+    """Alpha (H, W) by the matting Laplacian, in a band; 0 and 1 outside it. Slow: for stills and hair.
 
     Args:
+        picture: (H, W, 3).
+        phi: (H, W) signed distance of the contour.
         band: half-width of the band in pixels, where alpha is unknown.
         epsilon: regularization of the local color lines.
         rounds: of conjugate gradients at most.
     """
     alpha = hard(phi)
-    box = _box(np.abs(phi) < band, 2)
+    box = bounding_box(np.abs(phi) < band, 2)
     if box is None or min(phi[box].shape) < 3:
         return alpha
     part, near = picture[box].astype(np.float64), phi[box]
@@ -94,9 +101,9 @@ def closed_form(picture: Array, phi: Array, band: float, epsilon: float = 1e-5, 
     known = (np.abs(near) >= band).ravel().astype(np.float64)
     system = laplacian + sparse.diags(100 * known + 1e-6)
     start = hard(near).astype(np.float64).ravel()
-    solved, _ = cg(system, 100 * known * start + 1e-6 * start, x0=start, rtol=1e-4, maxiter=rounds)
-    told = np.abs(near) >= band
-    alpha[box] = np.where(told, hard(near), solved.reshape(near.shape).clip(0, 1)).astype(np.float32)
+    alpha_values, _ = cg(system, 100 * known * start + 1e-6 * start, x0=start, rtol=1e-4, maxiter=rounds)
+    outside = np.abs(near) >= band
+    alpha[box] = np.where(outside, hard(near), alpha_values.reshape(near.shape).clip(0, 1)).astype(np.float32)
     return alpha
 
 
@@ -115,37 +122,33 @@ def _laplacian(picture: npt.NDArray[np.float64], epsilon: float) -> Any:
 
 
 def foreground(picture: Array, alpha: Array, radius: int = 24) -> Array:
-    """The target's own colors where it is mixed with the background; the picture itself where alpha is 1.
+    """The target's own colors (H, W, 3) where it is mixed with the background; the picture itself where alpha is 1.
 
     Blur fusion (Forte 2021, equations 4 to 7), twice, the second time over a small window. Where alpha is 0 the nearby
     foreground color stands, so an edge that is blurred later shows no rim.
+
+    Args:
+        picture: (H, W, 3).
+        alpha: (H, W) in 0..1.
+        radius: of the window that colors are taken from, in pixels.
     """
-    box = _box((alpha > 0) & (alpha < 1), 2 * radius)
+    box = bounding_box((alpha > 0) & (alpha < 1), 2 * radius)
     if box is None:
         return picture
     part, share = picture[box], alpha[box][..., None]
     own, behind = part, part
     for size in (radius, max(2, radius // 5)):
-        own, behind = _fused(part, share, own, behind, size)
+        own, behind = _fuse(part, share, own, behind, size)
     result = picture.copy()
     result[box] = np.where(share >= 1, part, own)
     return result
 
 
-def _fused(picture: Array, alpha: Array, own: Array, behind: Array, radius: int) -> tuple[Array, Array]:
+def _fuse(picture: Array, alpha: Array, own: Array, behind: Array, radius: int) -> tuple[Array, Array]:
+    """Colors (H, W, 3) of foreground and background after one round of blur fusion."""
     side = (2 * radius + 1, 2 * radius + 1)
     weight = cv2.blur(alpha, side)[..., None]
     near_own = cv2.blur(own * alpha, side) / (weight + 1e-5)
     near_behind = cv2.blur(behind * (1 - alpha), side) / (1 - weight + 1e-5)
     away = picture - alpha * near_own - (1 - alpha) * near_behind
     return near_own + alpha * away, near_behind
-
-
-def _box(mask: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice] | None:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return None
-    return (
-        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
-        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin),
-    )

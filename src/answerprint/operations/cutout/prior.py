@@ -1,7 +1,7 @@
-"""What a person knows of the target: rough masks, boxes, polygons and scribbles on key frames, read from files.
+"""Priors of a cutout: rough masks, boxes, polygons and scribbles on key frames, read from files.
 
 A single picture is a mask for the clip's first frame. A sequence (`mask.%04d.png`, `mask.####.png`) names its key
-frames by its numbers, counted like the clip's frames from `numbered_from` on. A JSON file holds one key or a list of
+frames by its numbers, counted like the clip's frames from `start_number` on. A JSON file holds one key or a list of
 them, bare or under "keys":
 
     {"keys": [
@@ -39,12 +39,19 @@ _LIKE = 0.03  # how much the shape of a mask's picture may differ from the clip'
 
 @dataclass(frozen=True)
 class Prior:
-    """A key frame's rough shape at the working size; `shape` is None where there are only scribbles."""
+    """A person's marks on a key frame, at the working size.
+
+    Attributes:
+        shape: (H, W) bool, the rough shape; None where there are only scribbles.
+        foreground: (H, W) bool, pixels that are surely the target.
+        background: (H, W) bool, pixels that are surely not.
+        is_box: whether the shape is a box around the target.
+    """
 
     shape: Mask | None
     foreground: Mask
     background: Mask
-    boxed: bool = False
+    is_box: bool = False
 
 
 class Stroke(Settings):
@@ -86,11 +93,10 @@ def find(path: Path) -> dict[int, tuple[Source, Path]]:
             )
         return {0: (path, path)}
     before, after = re.escape(path.name[: pattern.start()]), re.escape(path.name[pattern.end() :])
-    named = re.compile(f"{before}(\\d+){after}")
-    found = (
-        [(named.fullmatch(file.name), file) for file in sorted(path.parent.glob("*"))] if path.parent.is_dir() else []
-    )
-    keys: dict[int, tuple[Source, Path]] = {int(match[1]): (file, file) for match, file in found if match is not None}
+    number_in = re.compile(f"{before}(\\d+){after}")
+    files = sorted(path.parent.glob("*")) if path.parent.is_dir() else []
+    matches = [(number_in.fullmatch(file.name), file) for file in files]
+    keys: dict[int, tuple[Source, Path]] = {int(match[1]): (file, file) for match, file in matches if match is not None}
     if not keys:
         raise MediaError(f"prior {path}: no picture matches; their numbers name the key frames")
     return keys
@@ -136,18 +142,18 @@ def _refuse(prior: Prior, where: str) -> None:
 
 def _keys(path: Path) -> list[Key]:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise MediaError(f"prior {path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise SettingsError(f"prior {path}: is no JSON: {error}") from error
-    if isinstance(said, dict) and "keys" in said:
-        said = said["keys"]
-    listed: list[Any] = said if isinstance(said, list) else [said]
-    if not listed:
+    if isinstance(document, dict) and "keys" in document:
+        document = document["keys"]
+    entries: list[Any] = document if isinstance(document, list) else [document]
+    if not entries:
         raise SettingsError(f"prior {path}: holds no key frame")
     keys = []
-    for number, entry in enumerate(listed):
+    for number, entry in enumerate(entries):
         if not isinstance(entry, dict):
             raise SettingsError(f"prior {path}: key {number} is {entry!r}; it must be a table with 'frame' and a shape")
         try:
@@ -169,10 +175,10 @@ def _mask(path: Path, size: tuple[int, int], work: tuple[int, int]) -> Mask:
         )
     plane = _plane(picture)
     top = float(np.iinfo(plane.dtype).max) if plane.dtype.kind == "u" else 1.0
-    scaled = cv2.resize(plane.astype(np.float32) / top, work, interpolation=cv2.INTER_AREA)
-    result: Mask = scaled > 0.5
+    small = cv2.resize(plane.astype(np.float32) / top, work, interpolation=cv2.INTER_AREA)
+    result: Mask = small > 0.5
     if not result.any() and bool((plane > 0.5 * top).any()):
-        result = scaled > 0  # a mask of a few pixels must not vanish with the working size
+        result = small > 0  # a mask of a few pixels must not vanish with the working size
     return result
 
 

@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from answerprint.operations.cutout import levelset, tracking
-from answerprint.operations.cutout.tracking import State
+from answerprint.operations.cutout import levelset
+from answerprint.operations.cutout.blend import BlendEvidence, blend, palette_of
+from answerprint.operations.cutout.propagate import propagate
+from answerprint.operations.cutout.state import ContourSettings, ContourState, overlap
 
 H, W = 90, 400
 
@@ -18,32 +20,32 @@ def bar(left: float, width: int = 10) -> np.ndarray:
     return (x >= left) & (x < left + width) & (y >= 20) & (y < 70)
 
 
-def state(mask: np.ndarray, confidence: float = 0.5) -> State:
-    return State(levelset.signed_distance(mask), confidence)
+def state(mask: np.ndarray, confidence: float = 0.5) -> ContourState:
+    return ContourState(levelset.signed_distance(mask), confidence)
 
 
 @pytest.mark.parametrize("apart", [2, 8, 30])
 def test_a_blend_is_as_large_as_what_it_is_made_of(apart: int) -> None:
     """A mean of distances of two shapes that lie apart is smaller than both, and nothing in the end."""
     for nearness in (0.3, 0.7):
-        both = tracking.blend(state(bar(100)), state(bar(100 + apart)), nearness, (0.7, 0.7))
+        both = blend(state(bar(100)), state(bar(100 + apart)), nearness, (0.7, 0.7))
         assert 0.8 * 500 <= (both.phi > 0).sum() <= 1.2 * 500
         nearer = bar(100) if nearness > 0.5 else bar(100 + apart)
-        assert tracking.overlap(both.phi > 0, nearer) > 0.75
+        assert overlap(both.phi > 0, nearer) > 0.75
 
 
 def test_the_way_that_reached_the_other_key_decides() -> None:
     right, wrong = state(bar(100)), state(bar(130), 0.8)
-    assert tracking.overlap(tracking.blend(right, wrong, 0.3, (0.9, 0.0)).phi > 0, bar(100)) > 0.95
-    assert tracking.overlap(tracking.blend(wrong, right, 0.7, (0.0, 0.9)).phi > 0, bar(100)) > 0.95
+    assert overlap(blend(right, wrong, 0.3, (0.9, 0.0)).phi > 0, bar(100)) > 0.95
+    assert overlap(blend(wrong, right, 0.7, (0.0, 0.9)).phi > 0, bar(100)) > 0.95
 
 
 def test_a_lost_contour_takes_nothing_from_the_other() -> None:
-    lost = State(np.full((H, W), -30, np.float32), 0.0)
+    lost = ContourState(np.full((H, W), -30, np.float32), 0.0)
     for nearness in (0.1, 0.5):
-        assert tracking.overlap(tracking.blend(state(bar(100)), lost, nearness, (0.5, 0.0)).phi > 0, bar(100)) == 1
-    agreed = tracking.blend(state(bar(100)), state(bar(100)), 0.5, (0.5, 0.5))
-    assert tracking.blend(state(bar(100)), lost, 0.5, (0.5, 0.0)).confidence < 0.6 * agreed.confidence
+        assert overlap(blend(state(bar(100)), lost, nearness, (0.5, 0.0)).phi > 0, bar(100)) == 1
+    agreed = blend(state(bar(100)), state(bar(100)), 0.5, (0.5, 0.5))
+    assert blend(state(bar(100)), lost, 0.5, (0.5, 0.0)).confidence < 0.6 * agreed.confidence
 
 
 def picture(number: int) -> np.ndarray:
@@ -55,15 +57,15 @@ def picture(number: int) -> np.ndarray:
 
 
 def test_the_window_follows_a_small_target_across_the_picture() -> None:
-    found = dict(tracking.carry(picture, 0, range(1, 31), state(bar(20, 24)), tracking.Settings()))
-    overlaps = [tracking.overlap(one.phi > 0, bar(20 + 8 * number, 24)) for number, one in found.items()]
+    states = dict(propagate(picture, 0, range(1, 31), {0: state(bar(20, 24))}, ContourSettings()))
+    overlaps = [overlap(one.phi > 0, bar(20 + 8 * number, 24)) for number, one in states.items()]
     assert min(overlaps) > 0.85
 
 
 def test_an_empty_key_stays_empty_and_is_not_believed() -> None:
     empty = state(np.zeros((H, W), bool), 0.7)
-    found = list(tracking.carry(picture, 0, range(1, 3), empty, tracking.Settings()))
-    assert [one.confidence for _, one in found] == [0, 0] and not any((one.phi > 0).any() for _, one in found)
+    states = list(propagate(picture, 0, range(1, 3), {0: empty}, ContourSettings()))
+    assert [one.confidence for _, one in states] == [0, 0] and not any((one.phi > 0).any() for _, one in states)
 
 
 def colored(left: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,8 +77,8 @@ def colored(left: int) -> tuple[np.ndarray, np.ndarray]:
 def test_between_two_contours_the_keys_colors_decide() -> None:
     """One way lost half of the target, the other took background in; neither key is nearer."""
     shown, right = colored(120)
-    looks = tracking.palette([(colored(at)[0], state(colored(at)[1])) for at in (60, 200)])
+    palette = palette_of([(colored(at)[0], state(colored(at)[1])) for at in (60, 200)])
     half, more = state(bar(120, 20)), state(bar(100, 60))
     for first, second in ((half, more), (more, half)):
-        found = tracking.blend(first, second, 0.5, (0.4, 0.4), shown, looks, tracking.Settings())
-        assert tracking.overlap(found.phi > 0, right) > 0.9
+        blended = blend(first, second, 0.5, (0.4, 0.4), BlendEvidence(shown, palette, ContourSettings()))
+        assert overlap(blended.phi > 0, right) > 0.9
