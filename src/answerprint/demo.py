@@ -28,7 +28,7 @@ COLOR = ColorTags("bt709", "bt709", "bt709", "limited", "left")
 REFERENCE = "coffee.png"
 
 
-RECIPE = """\
+CHAIN = """\
 # One look for both shots: the color of the reference still, a little of the saturation taken back.
 name = "demo look"
 
@@ -50,33 +50,35 @@ saturation = 0.92
 def run(folder: Path) -> None:
     """Makes the demo clip, runs the main job on it and says what to open."""
     from answerprint.color import lut
-    from answerprint.render import decide, jobs, summary
-    from answerprint.render.options import Options
-    from answerprint.render.progress import shown
+    from answerprint.render import decide, export, job, paths, summary
+    from answerprint.render.progress import watching
+    from answerprint.render.source import open_clip
 
     clip, _ = make(folder)
-    recipe, graded = folder / "look.toml", folder / "graded.mov"
-    recipe.write_text(RECIPE, encoding="utf-8")
-    with shown(as_json=False) as watcher:
-        decided = jobs.decisions_path(graded)
-        made = decide.analyze_recipe(clip, recipe, Options(), watcher, before=decided)
-        decide.save(made, decided)
-        outcome = jobs.render(made, graded, watcher=watcher, decisions_file=decided)
-        html, _ = summary.write(made, outcome)
+    chain, graded = folder / "look.toml", folder / "graded.mov"
+    chain.write_text(CHAIN, encoding="utf-8")
+    with watching(as_json=False) as watcher:
+        list_file = paths.decisions_path(graded)
+        source = open_clip(clip, {})
+        before = decide.earlier(list_file, source)
+        decisions = decide.analyze(source, decide.load_chain(chain), watcher=watcher, before=before)
+        decide.save(decisions, list_file)
+        result = job.render(decisions, job.JobSpec(output=graded, decisions=list_file), watcher)
+        html, _ = summary.write(decisions, result)
         cube = folder / "graded.001.cube"
-        lut.write(jobs.cube(made.shots[0]), cube)
+        lut.write(export.shot_cube(decisions, decisions.shots[0]), cube)
         _before_after(clip, graded, folder / "before_after.jpg")
-    print(outcome.text())
+    print(result.text())
     print("Open these:")
     for path, what in [
         (graded, "the answer print: ProRes 422 HQ, 10-bit, with sound and timecode"),
-        (decided, "what was decided, shot by shot; change a number and run"),
+        (list_file, "what was decided, shot by shot; change a number and run"),
         (cube, "the color of the first shot as a LUT for other tools"),
         (html, "the report, in any browser"),
         (folder / "before_after.jpg", "both shots, before and after"),
     ]:
         print(f"  {path}  {what}")
-    print(f"     answerprint render {decided} -o {graded}")
+    print(f"     answerprint render {list_file} -o {graded}")
 
 
 def _before_after(before: Path, after: Path, picture: Path) -> None:

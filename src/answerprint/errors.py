@@ -4,7 +4,7 @@
     ├── MediaError            a file or sequence that cannot be read or written as asked   (OSError)
     │   ├── NotMediaError     it is no footage at all
     │   └── DeliveryError     the output cannot be made
-    ├── SettingsError         a parameter, recipe or decision list that says the impossible (ValueError)
+    ├── SettingsError         a parameter, chain or decision list that says the impossible (ValueError)
     ├── ColorError            a LUT, CDL or color space that cannot be used                 (ValueError)
     ├── ShotError             a shot list or timeline that does not fit the clip            (ValueError)
     ├── JobError              a job that cannot go on                                       (RuntimeError)
@@ -36,7 +36,7 @@ class DeliveryError(MediaError):
 
 
 class SettingsError(AnswerprintError, ValueError):
-    """A parameter, recipe or decision list has a wrong key or value."""
+    """A parameter, chain or decision list has a wrong key or value."""
 
 
 class ColorError(AnswerprintError, ValueError):

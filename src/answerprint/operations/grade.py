@@ -24,6 +24,7 @@ from torch import Tensor
 
 from answerprint.color import cdl as cdl_file
 from answerprint.color import fused, grade, lut, spaces
+from answerprint.color.grade import MID_GRAY
 from answerprint.errors import ColorError
 from answerprint.frame import Frame
 from answerprint.settings import Settings
@@ -53,7 +54,7 @@ class Params(Settings):
     )
     saturation: float = Field(1.0, ge=0, le=10, description="ASC CDL saturation; 0 is gray.")
     contrast: float = Field(1.0, ge=0, le=10, description="Scales the distance from the pivot.")
-    pivot: float = Field(grade.MID_GRAY, ge=0, le=1, description="The value that contrast leaves where it is.")
+    pivot: float = Field(MID_GRAY, ge=0, le=1, description="The value that contrast leaves where it is.")
     gamma: float = Field(1.0, gt=0, le=10, description="Above 1 lifts the midtones; black and white stay.")
     hue: float = Field(0.0, ge=-180, le=180, description="Turns all colors, in degrees; grays and luma stay.")
     lut: Path | None = Field(None, description="A .cube LUT (3D or 1D), applied last.")

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,11 @@ def cube(params: Params, findings: Findings, size: int = 33) -> lut.Cube:
 def correction(params: Params, findings: Findings) -> tuple[cdl_file.Correction, list[str]]:
     """What one ASC CDL can hold of it, and the names of what it cannot."""
     return look.correction(look.Params(strength=params.strength), findings)
+
+
+def color_part(findings: Findings) -> tuple[look.Findings, Fraction]:
+    """The grade without its sharpness; see `look.color_part`."""
+    return look.color_part(findings)
 
 
 # ---- the moves

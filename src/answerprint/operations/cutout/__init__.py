@@ -39,6 +39,7 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 
+from answerprint.assets import Assets
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.motion import camera as motion
@@ -47,11 +48,11 @@ from answerprint.motion.lines import Line
 from answerprint.motion.plate import Plate
 from answerprint.operations.cutout import levelset, matting, tracking
 from answerprint.operations.cutout import prior as _prior
-from answerprint.operations.cutout.contours import Contours, Kept, Strip
+from answerprint.operations.cutout.contours import Contours, SavedContours, Strip
 from answerprint.settings import Settings
 
-HANDLES = 0  # the contour of every frame is in the findings' side file
-OWN = ("findings", "finite", "matte")
+HANDLES = 0  # the contour of every frame is in an asset
+OWN = ("findings", "finite", "matte", "makes matte")
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -109,9 +110,9 @@ class Params(Settings):
 
 
 class Findings(Settings):
-    """Where the contour came from and how sure it is; the contours themselves are in a side file."""
+    """Where the contour came from and how sure it is; the contours themselves are an asset."""
 
-    contours: str = Field("", description="Side file of the contours, by its hash; empty where nothing was found.")
+    contours: str = Field("", description="Asset that holds the contours; empty where nothing was found.")
     start: Literal["prior", "motion", "nothing"] = Field("nothing", description="What the target was found by.")
     keys: tuple[int, ...] = Field((), description="Frames of the clip that the contour was started on.")
     camera: Literal["static", "moving", "not looked at"] = Field("not looked at", description="What the camera did.")
@@ -145,14 +146,13 @@ class _Found:
     notes: tuple[str, ...] = ()
 
 
-def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
+def analyze(shot: Shot, params: Params, assets: Assets) -> Findings:
     """Finds the contour on the shot's key frames, or by motion, and carries it through the shot.
 
     Raises:
         SettingsError: a prior is empty, full, of another shape than the clip, or no prior at all.
         MediaError: a prior, depth clip or model cannot be read.
     """
-    del device
     listed = _prior.find(params.prior) if params.prior is not None else {}
     strip = Strip(shot.frames(), params.detail)
     try:
@@ -164,7 +164,7 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
             found = _from_motion(strip, shot, params)
             if listed:
                 found.notes = (_elsewhere(sorted(listed), shot, params), *found.notes)
-        return _through(strip, shot, found, params)
+        return _through(strip, shot, found, params, assets)
     finally:
         strip.close()
 
@@ -178,8 +178,8 @@ def _elsewhere(numbers: list[int], shot: Shot, params: Params) -> str:
     )
 
 
-def _through(strip: Strip, shot: Shot, found: _Found, params: Params) -> Findings:
-    """The contour on all frames, put into a side file."""
+def _through(strip: Strip, shot: Shot, found: _Found, params: Params, assets: Assets) -> Findings:
+    """The contour on all frames, put among the assets."""
     facts: dict[str, Any] = {
         "start": found.start,
         "keys": tuple(number + shot.start for number in sorted(found.keys)),
@@ -201,7 +201,7 @@ def _through(strip: Strip, shot: Shot, found: _Found, params: Params) -> Finding
         notes = (*notes, f"another key would help at frame {said}")
     return Findings(
         **facts,
-        contours=contours.save(strip.times),
+        contours=contours.save(strip.times, assets),
         confidence=tuple(round(value, 3) for value in sure),
         doubtful=tuple(number + shot.start for number in doubtful),
         note="; ".join(notes),
@@ -530,19 +530,18 @@ def _depth_network(path: Path) -> Any:
 # ------------------------------------------------------------------------------------------------------ rendering
 
 
-def run(frames: Iterator[Frame], params: Params, findings: Findings, device: torch.device) -> Iterator[Frame]:
+def run(frames: Iterator[Frame], params: Params, findings: Findings, assets: Assets) -> Iterator[Frame]:
     """Gives every frame its matte, with the edge worked out at full size.
 
     Raises:
-        SettingsError: the contours of the shot are not on this machine.
+        SettingsError: the contours of the shot are missing.
     """
-    del device
-    kept = Kept(findings.contours) if findings.contours else None
+    saved = SavedContours(assets.path(findings.contours)) if findings.contours else None
     for frame in frames:
-        if kept is None:
+        if saved is None:
             matte = torch.zeros((1, frame.height, frame.width))
         else:
-            matte = torch.from_numpy(alpha(frame, kept.at(frame.time), params))[None]
+            matte = torch.from_numpy(alpha(frame, saved.at(frame.time), params))[None]
         yield delivered(frame, matte.to(frame.pixels.device), params)
 
 

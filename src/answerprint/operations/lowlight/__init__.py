@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -141,6 +142,11 @@ def cube(params: Params, findings: Findings, size: int = 33) -> Cube:
     if len(findings.times) > 1:
         comments.append(f"the curves move over {len(findings.times)} keys; this is the middle one")
     return bake(mapping.apply, size, title=f"lowlight: {params.model}", comments=tuple(comments))
+
+
+def color_part(findings: Findings) -> tuple[Findings, Fraction]:
+    """The findings, and the time (s) of the middle key."""
+    return findings, Fraction(findings.times[len(findings.times) // 2])
 
 
 # ---------------------------------------------------------------------------------------------------------- analysis
