@@ -27,7 +27,7 @@ class Assets:
     """The assets of one decision list.
 
     Args:
-        folder: where they stand; made when the first is put there. None is for a list that is in no file yet: a
+        folder: where they stand; created with the first. None is for a list that is in no file yet: a
             temporary folder, gone with this object.
     """
 
@@ -89,11 +89,11 @@ class Assets:
 
     def drop_all_but(self, names: Iterable[str]) -> None:
         """Removes the assets of other names: those of earlier decisions."""
-        wanted = set(names)
+        current = set(names)
         if not self.folder.is_dir():
             return
         for path in self.folder.iterdir():
-            if _NAME.fullmatch(path.name) and path.name not in wanted:
+            if _NAME.fullmatch(path.name) and path.name not in current:
                 path.unlink(missing_ok=True)
 
     def _write(self, name: str, data: bytes) -> None:

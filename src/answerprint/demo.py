@@ -87,8 +87,8 @@ def _before_after(before: Path, after: Path, picture: Path) -> None:
     for number in (SHOT_FRAMES // 2, SHOT_FRAMES + SHOT_FRAMES // 2):
         pair = [next(reader.open(path).frames(number, number + 1)).pixels for path in (before, after)]
         rows.append(torch.cat(pair, dim=2))
-    shown = torch.nn.functional.avg_pool2d(torch.cat(rows, dim=1)[None], 2)[0].clamp(0, 1)
-    codes = (shown * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    grid = torch.nn.functional.avg_pool2d(torch.cat(rows, dim=1)[None], 2)[0].clamp(0, 1)
+    codes = (grid * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     cv2.imwrite(str(picture), codes[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
@@ -148,8 +148,8 @@ def _moving_camera(picture: Path, begin: tuple[float, float], end: tuple[float, 
         center = np.array([width, height]) * (np.array(begin) + (np.array(end) - np.array(begin)) * along)
         view = np.array([WIDTH, HEIGHT]) / 2
         center = np.clip(center, view / scale, np.array([width, height]) - view / scale)
-        moved = np.column_stack([scale * np.eye(2), view - scale * center])
-        yield cv2.warpAffine(source, moved, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        pan = np.column_stack([scale * np.eye(2), view - scale * center])
+        yield cv2.warpAffine(source, pan, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
 
 def _video_frame(pixels: np.ndarray, number: int) -> Any:

@@ -80,18 +80,18 @@ def _file(module: str) -> Path:
 
 def _needed(tree: ast.Module, name: str) -> Iterator[ast.stmt]:
     """The statements that define a name and all names in them, in the order of the module."""
-    wanted, chosen, count = {name}, set[int](), -1
-    while count != len(chosen):
-        count = len(chosen)
+    names, numbers, count = {name}, set[int](), -1
+    while count != len(numbers):
+        count = len(numbers)
         for number, statement in enumerate(tree.body):
-            if number not in chosen and wanted & set(_defines(statement)):
-                chosen.add(number)
-                wanted |= {
+            if number not in numbers and names & set(_defines(statement)):
+                numbers.add(number)
+                names |= {
                     node.id
                     for node in ast.walk(statement)
                     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
                 }
-    return (_trimmed(tree.body[number], wanted) for number in sorted(chosen))
+    return (_trimmed(tree.body[number], names) for number in sorted(numbers))
 
 
 def _defines(statement: ast.stmt) -> Iterator[str]:
@@ -108,8 +108,8 @@ def _bound(alias: ast.alias) -> str:
     return alias.asname or alias.name.partition(".")[0]
 
 
-def _trimmed(statement: ast.stmt, wanted: set[str]) -> ast.stmt:
+def _trimmed(statement: ast.stmt, names: set[str]) -> ast.stmt:
     """An import without the names that nobody needs; any other statement as it is."""
     if isinstance(statement, ast.Import | ast.ImportFrom):
-        statement.names = [alias for alias in statement.names if _bound(alias) in wanted]
+        statement.names = [alias for alias in statement.names if _bound(alias) in names]
     return statement

@@ -230,7 +230,7 @@ class _Guard:
 
     def __init__(self, finite: bool, matte: bool, strength: float) -> None:
         self._finite, self._matte, self._strength = finite, matte, strength
-        self._held: deque[tuple[Fraction, Frame | None]] = deque()
+        self._sources: deque[tuple[Fraction, Frame | None]] = deque()
 
     def sources(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """The frames as `run` sees them."""
@@ -238,7 +238,7 @@ class _Guard:
             # A sum is a finite number only where all its terms are: one pass, nothing allocated.
             broken = self._finite and not bool(frame.pixels.sum().isfinite())
             needed = broken or self._strength < 1 or (self._matte and frame.matte is not None)
-            self._held.append((frame.time, frame if needed else None))
+            self._sources.append((frame.time, frame if needed else None))
             if broken:
                 frame = frame.with_pixels(frame.pixels.nan_to_num(nan=0.0, posinf=1.0, neginf=0.0))
             yield frame
@@ -246,9 +246,9 @@ class _Guard:
     def blended(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """The frames that came out of `run`, with what their sources keep."""
         for frame in frames:
-            while len(self._held) > 1 and self._held[1][0] <= frame.time:
-                self._held.popleft()
-            source = self._held[0][1] if self._held and self._held[0][0] <= frame.time else None
+            while len(self._sources) > 1 and self._sources[1][0] <= frame.time:
+                self._sources.popleft()
+            source = self._sources[0][1] if self._sources and self._sources[0][0] <= frame.time else None
             yield frame if source is None else self._blend(source, frame)
             del frame, source  # they are large: they must not stay alive while the next one is made
 
@@ -291,24 +291,24 @@ class Window:
 def windows(frames: Iterator[Frame], handles: int) -> Iterator[Window]:
     """Each frame with `handles` neighbors on both sides; one window per frame, in order."""
     size = 2 * handles + 1
-    held: deque[Frame] = deque(maxlen=size)
-    missing = handles  # stand-ins at the start of `held`
+    window: deque[Frame] = deque(maxlen=size)
+    missing = handles  # stand-ins at the start of `window`
     for frame in frames:
-        if not held:
-            held.extend([frame] * handles)
-        held.append(frame)
-        if len(held) == size:
-            yield Window(tuple(held), first=missing)
+        if not window:
+            window.extend([frame] * handles)
+        window.append(frame)
+        if len(window) == size:
+            yield Window(tuple(window), first=missing)
             missing = max(missing - 1, 0)
-    if not held:
+    if not window:
         return
     # A shot shorter than its handles never filled the window: its later frames still get theirs.
-    ended = 0
-    while ended < handles:
-        ended += 1
-        held.append(held[-1])
-        if len(held) == size:
-            yield Window(tuple(held), first=missing, last=ended)
+    past_end = 0
+    while past_end < handles:
+        past_end += 1
+        window.append(window[-1])
+        if len(window) == size:
+            yield Window(tuple(window), first=missing, last=past_end)
             missing = max(missing - 1, 0)
 
 
@@ -320,18 +320,18 @@ class Spool(Sequence[Frame]):
         self._entries: list[tuple[Frame, dict[str, tuple[int, tuple[int, ...]]]]] = []
         offset = 0
         for frame in frames:
-            placed: dict[str, tuple[int, tuple[int, ...]]] = {}
+            planes: dict[str, tuple[int, tuple[int, ...]]] = {}
             for name in ("pixels", "alpha", "matte", "depth"):
                 plane: Tensor | None = getattr(frame, name)
                 if plane is not None:
                     data = plane.detach().cpu().contiguous().numpy()
                     self._file.write(data.data)
-                    placed[name] = (offset, data.shape)
+                    planes[name] = (offset, data.shape)
                     offset += data.nbytes
-            stub = torch.empty((3, 0, 0), dtype=torch.float32)
-            # The source's code values are not kept: work over a whole shot changes every pixel.
-            kept = replace(frame, pixels=stub, alpha=None, matte=None, depth=None, origin=None)
-            self._entries.append((kept, placed))
+            empty = torch.empty((3, 0, 0), dtype=torch.float32)
+            # The source's code values are left out: work over a whole shot changes every pixel.
+            stub = replace(frame, pixels=empty, alpha=None, matte=None, depth=None, origin=None)
+            self._entries.append((stub, planes))
         self._file.flush()
 
     def __len__(self) -> int:
@@ -344,9 +344,9 @@ class Spool(Sequence[Frame]):
     def __getitem__(self, index: int | slice) -> Frame | list[Frame]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        stub, placed = self._entries[index]
+        stub, stored = self._entries[index]
         planes: dict[str, Any] = {}
-        for name, (offset, shape) in placed.items():
+        for name, (offset, shape) in stored.items():
             data = np.empty(shape, dtype=np.float32)
             self._file.seek(offset)
             self._file.readinto(data.data)

@@ -61,9 +61,9 @@ def build(tokens: Sequence[str]) -> App:
     return app
 
 
-def _add(app: App, asked: str, name: str, make: Callable[[], Command | App], summary: str, group: Group) -> None:
-    """Adds a command whole where it is asked for, else its name and one line."""
-    if asked == name:
+def _add(app: App, current: str, name: str, make: Callable[[], Command | App], summary: str, group: Group) -> None:
+    """Adds a command whole where it is current for, else its name and one line."""
+    if current == name:
         app.command(make(), name=name, group=group)
     else:
         app.command(App(name=name, help=summary, group=group))

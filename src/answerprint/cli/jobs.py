@@ -21,7 +21,7 @@ from answerprint.cli.options import (
     of_table,
     positional,
     required,
-    said,
+    without_none,
 )
 from answerprint.errors import MediaError
 
@@ -40,7 +40,7 @@ def operation(name: str) -> Command:
     own = of_table(operations.table(name))
 
     def run(input: str, output: Path, **options: Any) -> None:
-        params = said({option.name: options.pop(option.name, None) for option in own})
+        params = without_none({option.name: options.pop(option.name, None) for option in own})
         _run_operation(input, output, (name, params), options)
 
     return command(
@@ -176,8 +176,7 @@ def run(input: Input, /, *, chain: ChainFile, output: Output, **options: Any) ->
     with watching(bool(options.get("json"))) as watcher:
         clip = open_clip(input, spec.options.overrides)
         before = decide.earlier(list_file, clip)
-        loaded = decide.load_chain(chain)
-        decisions = decide.analyze(clip, loaded, spec.options, watcher, before=before, output=output)
+        decisions = decide.analyze(clip, decide.load_chain(chain), spec.options, watcher, before=before, output=output)
         decide.save(decisions, list_file, watcher)
         result = _render(decisions, spec, watcher, clip)
     _print_result(result, bool(options.get("json")))
@@ -223,11 +222,11 @@ def export() -> Command:
         from answerprint.render import export as exporting
         from answerprint.render.source import open_clip
 
-        spec = exporting.ExportSpec.of(said(options))
-        listed = decide.load(decisions)
-        clip = open_clip(listed.source.path, listed.source.overrides)
-        written = exporting.export(listed, clip, output, spec)
-        for line in (*written.lines, *(f"written: {file}" for file in written.files)):
+        spec = exporting.ExportSpec.of(without_none(options))
+        listing = decide.load(decisions)
+        clip = open_clip(listing.source.path, listing.source.overrides)
+        result = exporting.export(listing, clip, output, spec)
+        for line in (*result.lines, *(f"written: {file}" for file in result.files)):
             print(line)
 
     folder = Annotated[Path, Parameter(name=["--output", "-o"], help="Folder to write into.")]

@@ -67,16 +67,16 @@ def of_job() -> list[inspect.Parameter]:
     ]
 
 
-def said(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those options that were written."""
+def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options that the user gave."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def job_options(values: Mapping[str, Any]) -> Options:
-    """The table of job options from what was written."""
+    """The table of job options from those that the user gave."""
     from answerprint.render.options import Options
 
-    return Options.of({name: value for name, value in said(values).items() if name in Options.model_fields})
+    return Options.of({name: value for name, value in without_none(values).items() if name in Options.model_fields})
 
 
 def command(function: Command, parameters: list[inspect.Parameter], text: str) -> Command:

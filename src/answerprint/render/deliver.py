@@ -39,9 +39,9 @@ def join(output: Path, job: Plan, results: Mapping[str, ChunkResult]) -> list[st
     return writer.join(files, output, job.delivery, job.source.clip, *job.times)
 
 
-def drop_stale(folder: Path, ledger: Ledger, wanted: set[str]) -> None:
+def drop_stale(folder: Path, ledger: Ledger, current: set[str]) -> None:
     """Chunks of earlier decisions make room once the output is whole."""
-    ledger.forget(key for key in ledger.chunks() if key not in wanted)
+    ledger.forget(key for key in ledger.chunks() if key not in current)
     for path in (folder / "chunks").iterdir():
-        if path.name.partition(".")[0] not in wanted:
+        if path.name.partition(".")[0] not in current:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

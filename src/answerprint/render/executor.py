@@ -93,11 +93,11 @@ def encode(task: ChunkTask, frames: Iterator[Frame], on_frame: Callable[[], None
         frames: its frames, in order.
         on_frame: called for every frame that has been encoded.
     """
-    begun, count = time.monotonic(), 0
+    start, count = time.monotonic(), 0
     with ChunkWriter(task.file, task.delivery) as writer:
         for frame in frames:
             writer.write(frame)
             del frame
             count += 1
             on_frame()
-    return ChunkResult(task.key, count, time.monotonic() - begun)
+    return ChunkResult(task.key, count, time.monotonic() - start)

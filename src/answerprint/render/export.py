@@ -58,8 +58,8 @@ class ExportSpec(Settings):
 
     def writes(self, form: str) -> bool:
         """Whether a form is written."""
-        named = {name: getattr(self, name) for name in ("cube", "cdl", "edl", "otio", "grades")}
-        return named[form] or not any(named.values())
+        forms = {name: getattr(self, name) for name in ("cube", "cdl", "edl", "otio", "grades")}
+        return forms[form] or not any(forms.values())
 
 
 @dataclass(frozen=True)
@@ -304,8 +304,8 @@ def _otio(shots: Sequence[_ShotExport], clip: Clip, path: Path) -> Path:
     import opentimelineio as otio
 
     timeline.write([shot.decision.range for shot in shots], clip, path)
-    loaded: Any = otio.adapters.read_from_file(str(path), "otio_json")
-    for shot, entry in zip(shots, loaded.video_tracks()[0], strict=True):
+    edit: Any = otio.adapters.read_from_file(str(path), "otio_json")
+    for shot, entry in zip(shots, edit.video_tracks()[0], strict=True):
         for correction in shot.corrections:
             sop = {"slope": correction.slope, "offset": correction.offset, "power": correction.power}
             plain = {"asc_sop": {key: list(value) for key, value in sop.items()}, "asc_sat": correction.saturation}
@@ -318,7 +318,7 @@ def _otio(shots: Sequence[_ShotExport], clip: Clip, path: Path) -> Path:
             entry.effects.append(
                 otio.schema.Effect(step.operation.name, f"answerprint.{step.operation.name}", metadata)
             )
-    otio.adapters.write_to_file(loaded, str(path), "otio_json")
+    otio.adapters.write_to_file(edit, str(path), "otio_json")
     return path
 
 

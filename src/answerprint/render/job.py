@@ -115,7 +115,7 @@ def render(
         AnswerprintError: the source changed, the output cannot be made, a worker died, the disk is full; chunks that
             are done stay done.
     """
-    watcher, begun = watcher or Silent(), time.monotonic()
+    watcher, start = watcher or Silent(), time.monotonic()
     job = plan.make(decisions, spec.output, spec.options, watcher, clip)
     folder = paths.job_folder(spec.output)
     with closing(job.opening), Ledger(folder) as ledger:
@@ -140,7 +140,7 @@ def render(
         frames=sum(results[task.key].frames for task in job.tasks),
         rendered=_by_shot(job.tasks, lambda task: task.key in new),
         reused=_by_shot(job.tasks, lambda task: task.key not in new),
-        seconds=time.monotonic() - begun,
+        seconds=time.monotonic() - start,
         shot_seconds=_by_shot(job.tasks, lambda task: results[task.key].seconds),
         begin=job.times[0],
         notes=(*job.source.clip.info.notes, *losses),

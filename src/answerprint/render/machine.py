@@ -35,8 +35,8 @@ def device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        chosen = torch.device(name)
-        torch.empty(1, device=chosen)
+        place = torch.device(name)
+        torch.empty(1, device=place)
     except (RuntimeError, AssertionError) as error:
         raise SettingsError(f"--device {name}: there is no such device here ({str(error).splitlines()[0]})") from None
-    return chosen
+    return place

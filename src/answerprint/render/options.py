@@ -55,8 +55,8 @@ class Options(Settings):
     @property
     def overrides(self) -> dict[str, str]:
         """What the source is opened with: matrix, range, siting, ..."""
-        named = {name.removeprefix("input_"): value for name, value in self if name.startswith("input_")}
-        return {name: value for name, value in named.items() if value is not None}
+        values = {name.removeprefix("input_"): value for name, value in self if name.startswith("input_")}
+        return {name: value for name, value in values.items() if value is not None}
 
     def preset_for(self, delivery: Mapping[str, object]) -> str | None:
         """The delivery preset: these options go over what a chain or decision list says; None by file ending."""

@@ -75,7 +75,7 @@ def make(decisions: DecisionList, output: Path, options: Options, watcher: Watch
     decisions.source.verify()
     source = Source.of(clip or open_clip(decisions.source.path, decisions.source.overrides), options)
     preset = options.preset_for(decisions.delivery)
-    chosen = choose_delivery(source, output, preset)
+    draft = choose_delivery(source, output, preset)
     length = options.chunk or decisions.chunk or CHUNK
     device = str(machine.device(options.device))
     shots = _shots(decisions, source, watcher)
@@ -83,7 +83,7 @@ def make(decisions: DecisionList, output: Path, options: Options, watcher: Watch
     rate = _rate(chunks, source)
     opening = Opening(chunks[0])
     try:
-        delivery = _adapt(chosen, source, rate, opening.first, by_ending=preset is None)
+        delivery = _adapt(draft, source, rate, opening.first, by_ending=preset is None)
         tasks = _tasks(chunks, delivery, paths.job_folder(output))
     except BaseException:
         opening.close()
@@ -153,10 +153,10 @@ def _shots(decisions: DecisionList, source: Source, watcher: Watcher) -> list[Sh
             watcher.note(f"frames {first} to {last - 1} are in no shot of the decision list; they pass unchanged")
             shots.append(ShotDecision(ShotRange(f"after {shots[-1].range.name}", first, last)))
         shots.append(shot)
-    wanted = [shot for shot in shots if source.overlaps(shot.range)]
-    if not wanted:
+    rendered = [shot for shot in shots if source.overlaps(shot.range)]
+    if not rendered:
         raise SettingsError("no shot to render: the decision list has none in this range")
-    return wanted
+    return rendered
 
 
 def _chunks(shot: ShotDecision, assets: Assets, source: Source, length: int, device: str) -> Iterator[Chunk]:
@@ -174,8 +174,8 @@ def _rate(chunks: Sequence[Chunk], source: Source) -> Fraction:
     """Frames out per frame in, of all chains alike."""
     rates = {chain_rate(chunk.steps): chunk.shot.name for chunk in chunks}
     if len(rates) > 1:
-        listed = ", ".join(f"{source.clip.info.rate * rate} in shot {name}" for rate, name in rates.items())
-        raise SettingsError(f"shots of one output must have one frame rate, these differ: {listed}")
+        differing = ", ".join(f"{source.clip.info.rate * rate} in shot {name}" for rate, name in rates.items())
+        raise SettingsError(f"shots of one output must have one frame rate, these differ: {differing}")
     return next(iter(rates))
 
 

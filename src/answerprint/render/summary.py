@@ -115,8 +115,8 @@ def _decisions(shot: ShotDecision) -> Iterator[OperationReport]:
 
 
 def _hashes(decisions: DecisionList, result: JobResult) -> dict[str, str]:
-    decided = hashlib.sha256(repr([(s.range, s.operations) for s in decisions.shots]).encode()).hexdigest()
-    hashes = {"source (size, first and last MiB)": decisions.source.hash, "decisions (SHA-256)": decided}
+    digest = hashlib.sha256(repr([(s.range, s.operations) for s in decisions.shots]).encode()).hexdigest()
+    hashes = {"source (size, first and last MiB)": decisions.source.hash, "decisions (SHA-256)": digest}
     if result.spec.output.is_file():
         hashes["output (SHA-256)"] = _sha256([result.spec.output])
     return hashes

@@ -78,14 +78,14 @@ def load(path: Path, contracts: Contracts) -> Chain:
         SettingsError: a key or value is wrong; the message says file, line, what was found and what is allowed.
     """
     document = toml.read(path)
-    given = document.values
-    document.only(given, [*_ChainTop.model_fields, "operation"])
-    document.scalars(given, "delivery")
-    top = document.table(_ChainTop, {name: given[name] for name in given if name != "operation"})
-    if "operation" not in given:
+    values = document.values
+    document.only(values, [*_ChainTop.model_fields, "operation"])
+    document.scalars(values, "delivery")
+    top = document.table(_ChainTop, {name: values[name] for name in values if name != "operation"})
+    if "operation" not in values:
         raise SettingsError(f"{path}: names no operation; each is written under its own [[operation]] with its name")
     steps = tuple(
-        _step(document, number, table, contracts) for number, table in enumerate(document.array(given, "operation"))
+        _step(document, number, table, contracts) for number, table in enumerate(document.array(values, "operation"))
     )
     return Chain(top.name or path.stem, steps, top.delivery, _shots(document, top.shots), top.chunk)
 
@@ -104,13 +104,13 @@ def _step(document: toml.Document, number: int, table: Mapping[str, Any], contra
 def _shots(document: toml.Document, shots: str) -> str:
     if shots in ("detect", "none"):
         return shots
-    listed = Path(absolute(Path(shots), document.path.parent))
-    if not listed.is_file():
+    listing = Path(absolute(Path(shots), document.path.parent))
+    if not listing.is_file():
         raise SettingsError(
             f"{document.where('shots')}: 'shots' is {shots!r}, and there is no such file; "
             "allowed: detect, none, or a shot list (.edl, .otio, .csv)"
         )
-    return str(listed)
+    return str(listing)
 
 
 def schema(contracts: Mapping[str, Contract]) -> dict[str, Any]:

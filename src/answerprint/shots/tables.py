@@ -23,13 +23,13 @@ def lines(
     rows: list[tuple[str, Any, str]] = []
     inside: list[Value] = []
     for value in values(kind):
-        written = plain[value.name]
-        if isinstance(written, dict):
+        entry = plain[value.name]
+        if isinstance(entry, dict):
             inside.append(value)
             continue
-        if written is None and (value.default is not None or value.required):
-            written = "none"  # TOML has no empty value; `read` knows the word
-        rows.append((value.name, written, _comment(value, folder) if allowed else value.help))
+        if entry is None and (value.default is not None or value.required):
+            entry = "none"  # TOML has no empty value; `read` knows the word
+        rows.append((value.name, entry, _comment(value, folder) if allowed else value.help))
     yield from toml.entries(rows)
     for value in inside:
         if plain[value.name]:
@@ -44,9 +44,9 @@ def lines(
                 yield from free_lines(plain[value.name])
 
 
-def free_lines(written: Mapping[str, Any]) -> Iterator[str]:
+def free_lines(table: Mapping[str, Any]) -> Iterator[str]:
     """A table without a settings class: names to values."""
-    yield from toml.entries((name, value, "") for name, value in written.items() if value is not None)
+    yield from toml.entries((name, value, "") for name, value in table.items() if value is not None)
 
 
 def _inner(annotation: Any) -> type[Settings] | None:
@@ -75,23 +75,23 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def read(document: toml.Document, kind: type[Settings], given: Mapping[str, Any], key: toml.Key) -> dict[str, Any]:
+def read(document: toml.Document, kind: type[Settings], table: Mapping[str, Any], key: toml.Key) -> dict[str, Any]:
     """Every value of a table of settings as the file has it; defaults filled in, paths made absolute.
 
     Raises:
         SettingsError: a wrong key or value, with file and line.
     """
-    written = dict(given)
+    entries = dict(table)
     for value in values(kind):
         # TOML has no empty value: "none" takes a default away from a value that may be empty.
         if (
-            written.get(value.name) == "none"
+            entries.get(value.name) == "none"
             and (value.default is not None or value.required)
             and _may_be_none(kind, value.name)
         ):
-            written[value.name] = None
-    table: dict[str, Any] = absolute(document.table(kind, written, *key).model_dump(), document.path.parent)
-    return table
+            entries[value.name] = None
+    complete: dict[str, Any] = absolute(document.table(kind, entries, *key).model_dump(), document.path.parent)
+    return complete
 
 
 def _may_be_none(kind: type[Settings], name: str) -> bool:

@@ -172,11 +172,11 @@ def _read_timeline(path: Path, clip: TimedClip, tell: Note) -> Iterator[_Event]:
     """The events of the first video track of an EDL or OTIO timeline."""
     import opentimelineio as otio
 
-    loaded = _load_timeline(path, clip)
-    tracks = [track for track in loaded.video_tracks() if len(track)]
+    edit = _load_timeline(path, clip)
+    tracks = [track for track in edit.video_tracks() if len(track)]
     if len(tracks) > 1:
         tell(f"{path}: has {len(tracks)} video tracks; the first is used")
-    begin = _record_start(path, loaded, tracks[0], clip) if tracks else 0
+    begin = _record_start(path, edit, tracks[0], clip) if tracks else 0
     late: tuple[Transition, int] = ("cut", 0)
     number = 0
     for item in tracks[0] if tracks else ():
@@ -194,18 +194,18 @@ def _load_timeline(path: Path, clip: TimedClip) -> Any:
     text = _text(path)
     try:
         if path.suffix.lower() == ".edl":
-            loaded = otio.adapters.read_from_string(text, "cmx_3600", rate=_otio_rate(clip))
+            edit = otio.adapters.read_from_string(text, "cmx_3600", rate=_otio_rate(clip))
         else:
-            loaded = otio.adapters.read_from_string(text, "otio_json")
+            edit = otio.adapters.read_from_string(text, "otio_json")
     except (otio.exceptions.OTIOError, ValueError, IndexError, AttributeError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         rate = timecode.show_rate(clip.info.rate)
         raise ShotError(
             f"{path}: cannot be read as {path.suffix[1:].upper()} of {rate} frames per second: {reason}"
         ) from None
-    if not isinstance(loaded, otio.schema.Timeline):
-        raise ShotError(f"{path}: holds a {type(loaded).__name__}, not a timeline")
-    return loaded
+    if not isinstance(edit, otio.schema.Timeline):
+        raise ShotError(f"{path}: holds a {type(edit).__name__}, not a timeline")
+    return edit
 
 
 def _otio_rate(clip: TimedClip) -> float:
@@ -218,12 +218,12 @@ def _frames(time: Any, clip: TimedClip) -> int:
     return round(count)
 
 
-def _record_start(path: Path, loaded: Any, track: Any, clip: TimedClip) -> int:
+def _record_start(path: Path, edit: Any, track: Any, clip: TimedClip) -> int:
     """Count of the record timecode at the start of a track."""
     if path.suffix.lower() == ".edl":
         # The EDL adapter keeps the first record in-point as the negative start of the track.
         return -_frames(track.source_range.start_time, clip) if track.source_range is not None else 0
-    return _frames(loaded.global_start_time, clip) if loaded.global_start_time is not None else 0
+    return _frames(edit.global_start_time, clip) if edit.global_start_time is not None else 0
 
 
 def _event(path: Path, item: Any, number: int, begin: int, clip: TimedClip, start: tuple[Transition, int]) -> _Event:
@@ -251,13 +251,13 @@ def _event(path: Path, item: Any, number: int, begin: int, clip: TimedClip, star
             f"the clip has {timecode.show_rate(clip.info.rate)}"
         )
     first = _frames(source.start_time, clip)
-    placed = begin + _frames(record.start_time, clip)
+    recorded = begin + _frames(record.start_time, clip)
     length = _frames(source.duration, clip)
     return _Event(
         label=label,
         name=item.name or "",
         source=(first, first + length),
-        record=(placed, placed + _frames(record.duration, clip)),
+        record=(recorded, recorded + _frames(record.duration, clip)),
         transition=transition,
         late=late,
         reel=str(item.metadata.get("cmx_3600", {}).get("reel", "")),
@@ -389,8 +389,8 @@ def _edl(shots: Sequence[ShotRange], clip: TimedClip) -> str:
     """CMX 3600, one cut per shot, source and record alike: the adapter would call every 29.97 clip drop-frame."""
     rate = clip.info.rate
     if timecode.nominal(rate) not in (24, 25, 30, 48, 50, 60) or rate.denominator not in (1, 1001):
-        shown = timecode.show_rate(rate)
-        raise ShotError(f"an EDL knows no rate of {shown} frames per second; write the shots as .otio or .csv")
+        text = timecode.show_rate(rate)
+        raise ShotError(f"an EDL knows no rate of {text} frames per second; write the shots as .otio or .csv")
     mode = "DROP FRAME" if timecode.is_drop(_start(clip)) else "NON-DROP FRAME"
     stem = _stem(clip)
     reel = "".join(letter for letter in stem.upper() if letter.isascii() and letter.isalnum())[:8] or "AX"

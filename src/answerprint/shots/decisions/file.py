@@ -163,17 +163,17 @@ def load(path: Path, contracts: Contracts) -> DecisionList:
         SettingsError: a key or value is wrong; the message says file, line, what was found and what is allowed.
     """
     document = toml.read(path)
-    given = document.values
-    document.only(given, [*_ListTop.model_fields, "source", "shot"])
-    document.scalars(given, "delivery")
-    document.scalars(given, "versions")
-    top = document.table(_ListTop, {name: given[name] for name in _ListTop.model_fields if name in given})
-    if "source" not in given:
+    values = document.values
+    document.only(values, [*_ListTop.model_fields, "source", "shot"])
+    document.scalars(values, "delivery")
+    document.scalars(values, "versions")
+    top = document.table(_ListTop, {name: values[name] for name in _ListTop.model_fields if name in values})
+    if "source" not in values:
         raise SettingsError(f"{path}: has no [source], so it is no decision list; `answerprint analyze` makes one")
-    source = document.table(SourceRef, document.mapping(given, "source"), "source")
+    source = document.table(SourceRef, document.mapping(values, "source"), "source")
     source = source.model_copy(update={"path": absolute(source.path, path.parent)})
     shots = tuple(
-        _read_shot(document, number, table, contracts) for number, table in enumerate(document.array(given, "shot"))
+        _read_shot(document, number, table, contracts) for number, table in enumerate(document.array(values, "shot"))
     )
     _check(document, shots, source)
     return DecisionList(source, shots, top.delivery, top.chain, top.chunk, top.versions, Assets.beside(path))
