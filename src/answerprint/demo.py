@@ -51,16 +51,16 @@ def run(folder: Path) -> None:
     """Makes the demo clip, runs the main job on it and says what to open."""
     from answerprint.color import lut
     from answerprint.render import decide, export, job, paths, summary
-    from answerprint.render.progress import watching
+    from answerprint.render.progress import open_watcher
     from answerprint.render.source import open_clip
 
     clip, _ = make(folder)
     chain, graded = folder / "look.toml", folder / "graded.mov"
     chain.write_text(CHAIN, encoding="utf-8")
-    with watching(as_json=False) as watcher:
+    with open_watcher(as_json=False) as watcher:
         list_file = paths.decisions_path(graded)
         source = open_clip(clip, {})
-        before = decide.earlier(list_file, source)
+        before = decide.load_earlier(list_file, source)
         decisions = decide.analyze(source, decide.load_chain(chain), watcher=watcher, before=before)
         decide.save(decisions, list_file)
         result = job.render(decisions, job.JobSpec(output=graded, decisions=list_file), watcher)

@@ -44,7 +44,7 @@ def load(module: str, name: str = "Params") -> Any:
     for statement in _needed(tree, name):
         if isinstance(statement, ast.ImportFrom):
             for alias in statement.names:
-                setattr(part, _bound(alias), _imported(str(statement.module), alias.name))
+                setattr(part, _bound_name(alias), _import_name(str(statement.module), alias.name))
         else:
             code = compile(ast.Module([statement], []), str(file), "exec", annotations.compiler_flag, dont_inherit=True)
             exec(code, vars(part))
@@ -53,7 +53,7 @@ def load(module: str, name: str = "Params") -> Any:
     return getattr(part, name)
 
 
-def _imported(module: str, name: str) -> Any:
+def _import_name(module: str, name: str) -> Any:
     """What `from module import name` gives."""
     if module.startswith("answerprint."):
         try:
@@ -91,7 +91,7 @@ def _needed(tree: ast.Module, name: str) -> Iterator[ast.stmt]:
                     for node in ast.walk(statement)
                     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
                 }
-    return (_trimmed(tree.body[number], names) for number in sorted(numbers))
+    return (_trim(tree.body[number], names) for number in sorted(numbers))
 
 
 def _defines(statement: ast.stmt) -> Iterator[str]:
@@ -99,17 +99,17 @@ def _defines(statement: ast.stmt) -> Iterator[str]:
     if isinstance(statement, ast.ClassDef | ast.FunctionDef):
         yield statement.name
     elif isinstance(statement, ast.Import | ast.ImportFrom):
-        yield from (_bound(alias) for alias in statement.names)
+        yield from (_bound_name(alias) for alias in statement.names)
     else:
         yield from (n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
 
 
-def _bound(alias: ast.alias) -> str:
+def _bound_name(alias: ast.alias) -> str:
     return alias.asname or alias.name.partition(".")[0]
 
 
-def _trimmed(statement: ast.stmt, names: set[str]) -> ast.stmt:
+def _trim(statement: ast.stmt, names: set[str]) -> ast.stmt:
     """An import without the names that nobody needs; any other statement as it is."""
     if isinstance(statement, ast.Import | ast.ImportFrom):
-        statement.names = [alias for alias in statement.names if _bound(alias) in names]
+        statement.names = [alias for alias in statement.names if _bound_name(alias) in names]
     return statement

@@ -104,11 +104,6 @@ class Operation:
         return hasattr(self.module, "cube")
 
     @property
-    def has_correction(self) -> bool:
-        """Whether an ASC CDL can hold some of it."""
-        return hasattr(self.module, "correction")
-
-    @property
     def quantizers(self) -> bool:
         """Whether it looks at the coder's quantizers (`Origin.steps`)."""
         return getattr(self.module, "QUANTIZERS", False)
@@ -146,7 +141,7 @@ class Operation:
         own: Callable[..., Settings] | None = getattr(self.module, "analyze", None)
         if own is None:
             return None
-        return own(shot, **self._named(own, params=params, device=device, say=say, assets=assets))
+        return own(shot, **self._arguments(own, params=params, device=device, say=say, assets=assets))
 
     def remarks(self, findings: Settings | None) -> tuple[str, ...]:
         """What analysis says in words: the summary and the note of its findings, where there are any."""
@@ -201,14 +196,14 @@ class Operation:
         if findings is None and self.findings_type is not None and "findings" not in own:
             raise SettingsError(f"{self.name}: the shot has no findings; analyze it first")
         strength = float(params.strength) if getattr(self.module, "STRENGTH", False) else 1.0  # type: ignore[attr-defined]
-        passed = self._named(self.module.run, params=params, findings=findings, device=device, assets=assets)
+        passed = self._arguments(self.module.run, params=params, findings=findings, device=device, assets=assets)
         if strength == 0:
             return frames
         guard = _Guard("finite" not in own, "matte" not in own, strength)
         result: Iterator[Frame] = self.module.run(guard.sources(frames), **passed)
         return guard.blended(result)
 
-    def _named(self, function: Callable[..., object], **values: object) -> dict[str, object]:
+    def _arguments(self, function: Callable[..., object], **values: object) -> dict[str, object]:
         """Those values that the function has a parameter for."""
         parameters = signature(function).parameters
         if "assets" in parameters and values["assets"] is None:

@@ -16,12 +16,12 @@ from answerprint.cli.options import (
     Json,
     Output,
     command,
+    drop_none,
     job_options,
     of_job,
     of_table,
     positional,
     required,
-    without_none,
 )
 from answerprint.errors import MediaError
 
@@ -40,7 +40,7 @@ def operation(name: str) -> Command:
     own = of_table(operations.table(name))
 
     def run(input: str, output: Path, **options: Any) -> None:
-        params = without_none({option.name: options.pop(option.name, None) for option in own})
+        params = drop_none({option.name: options.pop(option.name, None) for option in own})
         _run_operation(input, output, (name, params), options)
 
     return command(
@@ -53,11 +53,11 @@ def _run_operation(input: str, output: Path, step: tuple[str, dict[str, Any]], o
     _refuse_missing(input)
     from answerprint.render import decide, paths
     from answerprint.render.job import JobSpec
-    from answerprint.render.progress import watching
+    from answerprint.render.progress import open_watcher
     from answerprint.render.source import open_clip
 
     spec = JobSpec(output=output, options=job_options(options), keep_chunks=False, report=bool(options.get("report")))
-    with watching(bool(options.get("json"))) as watcher:
+    with open_watcher(bool(options.get("json"))) as watcher:
         clip = open_clip(input, spec.options.overrides)
         decisions = decide.analyze(clip, [step], spec.options, watcher, output=output)
         if any(decision.findings for shot in decisions.shots for decision in shot.operations):
@@ -129,13 +129,13 @@ def analyze(
     """Analyze a clip and write its decision list: what each operation found in each shot, to read and to edit."""
     _refuse_missing(input)
     from answerprint.render import decide, paths
-    from answerprint.render.progress import watching
+    from answerprint.render.progress import open_watcher
     from answerprint.render.source import open_clip
 
     list_file, job = output or Path(f"{paths.plain_stem(Path(input))}.decisions.toml"), job_options(options)
-    with watching(bool(options.get("json"))) as watcher:
+    with open_watcher(bool(options.get("json"))) as watcher:
         clip = open_clip(input, job.overrides)
-        before = decide.earlier(list_file, clip)
+        before = decide.load_earlier(list_file, clip)
         decisions = decide.analyze(clip, decide.load_chain(chain), job, watcher, before=before)
         decide.save(decisions, list_file, watcher)
     print(f"decision list: {list_file} ({len(decisions.shots)} shots)")
@@ -145,7 +145,7 @@ def render(decisions: ListFile, /, *, output: Output, **options: Any) -> None:
     """Render a decision list; only what changed since the last render is rendered again."""
     from answerprint.render import decide
     from answerprint.render.job import JobSpec
-    from answerprint.render.progress import watching
+    from answerprint.render.progress import open_watcher
 
     spec = JobSpec(
         output=output,
@@ -153,7 +153,7 @@ def render(decisions: ListFile, /, *, output: Output, **options: Any) -> None:
         decisions=decisions,
         report=options.get("report") is not False,
     )
-    with watching(bool(options.get("json"))) as watcher:
+    with open_watcher(bool(options.get("json"))) as watcher:
         result = _render(decide.load(decisions), spec, watcher)
     _print_result(result, bool(options.get("json")))
 
@@ -163,7 +163,7 @@ def run(input: Input, /, *, chain: ChainFile, output: Output, **options: Any) ->
     _refuse_missing(input)
     from answerprint.render import decide, paths
     from answerprint.render.job import JobSpec
-    from answerprint.render.progress import watching
+    from answerprint.render.progress import open_watcher
     from answerprint.render.source import open_clip
 
     list_file = paths.decisions_path(output)
@@ -173,9 +173,9 @@ def run(input: Input, /, *, chain: ChainFile, output: Output, **options: Any) ->
         decisions=list_file,
         report=options.get("report") is not False,
     )
-    with watching(bool(options.get("json"))) as watcher:
+    with open_watcher(bool(options.get("json"))) as watcher:
         clip = open_clip(input, spec.options.overrides)
-        before = decide.earlier(list_file, clip)
+        before = decide.load_earlier(list_file, clip)
         decisions = decide.analyze(clip, decide.load_chain(chain), spec.options, watcher, before=before, output=output)
         decide.save(decisions, list_file, watcher)
         result = _render(decisions, spec, watcher, clip)
@@ -205,9 +205,9 @@ def resume(
 ) -> None:
     """Finish a job that was stopped, killed or ran out of disk space."""
     from answerprint.render import job, summary
-    from answerprint.render.progress import watching
+    from answerprint.render.progress import open_watcher
 
-    with watching(json_) as watcher:
+    with open_watcher(json_) as watcher:
         decisions, result = job.resume(output, workers, watcher)
         if result.spec.report:
             summary.write(decisions, result)
@@ -222,7 +222,7 @@ def export() -> Command:
         from answerprint.render import export as exporting
         from answerprint.render.source import open_clip
 
-        spec = exporting.ExportSpec.of(without_none(options))
+        spec = exporting.ExportSpec.of(drop_none(options))
         listing = decide.load(decisions)
         clip = open_clip(listing.source.path, listing.source.overrides)
         result = exporting.export(listing, clip, output, spec)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from answerprint import excerpt
-from answerprint.cli.options import Command, command, of_table, required, without_none
+from answerprint.cli.options import Command, command, drop_none, of_table, required
 
 LEARN_LOOK = "Learn a look from pairs of ungraded and graded footage: CDL, curves and a LUT for other shots."
 _LEARN = "answerprint.render.learn"
@@ -20,7 +20,7 @@ def learn_look() -> Command:
     def run(ungraded: list[Path], graded: list[Path], output: Path, **options: Any) -> None:
         from answerprint.render import learn
 
-        params = learn.Params.of(without_none(options))
+        params = learn.Params.of(drop_none(options))
         learn.check(output)
         learned = learn.learn(ungraded, graded, params, lambda line: print(line, flush=True))
         files, lines = learn.write(learned, output, params)

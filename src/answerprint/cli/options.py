@@ -67,7 +67,7 @@ def of_job() -> list[inspect.Parameter]:
     ]
 
 
-def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+def drop_none(values: Mapping[str, Any]) -> dict[str, Any]:
     """Those options that the user gave."""
     return {name: value for name, value in values.items() if value is not None}
 
@@ -76,7 +76,7 @@ def job_options(values: Mapping[str, Any]) -> Options:
     """The table of job options from those that the user gave."""
     from answerprint.render.options import Options
 
-    return Options.of({name: value for name, value in without_none(values).items() if name in Options.model_fields})
+    return Options.of({name: value for name, value in drop_none(values).items() if name in Options.model_fields})
 
 
 def command(function: Command, parameters: list[inspect.Parameter], text: str) -> Command:
@@ -93,7 +93,7 @@ def command(function: Command, parameters: list[inspect.Parameter], text: str) -
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__doc__ = _flowing(text)
+    run.__doc__ = _reflow(text)
     return run
 
 
@@ -104,7 +104,7 @@ def with_job(function: Command) -> Command:
     return command(function, [*own, *of_job()], function.__doc__ or "")
 
 
-def _flowing(text: str) -> str:
+def _reflow(text: str) -> str:
     """Paragraphs without the line breaks of the source; indented blocks and lists keep theirs."""
     paragraphs = inspect.cleandoc(text).split("\n\n")
     lines = [p if any(line[:1] in " -|" for line in p.splitlines()) else " ".join(p.split()) for p in paragraphs]

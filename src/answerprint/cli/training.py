@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from answerprint import excerpt, recipes
-from answerprint.cli.options import Command, command, of_table, positional, required, without_none
+from answerprint.cli.options import Command, command, drop_none, of_table, positional, required
 from answerprint.errors import AnswerprintError
 
 RecipeName = Annotated[str, Parameter(help="Name of the recipe.")]
@@ -40,7 +40,7 @@ def train_recipe(name: str) -> Command:
         from answerprint.train import loop
 
         recipe = recipes.load(name)
-        outcome = loop.train(recipe, recipe.Params.of(without_none(options)), data, output)
+        outcome = loop.train(recipe, recipe.Params.of(drop_none(options)), data, output)
         score = f", best score {outcome.best:.3f}" if math.isfinite(outcome.best) else ""
         further = "; the same command continues" if outcome.reason == "stopped" else ""
         print(f"{output}: {outcome.reason} at step {outcome.step}{score}{further}")
@@ -101,7 +101,7 @@ def _dataset_of(kind: Literal["footage", "septuplets"]) -> Command:
 
     def run(*footage: Path, output: Path, **options: Any) -> None:
         module = importlib.import_module(name)
-        params = module.Params.of(without_none(options))
+        params = module.Params.of(drop_none(options))
         if not footage:
             raise AnswerprintError(
                 f"dataset: name at least one {'master' if kind == 'septuplets' else 'clip or folder'}"

@@ -19,7 +19,7 @@ from answerprint.render.options import Options
 from answerprint.render.pipeline import Step, analyze_shot, chain_of
 from answerprint.render.plan import choose_delivery
 from answerprint.render.progress import Silent, Watcher
-from answerprint.render.source import Source, open_clip
+from answerprint.render.source import SourceRange, open_clip
 from answerprint.shots import boundary, timeline
 from answerprint.shots import chain as chains
 from answerprint.shots.boundary import ShotRange
@@ -64,11 +64,11 @@ def analyze(
     clip = input if isinstance(input, Clip) else open_clip(input, options.overrides)
     for note in clip.info.notes:
         watcher.note(note)
-    source = Source.of(clip, options)
+    source = SourceRange.of(clip, options)
     if output is not None:
         choose_delivery(source, output, options.preset_for(chain.delivery))
     shots = _shots(source, steps, options, watcher)
-    decisions = _undecided(clip, chain, options, steps, shots)
+    decisions = _draft_list(clip, chain, options, steps, shots)
     if before is not None:
         decisions, notes = merge(before, decisions)
         for note in notes:
@@ -84,7 +84,7 @@ def analyze(
     return replace(decisions, shots=tuple(analyzed))
 
 
-def earlier(path: Path, clip: Clip) -> DecisionList | None:
+def load_earlier(path: Path, clip: Clip) -> DecisionList | None:
     """The decision list of an earlier run, where there is one and it is of this clip."""
     if not path.exists():
         return None
@@ -114,7 +114,7 @@ def _step(step: ChainStep) -> Step:
     return Step(operation, operation.params_type.of(step.params, step.name))
 
 
-def _undecided(
+def _draft_list(
     clip: Clip, chain: Chain, options: Options, steps: Sequence[Step], shots: Sequence[ShotRange]
 ) -> DecisionList:
     """The decision list before analysis."""
@@ -159,7 +159,7 @@ def _analyze_shot(
     return replace(shot, operations=tuple(decisions))
 
 
-def _shots(source: Source, steps: Sequence[Step], options: Options, watcher: Watcher) -> list[ShotRange]:
+def _shots(source: SourceRange, steps: Sequence[Step], options: Options, watcher: Watcher) -> list[ShotRange]:
     clip, start, stop = source.clip, source.start, source.stop
     # A chain that looks at one pixel at a time of one frame at a time cannot tell where a cut is.
     pointwise = all(step.operation.findings_type is None and step.handles == 0 for step in steps)

@@ -10,11 +10,11 @@ from answerprint.media import writer
 from answerprint.render.executor import ChunkTask
 from answerprint.render.executors import here, processes
 from answerprint.render.ledger import ChunkResult, Ledger
-from answerprint.render.plan import Plan
+from answerprint.render.plan import JobPlan
 from answerprint.render.progress import Watcher
 
 
-def finished(ledger: Ledger, tasks: Iterable[ChunkTask]) -> dict[str, ChunkResult]:
+def results_so_far(ledger: Ledger, tasks: Iterable[ChunkTask]) -> dict[str, ChunkResult]:
     """Chunks that the ledger knows and whose file is there."""
     known = ledger.chunks()
     return {
@@ -24,7 +24,7 @@ def finished(ledger: Ledger, tasks: Iterable[ChunkTask]) -> dict[str, ChunkResul
     }
 
 
-def render_chunks(job: Plan, tasks: Sequence[ChunkTask], workers: int, watcher: Watcher) -> Iterator[ChunkResult]:
+def render_chunks(job: JobPlan, tasks: Sequence[ChunkTask], workers: int, watcher: Watcher) -> Iterator[ChunkResult]:
     """Renders those tasks of a plan that are missing, in this process or in local ones."""
     if workers > 1 and len(tasks) > 1:
         job.opening.close()
@@ -33,7 +33,7 @@ def render_chunks(job: Plan, tasks: Sequence[ChunkTask], workers: int, watcher: 
     return here.run(tasks, watcher.advance, opening)
 
 
-def join(output: Path, job: Plan, results: Mapping[str, ChunkResult]) -> list[str]:
+def join(output: Path, job: JobPlan, results: Mapping[str, ChunkResult]) -> list[str]:
     """Joins the chunks into the output without encoding them again; gives in words what could not be brought along."""
     files = [task.file for task in job.tasks if results[task.key].frames > 0]
     return writer.join(files, output, job.delivery, job.source.clip, *job.times)

@@ -27,7 +27,7 @@ from answerprint.errors import JobError
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.render import paths, plan
-from answerprint.render.deliver import drop_stale, finished, join, render_chunks
+from answerprint.render.deliver import drop_stale, join, render_chunks, results_so_far
 from answerprint.render.executor import ChunkTask
 from answerprint.render.ledger import Ledger
 from answerprint.render.options import Options
@@ -120,7 +120,7 @@ def render(
     folder = paths.job_folder(spec.output)
     with closing(job.opening), Ledger(folder) as ledger:
         _record(ledger, folder, decisions, spec)
-        results = finished(ledger, job.tasks)
+        results = results_so_far(ledger, job.tasks)
         missing = [task for task in job.tasks if task.key not in results]
         total = sum(len(task.chunk) for task in job.tasks)
         watcher.begin("render", total, total - sum(len(task.chunk) for task in missing))

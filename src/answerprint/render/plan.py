@@ -23,7 +23,7 @@ from answerprint.render.executor import Chunk, ChunkTask, Opening
 from answerprint.render.options import Options
 from answerprint.render.pipeline import Step, chain_of, chain_rate
 from answerprint.render.progress import Watcher
-from answerprint.render.source import Source, open_clip
+from answerprint.render.source import SourceRange, open_clip
 from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
 from answerprint.shots.decisions.model import DecisionList, ShotDecision, fingerprint
@@ -32,7 +32,7 @@ CHUNK = 96  # frames: about four seconds lost at most when a job is killed, and 
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class JobPlan:
     """What a job will do.
 
     Attributes:
@@ -43,7 +43,7 @@ class Plan:
         opening: the frames of the first task, begun.
     """
 
-    source: Source
+    source: SourceRange
     delivery: Delivery
     losses: tuple[str, ...]
     tasks: tuple[ChunkTask, ...]
@@ -57,7 +57,9 @@ class Plan:
         return clip.times[self.tasks[0].chunk.start], end
 
 
-def make(decisions: DecisionList, output: Path, options: Options, watcher: Watcher, clip: Clip | None = None) -> Plan:
+def make(
+    decisions: DecisionList, output: Path, options: Options, watcher: Watcher, clip: Clip | None = None
+) -> JobPlan:
     """Plans a job before its folder is made.
 
     Args:
@@ -73,7 +75,7 @@ def make(decisions: DecisionList, output: Path, options: Options, watcher: Watch
         SettingsError: no shot is in the range, shots differ in rate, or an asset is missing.
     """
     decisions.source.verify()
-    source = Source.of(clip or open_clip(decisions.source.path, decisions.source.overrides), options)
+    source = SourceRange.of(clip or open_clip(decisions.source.path, decisions.source.overrides), options)
     preset = options.preset_for(decisions.delivery)
     draft = choose_delivery(source, output, preset)
     length = options.chunk or decisions.chunk or CHUNK
@@ -88,10 +90,10 @@ def make(decisions: DecisionList, output: Path, options: Options, watcher: Watch
     except BaseException:
         opening.close()
         raise
-    return Plan(source, delivery, tuple(_losses(delivery, opening.first)), tasks, opening)
+    return JobPlan(source, delivery, tuple(_losses(delivery, opening.first)), tasks, opening)
 
 
-def choose_delivery(source: Source, output: Path, preset: str | None) -> Delivery:
+def choose_delivery(source: SourceRange, output: Path, preset: str | None) -> Delivery:
     """The delivery by preset or file ending; what cannot be delivered is refused before hours of work.
 
     Args:
@@ -114,7 +116,7 @@ def choose_delivery(source: Source, output: Path, preset: str | None) -> Deliver
     return delivery
 
 
-def _adapt(delivery: Delivery, source: Source, rate: Fraction, frame: Frame | None, by_ending: bool) -> Delivery:
+def _adapt(delivery: Delivery, source: SourceRange, rate: Fraction, frame: Frame | None, by_ending: bool) -> Delivery:
     """The delivery after what the chain does to rate, size, fields and alpha.
 
     Args:
@@ -144,7 +146,7 @@ def _losses(delivery: Delivery, frame: Frame | None) -> list[str]:
     return [f"alpha is not carried: preset {delivery.preset} has none; these have: {carried}"]
 
 
-def _shots(decisions: DecisionList, source: Source, watcher: Watcher) -> list[ShotDecision]:
+def _shots(decisions: DecisionList, source: SourceRange, watcher: Watcher) -> list[ShotDecision]:
     """The shots in the range, with frames that are in none passed through unchanged."""
     shots: list[ShotDecision] = []
     for shot in decisions.shots:
@@ -159,7 +161,7 @@ def _shots(decisions: DecisionList, source: Source, watcher: Watcher) -> list[Sh
     return rendered
 
 
-def _chunks(shot: ShotDecision, assets: Assets, source: Source, length: int, device: str) -> Iterator[Chunk]:
+def _chunks(shot: ShotDecision, assets: Assets, source: SourceRange, length: int, device: str) -> Iterator[Chunk]:
     """The chunks of a shot; they begin at the shot's first frame, whatever the range."""
     steps = chain_of(shot, assets)
     for name in names_in([step.findings.model_dump() for step in steps if step.findings is not None]):
@@ -170,7 +172,7 @@ def _chunks(shot: ShotDecision, assets: Assets, source: Source, length: int, dev
             yield Chunk(source.clip, shot.range, steps, start, stop, device)
 
 
-def _rate(chunks: Sequence[Chunk], source: Source) -> Fraction:
+def _rate(chunks: Sequence[Chunk], source: SourceRange) -> Fraction:
     """Frames out per frame in, of all chains alike."""
     rates = {chain_rate(chunk.steps): chunk.shot.name for chunk in chunks}
     if len(rates) > 1:

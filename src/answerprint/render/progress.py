@@ -132,7 +132,7 @@ class NoteLines:
 
 
 @contextmanager
-def watching(as_json: bool) -> Iterator[Watcher]:
+def open_watcher(as_json: bool) -> Iterator[Watcher]:
     """The watcher that fits: JSON lines if asked for, a bar on a terminal, else notes only."""
     console = Console(stderr=True)
     if as_json:

@@ -16,7 +16,7 @@ from answerprint.shots.boundary import ShotRange
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceRange:
     """Frames [start, stop) of a clip.
 
     Attributes:
@@ -30,7 +30,7 @@ class Source:
     stop: int
 
     @classmethod
-    def of(cls, clip: Clip, options: Options) -> Source:
+    def of(cls, clip: Clip, options: Options) -> SourceRange:
         """The range of a clip that the options name.
 
         Raises:
@@ -43,16 +43,6 @@ class Source:
                 f"--start {start} --stop {stop} is no range of this clip; it has frames 0 to {len(clip) - 1}"
             )
         return cls(clip, start, stop)
-
-    @classmethod
-    def open(cls, path: str | Path, options: Options) -> Source:
-        """Opens a file, sequence or folder as the options say.
-
-        Raises:
-            MediaError: it cannot be read.
-            SettingsError: the range is none of the clip.
-        """
-        return cls.of(open_clip(path, options.overrides), options)
 
     def overlaps(self, shot: ShotRange) -> bool:
         """Whether a shot has wanted frames."""
