@@ -155,6 +155,29 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
     assert "match" in said.stdout and "Color transfer" in said.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["dataset"], "--frames"),
+        (["dataset", "septuplets"], "--output"),
+        (["learn-look"], "--ungraded"),
+        (["export"], "--sizes"),
+        (["train", "denoise"], "--steps"),
+        (["analyze"], "--input-matrix"),
+    ],
+)
+def test_help_of_a_command_has_its_options(words: list[str], option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main([*words, "--help"])
+    assert option in capsys.readouterr().out
+
+
+def test_a_file_that_is_missing_is_told_without_torch(tmp_path: Path) -> None:
+    script = f"from answerprint import cli\ncli.main(['info', {str(tmp_path / 'none.mov')!r}])"
+    result = subprocess.run([sys.executable, "-X", "importtime", "-c", script], capture_output=True, text=True)
+    assert result.returncode == 2 and "none.mov: no such file" in result.stderr
+    assert not any(line.endswith("| torch") for line in result.stderr.splitlines())
+
+
 def test_text_is_not_a_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "notes.mov"
     path.write_text("this is no film\n" * 40)

@@ -64,7 +64,12 @@ def build(tokens: Sequence[str]) -> App:
 def _add(app: App, current: str, name: str, make: Callable[[], Command | App], summary: str, group: Group) -> None:
     """Adds a command whole where it is current for, else its name and one line."""
     if current == name:
-        app.command(make(), name=name, group=group)
+        command = make()
+        if isinstance(command, App):
+            command.group = group
+            app.command(command)
+        else:
+            app.command(command, name=name, group=group)
     else:
         app.command(App(name=name, help=summary, group=group))
 

@@ -46,12 +46,13 @@ def of_table(table: type[Settings], group: str = "Parameters") -> list[inspect.P
 
     options = []
     for value in values(table):
-        facts = [value.allowed]
+        switch = value.type is bool
+        facts = [] if switch else [value.allowed]
         if value.required:
             facts.append("required")
-        elif value.default is not None:
+        elif value.default not in (None, "", ()):
             facts.append(f"default: {_text(value.default)}")
-        kind = bool | None if value.type is bool else str | None
+        kind = bool | None if switch else str | None
         options.append(keyword(value.name, kind, f"{value.help} [{'; '.join(facts)}]", group))
     return options
 
@@ -112,6 +113,8 @@ def _reflow(text: str) -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, (tuple, list)):
         return ",".join(_text(part) for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
