@@ -1,10 +1,10 @@
-# make demo: a first answer print from nothing.  make test: everything that is asked of a change.
+# make demo: a first answer print from nothing.  make test: everything that is asked of a change.  make docs: the site.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test nightly env env-dev lint clean
+.PHONY: demo test nightly docs env env-dev env-docs lint clean
 
 demo: env
 	$(BIN)/python -m answerprint demo -o demo
@@ -15,6 +15,10 @@ test: env-dev lint
 nightly: env-dev
 	$(BIN)/python -m pytest -q
 
+docs: env-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html; for the search: $(BIN)/mkdocs serve"
+
 lint: env-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -23,6 +27,7 @@ lint: env-dev
 
 env: $(VENV)/.env
 env-dev: $(VENV)/.env-dev
+env-docs: $(VENV)/.env-docs
 
 # torch comes first and alone: resolved together with the rest, pip may pick a build with gigabytes of CUDA.
 $(VENV)/.torch: constraints.txt
@@ -39,5 +44,9 @@ $(VENV)/.env-dev: $(VENV)/.torch pyproject.toml
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/.env
 
+$(VENV)/.env-docs: $(VENV)/.torch pyproject.toml
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo build src/*.egg-info
+	rm -rf $(VENV) demo site build src/*.egg-info

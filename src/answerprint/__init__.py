@@ -41,3 +41,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'answerprint' has no attribute {name!r}")
     module, function = _HOMES[name]
     return getattr(import_module(module), function)
+
+
+def __dir__() -> list[str]:
+    """The public functions, so that a prompt or an editor offers them before they are loaded."""
+    return sorted([*_HOMES, "__version__"])
