@@ -55,7 +55,6 @@ def build(tokens: Sequence[str]) -> App:
     app.command(training.train_recipe(recipe) if recipe else training.train, name="train", group=TRAINING)
     _add(app, name, "dataset", training.dataset, training.DATASET, TRAINING)
     app.command(training.models, name="models", group=TRAINING)
-    app.command(training.bench, name="bench", group=TRAINING)
     for operation in operations.names():
         _add(app, name, operation, lambda: jobs.operation(name), operations.summary(operation), OPERATIONS)
     return app

@@ -1,4 +1,4 @@
-"""Commands around trained networks: training, their data, their weights, benches."""
+"""Commands around trained networks: training, their data, their weights."""
 
 from __future__ import annotations
 
@@ -111,20 +111,3 @@ def _dataset_of(kind: Literal["footage", "septuplets"]) -> Command:
 
     fixed = [positional("footage", Footage, several=True), required("output", SetFolder)]
     return command(run, [*fixed, *of_table(excerpt.load(name))], excerpt.module_docstring(name))
-
-
-def bench(
-    what: Annotated[str, Parameter(help="What to measure.")],
-    /,
-    *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder for the HTML and JSON tables.")] = Path(
-        "bench"
-    ),
-    data: Annotated[Path | None, Parameter(help="Folder of test footage; some benches need it.")] = None,
-    quick: Annotated[bool, Parameter(negative="", help="Fewer frames: a first look, not figures to quote.")] = False,
-) -> None:
-    """Measure Answerprint beside its peers, all in one run; prints tables and writes them as HTML and JSON."""
-    from answerprint import bench
-
-    if not bench.run(what, output, data, quick):
-        sys.exit(1)
