@@ -18,9 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from answerprint import arrays
+from answerprint.assets import Assets
 from answerprint.errors import MediaError
 from answerprint.frame import Frame, Shot
 from answerprint.metrics.plots import LinePlot
@@ -157,8 +157,9 @@ def _ours(one: _Sequence, keys: list[int]) -> tuple[list[Mask], float]:
             cv2.imwrite(f"{folder}/prior.{number:04d}.png", painted)
         params = cutout.Params(prior=Path(folder) / "prior.%04d.png" if keys else None)
         began = time.perf_counter()
-        findings = cutout.analyze(shot, params, torch.device("cpu"))
-        results = list(cutout.run(iter(frames), params, findings))
+        assets = Assets()
+        findings = cutout.analyze(shot, params, assets)
+        results = list(cutout.run(iter(frames), params, findings, assets))
         seconds = time.perf_counter() - began
     return [frame.pixels[0].numpy() > 0.5 for frame in results], seconds
 

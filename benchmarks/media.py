@@ -29,8 +29,10 @@ from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.media.planes import from_rgb, to_rgb
 from answerprint.metrics.tables import Table, at_least, at_most
 from answerprint.operation import Operation
-from answerprint.render import decide, jobs
-from answerprint.render.options import Options, open_source
+from answerprint.render import decide
+from answerprint.render.job import JobSpec, render
+from answerprint.render.options import Options
+from answerprint.render.source import open_clip
 from answerprint.settings import Settings
 
 CPU = torch.device("cpu")
@@ -84,9 +86,9 @@ def _transcode(folder: Path, frames: int, times: int) -> Table:
 
     def ours() -> None:
         # What `answerprint grade source.mov -o ours.mov` does.
-        clip = open_source(source, {})
+        clip = open_clip(source, {})
         decided = decide.analyze(clip, [("grade", {})], Options(shots="none"))
-        jobs.render(decided, out, clip=clip, keep_chunks=False)
+        render(decided, JobSpec(output=out, keep_chunks=False), clip=clip)
 
     pair = _in_turn(ours, lambda: _plain_transcode(source, plain), times)
     return Table(
@@ -287,10 +289,11 @@ def _picture(seed: int, height: int, width: int) -> torch.Tensor:
 _PEAK = """
 import json, sys
 from pathlib import Path
-from answerprint.render import decide, jobs
+from answerprint.render import decide
+from answerprint.render.job import JobSpec, render
 from answerprint.render.options import Options
 source, out, chain = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
-jobs.render(decide.analyze(source, chain, Options(shots="none")), out, keep_chunks=False)
+render(decide.analyze(source, chain, Options(shots="none")), JobSpec(output=out, keep_chunks=False))
 # Not getrusage: its peak outlives exec, and would be that of the process that started this one.
 print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024)
 """

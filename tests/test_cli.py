@@ -102,13 +102,13 @@ def test_a_single_numbered_picture_is_a_sequence_of_one(source: Path, tmp_path: 
 
 
 def test_run_analyze_edit_render_resume(source: Path, still: Path, tmp_path: Path, capsys: Any) -> None:
-    recipe = tmp_path / "look.toml"
-    recipe.write_text(
+    chain = tmp_path / "look.toml"
+    chain.write_text(
         f'name = "look"\n[delivery]\npreset = "ffv1"\n[[operation]]\nname = "match"\nreference = "{still.name}"\n'
         'method = "reinhard"\n[[operation]]\nname = "grade"\nsaturation = 0.9\n'
     )
     listing, out = tmp_path / "clip.decisions.toml", tmp_path / "out.mkv"
-    cli.main(["analyze", str(source), "--recipe", str(recipe), "-o", str(listing)])
+    cli.main(["analyze", str(source), "--chain", str(chain), "-o", str(listing)])
     cli.main(["render", str(listing), "-o", str(out)])
     first = pictures(out)[0]
     assert (tmp_path / "out.report.html").exists()
@@ -120,7 +120,7 @@ def test_run_analyze_edit_render_resume(source: Path, still: Path, tmp_path: Pat
     capsys.readouterr()
     cli.main(["resume", str(out), "--json"])
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["chunks_rendered"] == 0
-    cli.main(["run", str(source), "--recipe", str(recipe), "-o", str(tmp_path / "run.mkv")])
+    cli.main(["run", str(source), "--chain", str(chain), "-o", str(tmp_path / "run.mkv")])
     assert torch.equal(pictures(tmp_path / "run.mkv")[0], first)
 
 
@@ -138,7 +138,7 @@ def test_info_as_json(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (told["width"], told["height"], told["frames"]) == (96, 64, 6)
 
 
-@pytest.mark.parametrize("what", ["decisions", "recipe"])
+@pytest.mark.parametrize("what", ["decisions", "chain"])
 def test_schema_knows_every_parameter(what: str, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["schema", what])
     text = capsys.readouterr().out
@@ -153,6 +153,29 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
     loaded = {line.rpartition("|")[2].strip() for line in said.stderr.splitlines()}
     assert not loaded & {"torch", "numpy", "av", "cv2", "numba", "scipy"}
     assert "match" in said.stdout and "Color transfer" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["dataset"], "--frames"),
+        (["dataset", "septuplets"], "--output"),
+        (["learn-look"], "--ungraded"),
+        (["export"], "--sizes"),
+        (["train", "denoise"], "--steps"),
+        (["analyze"], "--input-matrix"),
+    ],
+)
+def test_help_of_a_command_has_its_options(words: list[str], option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main([*words, "--help"])
+    assert option in capsys.readouterr().out
+
+
+def test_a_file_that_is_missing_is_told_without_torch(tmp_path: Path) -> None:
+    script = f"from answerprint import cli\ncli.main(['info', {str(tmp_path / 'none.mov')!r}])"
+    result = subprocess.run([sys.executable, "-X", "importtime", "-c", script], capture_output=True, text=True)
+    assert result.returncode == 2 and "none.mov: no such file" in result.stderr
+    assert not any(line.endswith("| torch") for line in result.stderr.splitlines())
 
 
 def test_text_is_not_a_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,10 +240,10 @@ def test_what_cannot_be_delivered_is_told_before_any_work(
 ) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
-    recipe = tmp_path / "r.toml"
-    recipe.write_text('[[operation]]\nname = "denoise"\n')
+    chain = tmp_path / "r.toml"
+    chain.write_text('[[operation]]\nname = "denoise"\n')
     assert said in refused(capsys, "denoise", str(source), "-o", str(folder / out), *more)
-    assert said in refused(capsys, "run", str(source), "--recipe", str(recipe), "-o", str(folder / out), *more)
+    assert said in refused(capsys, "run", str(source), "--chain", str(chain), "-o", str(folder / out), *more)
     assert not list(folder.iterdir())
 
 
@@ -244,17 +267,17 @@ def test_a_lut_with_a_wrong_range(source: Path, tmp_path: Path, capsys: pytest.C
     assert "bad.cube:2" in said
 
 
-def test_a_recipe_with_an_unknown_operation(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_chain_with_an_unknown_operation(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "r.toml"
     path.write_text('[[operation]]\nname = "sharpnen"\n')
-    said = refused(capsys, "run", str(source), "--recipe", str(path), "-o", str(tmp_path / "o.mkv"))
+    said = refused(capsys, "run", str(source), "--chain", str(path), "-o", str(tmp_path / "o.mkv"))
     assert "r.toml:2" in said and "sharpnen" in said and "grade" in said
 
 
 def test_a_wrong_value_in_a_decision_list(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recipe, listing = tmp_path / "r.toml", tmp_path / "d.toml"
-    recipe.write_text('[[operation]]\nname = "grade"\nsaturation = 0.5\n')
-    cli.main(["analyze", str(source), "--recipe", str(recipe), "-o", str(listing)])
+    chain, listing = tmp_path / "r.toml", tmp_path / "d.toml"
+    chain.write_text('[[operation]]\nname = "grade"\nsaturation = 0.5\n')
+    cli.main(["analyze", str(source), "--chain", str(chain), "-o", str(listing)])
     text = listing.read_text()
     listing.write_text(text.replace("saturation = 0.5", 'saturation = "much"'))
     line = next(number for number, row in enumerate(listing.read_text().splitlines(), 1) if '"much"' in row)

@@ -17,21 +17,18 @@ if TYPE_CHECKING:
     from answerprint.media.reader import open as open
     from answerprint.render.decide import analyze as analyze
     from answerprint.render.decide import load as load
-    from answerprint.render.jobs import render as _render
-    from answerprint.render.jobs import resume as resume
-
-    deliver = _render
+    from answerprint.render.job import deliver as deliver
+    from answerprint.render.job import resume as resume
 
 __version__ = version("answerprint")
 
 # Loaded on first use: torch takes seconds to import, and the command line's help must not wait for it.
-# `deliver` and not `render`: the package has a room of that name.
 _HOMES = {
     "open": ("answerprint.media.reader", "open"),
     "analyze": ("answerprint.render.decide", "analyze"),
     "load": ("answerprint.render.decide", "load"),
-    "deliver": ("answerprint.render.jobs", "render"),
-    "resume": ("answerprint.render.jobs", "resume"),
+    "deliver": ("answerprint.render.job", "deliver"),
+    "resume": ("answerprint.render.job", "resume"),
 }
 
 

@@ -28,7 +28,7 @@ COLOR = ColorTags("bt709", "bt709", "bt709", "limited", "left")
 REFERENCE = "coffee.png"
 
 
-RECIPE = """\
+CHAIN = """\
 # One look for both shots: the color of the reference still, a little of the saturation taken back.
 name = "demo look"
 
@@ -50,33 +50,35 @@ saturation = 0.92
 def run(folder: Path) -> None:
     """Makes the demo clip, runs the main job on it and says what to open."""
     from answerprint.color import cube_file
-    from answerprint.render import decide, jobs, summary
-    from answerprint.render.options import Options
-    from answerprint.render.progress import shown
+    from answerprint.render import decide, export, job, paths, summary
+    from answerprint.render.progress import open_watcher
+    from answerprint.render.source import open_clip
 
     clip, _ = make(folder)
-    recipe, graded = folder / "look.toml", folder / "graded.mov"
-    recipe.write_text(RECIPE, encoding="utf-8")
-    with shown(as_json=False) as watcher:
-        decided = jobs.decisions_path(graded)
-        made = decide.analyze_recipe(clip, recipe, Options(), watcher, before=decided)
-        decide.save(made, decided)
-        outcome = jobs.render(made, graded, watcher=watcher, decisions_file=decided)
-        html, _ = summary.write(made, outcome)
+    chain, graded = folder / "look.toml", folder / "graded.mov"
+    chain.write_text(CHAIN, encoding="utf-8")
+    with open_watcher(as_json=False) as watcher:
+        list_file = paths.decisions_path(graded)
+        source = open_clip(clip, {})
+        before = decide.load_earlier(list_file, source)
+        decisions = decide.analyze(source, decide.load_chain(chain), watcher=watcher, before=before)
+        decide.save(decisions, list_file)
+        result = job.render(decisions, job.JobSpec(output=graded, decisions=list_file), watcher)
+        html, _ = summary.write(decisions, result)
         cube = folder / "graded.001.cube"
-        cube_file.write(jobs.cube(made.shots[0]), cube)
+        cube_file.write(export.shot_cube(decisions, decisions.shots[0]), cube)
         _before_after(clip, graded, folder / "before_after.jpg")
-    print(outcome.text())
+    print(result.text())
     print("Open these:")
     for path, what in [
         (graded, "the answer print: ProRes 422 HQ, 10-bit, with sound and timecode"),
-        (decided, "what was decided, shot by shot; change a number and run"),
+        (list_file, "what was decided, shot by shot; change a number and run"),
         (cube, "the color of the first shot as a LUT for other tools"),
         (html, "the report, in any browser"),
         (folder / "before_after.jpg", "both shots, before and after"),
     ]:
         print(f"  {path}  {what}")
-    print(f"     answerprint render {decided} -o {graded}")
+    print(f"     answerprint render {list_file} -o {graded}")
 
 
 def _before_after(before: Path, after: Path, picture: Path) -> None:
@@ -85,8 +87,8 @@ def _before_after(before: Path, after: Path, picture: Path) -> None:
     for number in (SHOT_FRAMES // 2, SHOT_FRAMES + SHOT_FRAMES // 2):
         pair = [next(reader.open(path).frames(number, number + 1)).pixels for path in (before, after)]
         rows.append(torch.cat(pair, dim=2))
-    shown = torch.nn.functional.avg_pool2d(torch.cat(rows, dim=1)[None], 2)[0].clamp(0, 1)
-    codes = (shown * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    grid = torch.nn.functional.avg_pool2d(torch.cat(rows, dim=1)[None], 2)[0].clamp(0, 1)
+    codes = (grid * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     cv2.imwrite(str(picture), codes[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
@@ -146,8 +148,8 @@ def _moving_camera(picture: Path, begin: tuple[float, float], end: tuple[float, 
         center = np.array([width, height]) * (np.array(begin) + (np.array(end) - np.array(begin)) * along)
         view = np.array([WIDTH, HEIGHT]) / 2
         center = np.clip(center, view / scale, np.array([width, height]) - view / scale)
-        moved = np.column_stack([scale * np.eye(2), view - scale * center])
-        yield cv2.warpAffine(source, moved, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        pan = np.column_stack([scale * np.eye(2), view - scale * center])
+        yield cv2.warpAffine(source, pan, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
 
 def _video_frame(pixels: np.ndarray, number: int) -> Any:

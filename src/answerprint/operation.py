@@ -7,17 +7,28 @@ operation's name:
     class Params(Settings): ...    # what the user may say
     class Findings(Settings): ...  # optional: what analysis found in this shot; editable
 
-    def analyze(shot, params, device) -> Findings: ...           # optional, once per shot; a fourth argument, `say`,
-                                                                 # takes lines on its progress
-    def run(frames, params, findings, device) -> Iterator[Frame]: ...   # names those that it needs, `frames` first
+    def analyze(shot, params, device, say, assets) -> Findings: ...             # optional, once per shot
+    def run(frames, params, findings, device, assets) -> Iterator[Frame]: ...
 
     OWN = ("matte",)                                  # optional: what it does itself that the house does for others
     STRENGTH = True                                   # optional: the house applies `params.strength`
     QUANTIZERS = True                                 # optional: it looks at the coder's quantizers, Origin.steps
     def handles(params) -> int | None: ...            # optional, where HANDLES depends on the parameters
     def rate(params, findings) -> Fraction: ...       # optional: frames out per frame in (deinterlacing to fields: 2)
-    def cube(params, findings, size=33) -> Cube: ...  # optional: the global part, to be saved as a LUT
     def networks(params) -> tuple[str, ...]: ...      # optional: trained weights that `run` takes by name
+
+    def cube(params, findings, size=33) -> Cube: ...  # optional: the global part as a LUT; such an operation is a
+                                                      # matter of color, and `render/export.py` hands it to other tools
+    def cube_at(params, findings, time, size=33) -> Cube: ...       # optional, of a color operation with keys
+    def color_part(findings) -> tuple[Findings, Fraction]: ...      # optional, where `run` does more than color, or
+                                                      # changes with time: findings of the color alone; the time (s)
+                                                      # at which it stands for the shot
+    def correction(params, findings) -> tuple[Correction, list[str]]: ...   # optional: the part that one ASC CDL
+                                                      # holds, and the names of what it does not
+
+`analyze` and `run` name those parameters that they need, `shot` and `frames` first. `say` takes lines on progress for
+who watches; `assets` keeps what is no number (contours): `assets.put` gives a name, which goes into the findings.
+Findings may have the fields `summary` (what analysis came to, in words) and `note` (what was special): both are shown.
 
 `run` is streaming and sees one shot, or one chunk of it with its handles: a `for` with a `yield` for per-frame work,
 `for window in windows(frames, HANDLES)` for neighbors, `spool(frames)` for the whole shot, local variables for memory.
@@ -29,6 +40,8 @@ What every operation needs is done here, around `run`, unless `OWN` names it:
     "findings"   a shot without findings is refused where the module has `Findings`
     "finite"     pixels that are no finite numbers reach `run` as 0 (NaN, -inf) or 1 (+inf) and leave as they came
     "matte"      pixels outside the frame's matte stay, those within are blended by it
+
+An operation whose result is a matte names "makes matte", too.
 
 `matte` and `strength` blend a frame with the source frame of the same time and size, or the last one before it.
 """
@@ -51,6 +64,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from answerprint.assets import Assets
+from answerprint.color.cdl import Correction
 from answerprint.color.lut import Cube
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
@@ -84,6 +99,11 @@ class Operation:
         return (self.module.__doc__ or "").strip().partition("\n")[0]
 
     @property
+    def is_color(self) -> bool:
+        """Whether it is a matter of color, at least in part, so that a LUT can hold it."""
+        return hasattr(self.module, "cube")
+
+    @property
     def quantizers(self) -> bool:
         """Whether it looks at the coder's quantizers (`Origin.steps`)."""
         return getattr(self.module, "QUANTIZERS", False)
@@ -102,18 +122,50 @@ class Operation:
         return own(params, findings) if own is not None else Fraction(1)
 
     def analyze(
-        self, shot: Shot, params: Settings, device: torch.device, say: Callable[[str], None] | None = None
+        self,
+        shot: Shot,
+        params: Settings,
+        device: torch.device,
+        say: Callable[[str], None] | None = None,
+        assets: Assets | None = None,
     ) -> Settings | None:
-        """What this operation finds in the shot; None where it looks at nothing. `say` hears how it gets on."""
+        """The findings of the shot; None where the operation has no analysis.
+
+        Args:
+            shot: the shot as the operations before leave it.
+            params: the operation's parameters.
+            device: where the work is done.
+            say: hears of the progress.
+            assets: where what is no number is put.
+        """
         own: Callable[..., Settings] | None = getattr(self.module, "analyze", None)
         if own is None:
             return None
-        return own(shot, params, device, say) if "say" in signature(own).parameters else own(shot, params, device)
+        return own(shot, **self._arguments(own, params=params, device=device, say=say, assets=assets))
+
+    def remarks(self, findings: Settings | None) -> tuple[str, ...]:
+        """What analysis says in words: the summary and the note of its findings, where there are any."""
+        return tuple(text for name in ("summary", "note") if (text := getattr(findings, name, "")))
 
     def cube(self, params: Settings, findings: Settings | None, size: int = 33) -> Cube | None:
         """The part of it that one LUT can hold, `size` points per axis; None where it is no matter of color alone."""
         own: Callable[[Settings, Settings | None, int], Cube] | None = getattr(self.module, "cube", None)
         return own(params, findings, size) if own is not None else None
+
+    def cube_at(self, params: Settings, findings: Settings | None, time: Fraction, size: int = 33) -> Cube | None:
+        """The LUT of one time (s from the clip's first frame), where the operation has keys; else that of the shot."""
+        own: Callable[[Settings, Settings | None, Fraction, int], Cube] | None = getattr(self.module, "cube_at", None)
+        return own(params, findings, time, size) if own is not None else self.cube(params, findings, size)
+
+    def color_part(self, findings: Settings | None) -> tuple[Settings | None, Fraction]:
+        """Findings without what is no matter of color alone, and the time (s) at which they stand for the shot."""
+        own: Callable[[Settings], tuple[Settings, Fraction]] | None = getattr(self.module, "color_part", None)
+        return own(findings) if own is not None and findings is not None else (findings, Fraction(0))
+
+    def correction(self, params: Settings, findings: Settings | None) -> tuple[Correction, list[str]] | None:
+        """What one ASC CDL holds of it, and the names of what it does not; None where it holds nothing."""
+        own: Callable[..., tuple[Correction, list[str]]] | None = getattr(self.module, "correction", None)
+        return own(params, findings) if own is not None else None
 
     def networks(self, params: Settings) -> tuple[str, ...]:
         """Names of the trained weights that `run` takes as it finds them: a user's own, else those that ship."""
@@ -121,25 +173,42 @@ class Operation:
         return own(params) if own is not None else ()
 
     def run(
-        self, frames: Iterator[Frame], params: Settings, findings: Settings | None, device: torch.device
+        self,
+        frames: Iterator[Frame],
+        params: Settings,
+        findings: Settings | None,
+        device: torch.device,
+        assets: Assets | None = None,
     ) -> Iterator[Frame]:
         """The frames of one shot, or of a chunk with its handles, as the operation leaves them.
 
+        Args:
+            frames: in order of time.
+            params: the operation's parameters.
+            findings: of the shot.
+            device: where the work is done.
+            assets: where what findings name stands.
+
         Raises:
-            SettingsError: the operation has Findings, and `findings` is None.
+            SettingsError: the operation has Findings, and `findings` is None; an asset is missing.
         """
         own = frozenset(getattr(self.module, "OWN", ()))
         if findings is None and self.findings_type is not None and "findings" not in own:
             raise SettingsError(f"{self.name}: the shot has no findings; analyze it first")
         strength = float(params.strength) if getattr(self.module, "STRENGTH", False) else 1.0  # type: ignore[attr-defined]
-        given = {"params": params, "findings": findings, "device": device}
-        named = signature(self.module.run).parameters
-        passed = {name: value for name, value in given.items() if name in named}
+        passed = self._arguments(self.module.run, params=params, findings=findings, device=device, assets=assets)
         if strength == 0:
             return frames
         guard = _Guard("finite" not in own, "matte" not in own, strength)
         result: Iterator[Frame] = self.module.run(guard.sources(frames), **passed)
         return guard.blended(result)
+
+    def _arguments(self, function: Callable[..., object], **values: object) -> dict[str, object]:
+        """Those values that the function has a parameter for."""
+        parameters = signature(function).parameters
+        if "assets" in parameters and values["assets"] is None:
+            raise SettingsError(f"{self.name}: keeps assets, and was called without a place for them")
+        return {name: value for name, value in values.items() if name in parameters}
 
 
 class _Guard:
@@ -156,7 +225,7 @@ class _Guard:
 
     def __init__(self, finite: bool, matte: bool, strength: float) -> None:
         self._finite, self._matte, self._strength = finite, matte, strength
-        self._held: deque[tuple[Fraction, Frame | None]] = deque()
+        self._sources: deque[tuple[Fraction, Frame | None]] = deque()
 
     def sources(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """The frames as `run` sees them."""
@@ -164,7 +233,7 @@ class _Guard:
             # A sum is a finite number only where all its terms are: one pass, nothing allocated.
             broken = self._finite and not bool(frame.pixels.sum().isfinite())
             needed = broken or self._strength < 1 or (self._matte and frame.matte is not None)
-            self._held.append((frame.time, frame if needed else None))
+            self._sources.append((frame.time, frame if needed else None))
             if broken:
                 frame = frame.with_pixels(frame.pixels.nan_to_num(nan=0.0, posinf=1.0, neginf=0.0))
             yield frame
@@ -172,9 +241,9 @@ class _Guard:
     def blended(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """The frames that came out of `run`, with what their sources keep."""
         for frame in frames:
-            while len(self._held) > 1 and self._held[1][0] <= frame.time:
-                self._held.popleft()
-            source = self._held[0][1] if self._held and self._held[0][0] <= frame.time else None
+            while len(self._sources) > 1 and self._sources[1][0] <= frame.time:
+                self._sources.popleft()
+            source = self._sources[0][1] if self._sources and self._sources[0][0] <= frame.time else None
             yield frame if source is None else self._blend(source, frame)
             del frame, source  # they are large: they must not stay alive while the next one is made
 
@@ -217,24 +286,24 @@ class Window:
 def windows(frames: Iterator[Frame], handles: int) -> Iterator[Window]:
     """Each frame with `handles` neighbors on both sides; one window per frame, in order."""
     size = 2 * handles + 1
-    held: deque[Frame] = deque(maxlen=size)
-    missing = handles  # stand-ins at the start of `held`
+    window: deque[Frame] = deque(maxlen=size)
+    missing = handles  # stand-ins at the start of `window`
     for frame in frames:
-        if not held:
-            held.extend([frame] * handles)
-        held.append(frame)
-        if len(held) == size:
-            yield Window(tuple(held), first=missing)
+        if not window:
+            window.extend([frame] * handles)
+        window.append(frame)
+        if len(window) == size:
+            yield Window(tuple(window), first=missing)
             missing = max(missing - 1, 0)
-    if not held:
+    if not window:
         return
     # A shot shorter than its handles never filled the window: its later frames still get theirs.
-    ended = 0
-    while ended < handles:
-        ended += 1
-        held.append(held[-1])
-        if len(held) == size:
-            yield Window(tuple(held), first=missing, last=ended)
+    past_end = 0
+    while past_end < handles:
+        past_end += 1
+        window.append(window[-1])
+        if len(window) == size:
+            yield Window(tuple(window), first=missing, last=past_end)
             missing = max(missing - 1, 0)
 
 
@@ -246,18 +315,18 @@ class Spool(Sequence[Frame]):
         self._entries: list[tuple[Frame, dict[str, tuple[int, tuple[int, ...]]]]] = []
         offset = 0
         for frame in frames:
-            placed: dict[str, tuple[int, tuple[int, ...]]] = {}
+            planes: dict[str, tuple[int, tuple[int, ...]]] = {}
             for name in ("pixels", "alpha", "matte", "depth"):
                 plane: Tensor | None = getattr(frame, name)
                 if plane is not None:
                     data = plane.detach().cpu().contiguous().numpy()
                     self._file.write(data.data)
-                    placed[name] = (offset, data.shape)
+                    planes[name] = (offset, data.shape)
                     offset += data.nbytes
-            stub = torch.empty((3, 0, 0), dtype=torch.float32)
-            # The source's code values are not kept: work over a whole shot changes every pixel.
-            kept = replace(frame, pixels=stub, alpha=None, matte=None, depth=None, origin=None)
-            self._entries.append((kept, placed))
+            empty = torch.empty((3, 0, 0), dtype=torch.float32)
+            # The source's code values are left out: work over a whole shot changes every pixel.
+            stub = replace(frame, pixels=empty, alpha=None, matte=None, depth=None, origin=None)
+            self._entries.append((stub, planes))
         self._file.flush()
 
     def __len__(self) -> int:
@@ -270,9 +339,9 @@ class Spool(Sequence[Frame]):
     def __getitem__(self, index: int | slice) -> Frame | list[Frame]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        stub, placed = self._entries[index]
+        stub, stored = self._entries[index]
         planes: dict[str, Any] = {}
-        for name, (offset, shape) in placed.items():
+        for name, (offset, shape) in stored.items():
             data = np.empty(shape, dtype=np.float32)
             self._file.seek(offset)
             self._file.readinto(data.data)

@@ -1,6 +1,6 @@
 """What a `Params` or a `Findings` is: a frozen table of values whose name, type, default, range and help stand once.
 
-The command-line flag, the recipe key, the JSON schema, the comment in a decision list and the documentation of a value
+The command-line flag, the chain key, the JSON schema, the comment in a decision list and the documentation of a value
 are all read from its field. Values arrive typed (Python) or as text (command line, file): both go through pydantic, so
 `--slope 1,1,1`, `slope = [1, 1, 1]` and `slope=(1, 1, 1)` are the same.
 
@@ -47,7 +47,7 @@ class Settings(BaseModel):
 
         Args:
             values: one entry per value that differs from its default.
-            where: where the values were written, put in front of the message ("recipe.toml:12", "--radius").
+            where: where the values were written, put in front of the message ("chain.toml:12", "--radius").
 
         Raises:
             SettingsError: one line that says what was found and what is allowed.

@@ -15,24 +15,20 @@ import OpenImageIO
 import pytest
 import torch
 
+from answerprint.assets import Assets
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.media import reader
 from answerprint.operations import cutout
 from answerprint.operations.cutout import Findings, Params
 from answerprint.operations.cutout.deliver import matte_of
-from answerprint.render import decide, jobs
+from answerprint.render import decide, job
 from answerprint.render.options import Options
 from clips import bits_of, gradient, sizes, write
 
 CPU = torch.device("cpu")
 DAVIS = Path(__file__).resolve().parents[2].parent / "shared/data/vos/davis"
 H, W = 96, 144
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANSWERPRINT_CACHE", str(tmp_path / "cache"))
 
 
 def truth(number: int) -> np.ndarray:
@@ -78,8 +74,10 @@ def overlap(matte: torch.Tensor, right: np.ndarray) -> float:
 
 
 def mattes(made: list[Frame], params: Params, start: int = 0) -> tuple[list[torch.Tensor], Findings]:
-    findings = cutout.analyze(shot(made, start), params, CPU)
-    return [frame.matte for frame in cutout.run(iter(made), params, findings) if frame.matte is not None], findings
+    assets = Assets()
+    findings = cutout.analyze(shot(made, start), params, assets)
+    results = cutout.run(iter(made), params, findings, assets)
+    return [frame.matte for frame in results if frame.matte is not None], findings
 
 
 def test_a_rough_mask_on_the_first_frame_follows_the_ball(tmp_path: Path) -> None:
@@ -225,22 +223,22 @@ def test_a_depth_network_is_asked(tmp_path: Path) -> None:
     assert findings.depth == "model depth.pt"
 
 
-def test_rendering_without_the_side_file_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendering_without_the_asset_says_what_to_do(tmp_path: Path) -> None:
     params = Params(prior=paint(tmp_path / "mask.png", rough(0)))
     made = frames(2)
-    findings = cutout.analyze(shot(made), params, CPU)
-    monkeypatch.setenv("ANSWERPRINT_CACHE", str(tmp_path / "elsewhere"))
+    findings = cutout.analyze(shot(made), params, Assets())
     with pytest.raises(SettingsError, match="analyze the clip again"):
-        list(cutout.run(iter(made), params, findings))
+        list(cutout.run(iter(made), params, findings, Assets()))
 
 
 def test_what_is_delivered(tmp_path: Path) -> None:
     made = frames(2)
     params = Params(prior=paint(tmp_path / "mask.png", rough(0)))
-    findings = cutout.analyze(shot(made), params, CPU)
+    assets = Assets()
+    findings = cutout.analyze(shot(made), params, assets)
 
     def first(**said: Any) -> Frame:
-        return next(cutout.run(iter(made), params.model_copy(update=said), findings))
+        return next(cutout.run(iter(made), params.model_copy(update=said), findings, assets))
 
     matte = first()
     assert matte.matte is not None and matte.alpha is None
@@ -267,11 +265,11 @@ def test_outside_the_matte_the_code_values_stay(tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
     chain = [("cutout", {"prior": str(prior), "deliver": "keep"}), ("grade", {"exposure": 1.0})]
     decisions = decide.analyze(source.path, chain, Options.of({"shots": "none"}))
-    jobs.render(decisions, out, Options.of({"shots": "none"}))
+    job.deliver(decisions, out, Options.of({"shots": "none"}))
     before, after = reader.open(source.path), reader.open(out)
     found = decisions.shots[0].operations[0].findings
     params = Params(prior=prior, deliver="keep")
-    graded = list(cutout.run(before.frames(), params, Findings.of(dict(found or {}))))
+    graded = list(cutout.run(before.frames(), params, Findings.of(dict(found or {})), decisions.assets))
     changed = 0
     for kept, made in zip(graded, after.frames(), strict=True):
         assert kept.origin is not None and made.origin is not None and kept.matte is not None
@@ -290,7 +288,7 @@ def test_alpha_is_delivered_where_it_can_be(tmp_path: Path) -> None:
     out = tmp_path / "out.mov"
     options = Options.of({"shots": "none", "preset": "prores-4444"})
     made = decide.analyze(source.path, [("cutout", {"prior": str(prior), "deliver": "alpha"})], options)
-    jobs.render(made, out, options)
+    job.deliver(made, out, options)
     frame = next(iter(reader.open(out).frames()))
     assert frame.alpha is not None
     assert float(frame.alpha.max()) > 0.99 and float(frame.alpha.min()) < 0.01
@@ -301,7 +299,7 @@ def _rendered(tmp_path: Path, out: str, preset: str | None = None, **said: Any) 
     prior = paint(tmp_path / "mask.png", truth(0))
     options = Options.of({"shots": "none", **({"preset": preset} if preset else {})})
     made = decide.analyze(source.path, [("cutout", {"prior": str(prior), **said})], options)
-    jobs.render(made, tmp_path / out, options)
+    job.deliver(made, tmp_path / out, options)
     return tmp_path
 
 
@@ -360,7 +358,7 @@ def test_an_alpha_that_cannot_be_carried_is_told(tmp_path: Path) -> None:
     prior = paint(tmp_path / "mask.png", truth(0))
     options = Options.of({"shots": "none", "preset": "prores-hq"})
     made = decide.analyze(source.path, [("cutout", {"prior": str(prior), "deliver": "alpha"})], options)
-    outcome = jobs.render(made, tmp_path / "out.mov", options)
+    outcome = job.deliver(made, tmp_path / "out.mov", options)
     assert any("alpha is not carried" in note and "prores-4444" in note for note in outcome.notes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 import torch
 
 from answerprint import operations
-from answerprint.frame import Frame, Shot
+from answerprint.assets import Assets
+from answerprint.cli.options import of_job
+from answerprint.frame import FieldOrder, Frame, Shot
 from answerprint.operation import Operation
 from answerprint.settings import Settings, values
 
@@ -56,6 +59,13 @@ def a_params(operation: Operation, reference: Path) -> Settings:
     return operation.params_type.of(needed)
 
 
+def worked(operation: Operation, frames: list[Frame], params: Settings) -> tuple[list[Frame], Settings | None]:
+    """The frames as the operation leaves them, and its findings."""
+    assets = Assets()
+    findings = operation.analyze(as_shot(frames), params, CPU, assets=assets)
+    return list(operation.run(iter(frames), params, findings, CPU, assets)), findings
+
+
 @pytest.fixture(params=operations.names())
 def operation(request: pytest.FixtureRequest) -> Operation:
     return operations.load(request.param)
@@ -70,22 +80,19 @@ def test_says_what_it_is(operation: Operation) -> None:
 
 
 def test_takes_no_option_of_the_command_line(operation: Operation) -> None:
-    from answerprint.cli import shared_options
-
-    taken = {parameter.name for parameter in shared_options()} | {"input", "output", "help"}
+    taken = {parameter.name for parameter in of_job()} | {"input", "output", "help"}
     assert not taken & {value.name for value in values(operation.params_type)}
 
 
 def test_defaults_run_and_touch_nothing_of_theirs(operation: Operation, reference: Path) -> None:
     frames = moving_clip()
-    kept = [frame.pixels.clone() for frame in frames]
+    copies = [frame.pixels.clone() for frame in frames]
     params = a_params(operation, reference)
-    findings = operation.analyze(as_shot(frames), params, CPU)
-    done = list(operation.run(iter(frames), params, findings, CPU))
+    done, findings = worked(operation, frames, params)
     assert len(done) == LENGTH * operation.rate(params, findings)
     assert all(bool(torch.isfinite(frame.pixels).all()) for frame in done)
     assert all(a.time < b.time for a, b in itertools.pairwise(done))
-    for frame, pixels in zip(frames, kept, strict=True):
+    for frame, pixels in zip(frames, copies, strict=True):
         assert torch.equal(frame.pixels, pixels), "an input frame was written to"
 
 
@@ -93,7 +100,7 @@ def test_findings_survive_the_decision_list(operation: Operation, reference: Pat
     if operation.findings_type is None:
         pytest.skip("it finds nothing")
     params = a_params(operation, reference)
-    findings = operation.analyze(as_shot(moving_clip()), params, CPU)
+    findings = operation.analyze(as_shot(moving_clip()), params, CPU, assets=Assets())
     assert findings is not None
     again = operation.findings_type.model_validate_json(findings.model_dump_json())
     assert again == findings
@@ -103,15 +110,16 @@ def test_findings_survive_the_decision_list(operation: Operation, reference: Pat
 def test_chunks_with_handles_equal_the_whole(operation: Operation, reference: Path, chunk: int) -> None:
     frames = moving_clip()
     params = a_params(operation, reference)
-    findings = operation.analyze(as_shot(frames), params, CPU)
+    assets = Assets()
+    findings = operation.analyze(as_shot(frames), params, CPU, assets=assets)
     handles = operation.handles(params)
-    whole = list(operation.run(iter(frames), params, findings, CPU))
+    whole = list(operation.run(iter(frames), params, findings, CPU, assets))
     joined: list[Frame] = []
     for start in range(0, LENGTH, chunk):
         stop = min(start + chunk, LENGTH)
         first = 0 if handles is None else max(0, start - handles)
         last = LENGTH if handles is None else min(LENGTH, stop + handles)
-        joined += _inside(operation.run(iter(frames[first:last]), params, findings, CPU), start, stop)
+        joined += _inside(operation.run(iter(frames[first:last]), params, findings, CPU, assets), start, stop)
     assert [frame.time for frame in joined] == [frame.time for frame in whole]
     for ours, right in zip(joined, whole, strict=True):
         assert torch.equal(ours.pixels, right.pixels), f"differs at {ours.time}"
@@ -127,21 +135,49 @@ def _inside(frames: Iterator[Frame], start: int, stop: int) -> Iterator[Frame]:
 def test_one_frame_of_any_size(operation: Operation, reference: Path, size: tuple[int, int]) -> None:
     frame = Frame(torch.full((3, *size), 0.4), Fraction(0))
     params = a_params(operation, reference)
-    findings = operation.analyze(as_shot([frame]), params, CPU)
-    done = list(operation.run(iter([frame]), params, findings, CPU))
+    done, findings = worked(operation, [frame], params)
     assert len(done) == max(1, int(operation.rate(params, findings)))
     assert all(bool(torch.isfinite(result.pixels).all()) for result in done)
 
 
-def test_a_matte_keeps_the_outside(operation: Operation, reference: Path) -> None:
-    if operation.name == "cutout":
-        pytest.skip("it makes the matte")
+def makes_the_matte(operation: Operation) -> bool:
+    return "makes matte" in getattr(operation.module, "OWN", ())
+
+
+def source_of(frame: Frame, sources: list[Frame]) -> Frame:
+    """The source frame of the same time, or the last before it."""
+    return next(source for source in reversed(sources) if source.time <= frame.time)
+
+
+@pytest.mark.parametrize("field_order", ["progressive", "tff"])
+@pytest.mark.parametrize("covered", [0, 20])
+def test_a_matte_keeps_the_outside(
+    operation: Operation, reference: Path, field_order: FieldOrder, covered: int
+) -> None:
+    """Bit for bit, where the matte is zero: everywhere, or around a rectangle."""
+    if makes_the_matte(operation):
+        pytest.skip("its picture is the matte")
     frames = moving_clip()
     matte = torch.zeros(1, frames[0].height, frames[0].width)
-    matte[:, 10:30, 10:40] = 1
-    masked = [Frame(f.pixels, f.time, matte=matte, field_order="progressive") for f in frames]
-    params = a_params(operation, reference)
-    findings = operation.analyze(as_shot(masked), params, CPU)
-    for before, after in zip(masked, operation.run(iter(masked), params, findings, CPU), strict=False):
-        outside = (matte == 0).expand_as(before.pixels)
+    matte[:, 10 : 10 + covered, 10 : 10 + covered] = 1
+    masked = [replace(frame, matte=matte, field_order=field_order) for frame in frames]
+    outside = (matte == 0).expand_as(frames[0].pixels)
+    done, _ = worked(operation, masked, a_params(operation, reference))
+    for after in done:
+        before = source_of(after, masked)
         assert torch.equal(before.pixels[outside], after.pixels[outside])
+
+
+def test_pixels_that_are_no_number_do_not_spread(operation: Operation, reference: Path) -> None:
+    """They stay where they are, and no other pixel becomes one."""
+    frames = moving_clip()
+    broken = frames[6].pixels.clone()
+    broken[:, 20, 30], broken[0, 5, 5] = torch.nan, torch.inf
+    frames[6] = replace(frames[6], pixels=broken)
+    done, _ = worked(operation, frames, a_params(operation, reference))
+    for after in done:
+        if makes_the_matte(operation):
+            assert bool(after.pixels.isfinite().all())
+            continue
+        spread = ~after.pixels.isfinite().all(0) & source_of(after, frames).pixels.isfinite().all(0)
+        assert not bool(spread.any())

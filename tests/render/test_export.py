@@ -19,7 +19,7 @@ from answerprint.operations import look, lowlight
 from answerprint.render import export
 from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
-from answerprint.shots.decisions import DecisionList, OperationDecision, ShotDecision, SourceRef
+from answerprint.shots.decisions.model import DecisionList, OperationDecision, ShotDecision, SourceRef
 
 CPU = torch.device("cpu")
 LOOK = look.Findings(
@@ -40,14 +40,14 @@ def clip(tmp_path: Path) -> reader.Clip:
 
 def listed(clip: reader.Clip, *steps: tuple[str, Settings, Settings | None]) -> DecisionList:
     source = SourceRef.describe(Path(clip.info.path), len(clip), Fraction(25))
-    made = tuple(OperationDecision.made(*step) for step in steps)
+    made = tuple(OperationDecision.of(*step) for step in steps)
     shots = (ShotDecision(ShotRange("001", 0, 6), made), ShotDecision(ShotRange("002", 6, 10)))
     return DecisionList(source, shots)
 
 
 def test_a_look_comes_back_from_every_form(clip: reader.Clip, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    made = export.export(listed(clip, ("look", look.Params(), LOOK)), clip, folder, export.Wanted(sizes=(17, 33)))
+    made = export.export(listed(clip, ("look", look.Params(), LOOK)), clip, folder, export.ExportSpec(sizes=(17, 33)))
     endings = {path.suffix for path in made.files}
     assert endings == {".cube", ".cc", ".ccc", ".cdl", ".edl", ".otio", ".json"}
     assert all(path.is_file() for path in made.files)
@@ -83,7 +83,7 @@ def test_what_a_lut_leaves_out_of_a_lift_is_told_and_stands_in_the_file(clip: re
         strength=1, times=(0.0, 0.2), levels=(0.1, 0.2), red=straight * 2, green=straight * 2, blue=straight * 2
     )
     made = export.export(
-        listed(clip, ("lowlight", lowlight.Params(), found)), clip, tmp_path, export.Wanted(sizes=(9,))
+        listed(clip, ("lowlight", lowlight.Params(), found)), clip, tmp_path, export.ExportSpec(sizes=(9,))
     )
     head = next(path for path in made.files if path.suffix == ".cube").read_text().partition("LUT_3D_SIZE")[0]
     for word in ("compensation", "2 keys"):
@@ -95,7 +95,7 @@ def test_what_a_lut_leaves_out_of_a_lift_is_told_and_stands_in_the_file(clip: re
 def test_the_lut_is_what_is_rendered(clip: reader.Clip, tmp_path: Path) -> None:
     findings = LOOK.model_copy(update={"sharpness": (0.0,)})
     made = export.export(
-        listed(clip, ("look", look.Params(), findings)), clip, tmp_path / "out", export.Wanted(sizes=(65,))
+        listed(clip, ("look", look.Params(), findings)), clip, tmp_path / "out", export.ExportSpec(sizes=(65,))
     )
     cube = cube_file.read(next(path for path in made.files if path.suffix == ".cube"))
     pixels = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0))
@@ -109,14 +109,14 @@ def test_the_lut_is_what_is_rendered(clip: reader.Clip, tmp_path: Path) -> None:
 def test_two_operations_are_one_lut_and_two_corrections(clip: reader.Clip, tmp_path: Path) -> None:
     grade = operations.load("grade")
     steps = (("grade", grade.params_type.of({"slope": (0.9, 1.0, 1.1)}), None), ("look", look.Params(), LOOK))
-    made = export.export(listed(clip, *steps), clip, tmp_path / "out", export.Wanted(sizes=(17,)))
+    made = export.export(listed(clip, *steps), clip, tmp_path / "out", export.ExportSpec(sizes=(17,)))
     assert [path.name for path in made.files if path.suffix == ".cc"] == [
         "take.001.grade.cc", "take.001.look.cc"
     ]  # fmt: skip
 
 
 def test_linear_footage_gets_a_shaper(clip: reader.Clip, tmp_path: Path) -> None:
-    wanted = export.Wanted(sizes=(33,), linear=8.0, input_space="ACEScg", output_space="ACEScg")
+    wanted = export.ExportSpec(sizes=(33,), linear=8.0, input_space="ACEScg", output_space="ACEScg")
     findings = LOOK.model_copy(update={"curve_red": LOOK.curve_green})
     made = export.export(listed(clip, ("look", look.Params(), findings)), clip, tmp_path / "out", wanted)
     path = next(path for path in made.files if path.suffix == ".cube")
@@ -136,5 +136,5 @@ def test_what_cannot_be_exported_is_told(clip: reader.Clip, tmp_path: Path) -> N
         export.export(listed(clip), clip, tmp_path / "out")
     with pytest.raises(ColorError, match=r"ACESgg.*near: ACEScg"):
         export.export(
-            listed(clip, ("look", look.Params(), LOOK)), clip, tmp_path / "out", export.Wanted(input_space="ACESgg")
+            listed(clip, ("look", look.Params(), LOOK)), clip, tmp_path / "out", export.ExportSpec(input_space="ACESgg")
         )

@@ -15,9 +15,16 @@ from pydantic import Field
 from answerprint import operations
 from answerprint.errors import MediaError, SettingsError
 from answerprint.settings import Settings
-from answerprint.shots import decisions
 from answerprint.shots.boundary import ShotRange
-from answerprint.shots.decisions import DecisionList, OperationDecision, ShotDecision, SourceRef
+from answerprint.shots.decisions import file as lists
+from answerprint.shots.decisions.merge import merge
+from answerprint.shots.decisions.model import (
+    DecisionList,
+    OperationDecision,
+    ShotDecision,
+    SourceRef,
+    fingerprint,
+)
 
 
 class Params(Settings):
@@ -55,12 +62,12 @@ def made(tmp_path: Path) -> DecisionList:
     """Two shots of 51 and 49 frames, two operations on each."""
     (tmp_path / "clip.mov").write_bytes(bytes(range(256)) * 12000)
     source = SourceRef.describe(tmp_path / "clip.mov", 100, Fraction(30000, 1001), "01:00:00;00", {"matrix": "bt709"})
-    soften = OperationDecision.made(
+    soften = OperationDecision.of(
         "soften",
         Params(strength=0.7, reference=tmp_path / "stills" / "a.jpg", limit=None),
         Findings(mean=(1 / 3, 2e-9, -0.0), curve=[[i / 7, i / 3] for i in range(60)], region=Region(weight=0.1)),
     )
-    chain = (soften, OperationDecision.made("plain", Region()))
+    chain = (soften, OperationDecision.of("plain", Region()))
     shots = (
         ShotDecision(ShotRange("001", 0, 51), chain),
         ShotDecision(ShotRange("bridge", 51, 100, "dissolve"), chain),
@@ -77,7 +84,7 @@ def edit(made: DecisionList, tmp_path: Path) -> Edit:
 
     def edited(pattern: str, by: str) -> Path:
         file = tmp_path / "clip.decisions.toml"
-        decisions.save(made, file, TOYS)
+        lists.save(made, file, TOYS)
         text, count = re.subn(pattern, by, file.read_text(), count=1, flags=re.MULTILINE)
         assert count == 1, f"{pattern} is not in the file"
         file.write_text(text)
@@ -88,20 +95,20 @@ def edit(made: DecisionList, tmp_path: Path) -> Edit:
 
 def test_what_is_saved_loads_the_same_to_the_last_bit(made: DecisionList, tmp_path: Path) -> None:
     file = tmp_path / "clip.decisions.toml"
-    decisions.save(made, file, TOYS)
-    again = decisions.load(file, TOYS)
+    lists.save(made, file, TOYS)
+    again = lists.load(file, TOYS)
     assert again == made
     found, meant = again.shots[0].operations[0].findings, made.shots[0].operations[0].findings
     assert found is not None and meant is not None
     assert struct.pack("3d", *found["mean"]) == struct.pack("3d", *meant["mean"])
     assert math.copysign(1, found["mean"][2]) == -1
-    decisions.save(again, tmp_path / "again.toml", TOYS)
+    lists.save(again, tmp_path / "again.toml", TOYS)
     assert (tmp_path / "again.toml").read_text() == file.read_text().replace(file.name, "again.toml")
 
 
 def test_a_person_reads_times_help_ranges_and_defaults(made: DecisionList, tmp_path: Path) -> None:
     file = tmp_path / "clip.decisions.toml"
-    decisions.save(made, file, TOYS)
+    lists.save(made, file, TOYS)
     text = file.read_text()
     assert "# 01:00:00;00 to 01:00:01;21 (exclusive), 51 frames, 1.70 s" in text
     assert "# Makes it softer." in text
@@ -114,22 +121,22 @@ def test_a_person_reads_times_help_ranges_and_defaults(made: DecisionList, tmp_p
 
 def test_edits_of_a_person_arrive(edit: Edit) -> None:
     file = edit(r"^strength = 0.7", "strength = 0.25")
-    before, after = decisions.load(file, TOYS).shots
+    before, after = lists.load(file, TOYS).shots
     assert (before.operations[0].params["strength"], after.operations[0].params["strength"]) == (0.25, 0.7)
     assert before.operations[0].edited and not after.operations[0].edited
 
 
 def test_an_operation_or_shot_can_be_dropped(edit: Edit) -> None:
-    loaded = decisions.load(edit(r"^enabled = true", "enabled = false"), TOYS)
+    loaded = lists.load(edit(r"^enabled = true", "enabled = false"), TOYS)
     assert [entry.enabled for entry in loaded.shots[0].operations] == [False, True]
-    loaded = decisions.load(edit(r"(?s)# ── Shot 001.*(?=# ── Shot bridge)", ""), TOYS)
+    loaded = lists.load(edit(r"(?s)# ── Shot 001.*(?=# ── Shot bridge)", ""), TOYS)
     assert [shot.range.name for shot in loaded.shots] == ["bridge"]
 
 
 def test_values_left_out_are_the_defaults_and_findings_left_out_are_none(edit: Edit) -> None:
-    loaded = decisions.load(edit(r"^strength = .*\n", ""), TOYS)
+    loaded = lists.load(edit(r"^strength = .*\n", ""), TOYS)
     assert loaded.shots[0].operations[0].params["strength"] == 1.0
-    loaded = decisions.load(edit(r"(?s)\[shot.operation.findings\].*?(?=# Has no findings)", ""), TOYS)
+    loaded = lists.load(edit(r"(?s)\[shot.operation.findings\].*?(?=# Has no findings)", ""), TOYS)
     assert loaded.shots[0].operations[0].findings is None
 
 
@@ -138,9 +145,9 @@ def test_a_project_can_move_with_its_clip(made: DecisionList, tmp_path: Path) ->
     (project / "lists").mkdir(parents=True)
     (tmp_path / "clip.mov").rename(project / "clip.mov")
     moved = replace(made, source=made.source.model_copy(update={"path": project / "clip.mov"}))
-    decisions.save(moved, project / "lists" / "a.toml", TOYS)
+    lists.save(moved, project / "lists" / "a.toml", TOYS)
     project.rename(tmp_path / "elsewhere")
-    loaded = decisions.load(tmp_path / "elsewhere" / "lists" / "a.toml", TOYS)
+    loaded = lists.load(tmp_path / "elsewhere" / "lists" / "a.toml", TOYS)
     assert loaded.source.path == tmp_path / "elsewhere" / "clip.mov"
     loaded.source.verify()
     assert not loaded.shots[0].operations[0].edited
@@ -170,7 +177,7 @@ WRONG = [
     ),
     (r"^frames = 100", "frames = 0", "frames = 0", r"'frames' is 0; allowed: a whole number from 1"),
     (r"^format = 1", "format = 2", "format = 2", r"'format' is 2; allowed: a whole number from 1 to 1"),
-    (r"^\[versions\]", "[version]", "[version]", r"unknown key 'version'; allowed keys: format, recipe"),
+    (r"^\[versions\]", "[version]", "[version]", r"unknown key 'version'; allowed keys: format, chain"),
     (r"^\[shot.operation.params\]", "[shot.operation.parms]", "parms", r"unknown key 'parms'"),
 ]
 
@@ -181,7 +188,7 @@ def test_what_is_wrong_is_answered_with_its_line(
 ) -> None:
     file = edit(pattern, by)
     with pytest.raises(SettingsError, match=message) as caught:
-        decisions.load(file, TOYS)
+        lists.load(file, TOYS)
     assert "\n" not in str(caught.value)
     number = int(str(caught.value).removeprefix(f"{file}:").partition(":")[0])
     if line is not None:
@@ -190,13 +197,13 @@ def test_what_is_wrong_is_answered_with_its_line(
 
 def test_findings_of_an_operation_without_any_are_refused(edit: Edit) -> None:
     with pytest.raises(SettingsError, match=r"'plain' has no findings; delete this table"):
-        decisions.load(edit(r'^name = "soften"', 'name = "plain"'), {**TOYS, "plain": Toy("plain", "", Params, None)})
+        lists.load(edit(r'^name = "soften"', 'name = "plain"'), {**TOYS, "plain": Toy("plain", "", Params, None)})
 
 
 def test_another_kind_of_file_is_said_to_be_none(tmp_path: Path) -> None:
-    (tmp_path / "x.toml").write_text('recipe = "x"\n')
+    (tmp_path / "x.toml").write_text('chain = "x"\n')
     with pytest.raises(SettingsError, match="so it is no decision list"):
-        decisions.load(tmp_path / "x.toml", TOYS)
+        lists.load(tmp_path / "x.toml", TOYS)
 
 
 def test_another_clip_under_the_same_name_is_noticed(made: DecisionList) -> None:
@@ -217,17 +224,17 @@ def test_another_clip_under_the_same_name_is_noticed(made: DecisionList) -> None
 def test_a_sequence_is_known_by_all_its_files(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"f.{number:04d}.exr").write_bytes(b"x" * (10 + number))
-    size, digest = decisions.fingerprint(tmp_path / "f.%04d.exr")
+    size, digest = fingerprint(tmp_path / "f.%04d.exr")
     assert size == 33
-    assert decisions.fingerprint(tmp_path / "f.####.exr") == (size, digest)
+    assert fingerprint(tmp_path / "f.####.exr") == (size, digest)
     (tmp_path / "f.0002.exr").unlink()
-    assert decisions.fingerprint(tmp_path / "f.%04d.exr")[1] != digest
+    assert fingerprint(tmp_path / "f.%04d.exr")[1] != digest
 
 
 def test_a_new_analysis_keeps_what_is_locked_and_tells_what_was_edited(made: DecisionList) -> None:
-    old = made.edited("001", 0, locked=True, params={**made.shots[0].operations[0].params, "strength": 0.2})
-    old = old.edited("bridge", 0, params={**made.shots[1].operations[0].params, "strength": 0.3}, enabled=False)
-    fresh = OperationDecision.made("soften", Params(strength=0.9), Findings(mean=(0, 0, 0)))
+    old = made.edit("001", 0, locked=True, params={**made.shots[0].operations[0].params, "strength": 0.2})
+    old = old.edit("bridge", 0, params={**made.shots[1].operations[0].params, "strength": 0.3}, enabled=False)
+    fresh = OperationDecision.of("soften", Params(strength=0.9), Findings(mean=(0, 0, 0)))
     new = replace(
         made,
         shots=(
@@ -235,7 +242,7 @@ def test_a_new_analysis_keeps_what_is_locked_and_tells_what_was_edited(made: Dec
             ShotDecision(ShotRange("002", 50, 100), (fresh,)),
         ),
     )
-    merged, notes = decisions.merge(old, new)
+    merged, notes = merge(old, new)
     first, second = (shot.operations[0] for shot in merged.shots)
     assert (first.params["strength"], first.locked, first.findings) == (0.2, True, old.shots[0].operations[0].findings)
     assert (second.params["strength"], second.enabled) == (0.9, False)
@@ -246,21 +253,21 @@ def test_a_new_analysis_keeps_what_is_locked_and_tells_what_was_edited(made: Dec
 
 
 def test_locked_work_on_a_shot_that_is_gone_is_told(made: DecisionList) -> None:
-    old = made.edited("bridge", 0, locked=True)
+    old = made.edit("bridge", 0, locked=True)
     new = replace(made, shots=made.shots[:1])
-    assert any("bridge is no longer there" in note for note in decisions.merge(old, new)[1])
+    assert any("bridge is no longer there" in note for note in merge(old, new)[1])
 
 
 def test_a_list_that_cannot_be_written_leaves_the_old_one(made: DecisionList, tmp_path: Path) -> None:
     file = tmp_path / "clip.decisions.toml"
-    decisions.save(made, file, TOYS)
+    lists.save(made, file, TOYS)
     before = file.read_text()
-    broken = made.edited("001", 0, params={"strength": 7})
+    broken = made.edit("001", 0, params={"strength": 7})
     with pytest.raises(SettingsError, match=r"shot 001, soften: 'strength' is 7"):
-        decisions.save(broken, file, TOYS)
+        lists.save(broken, file, TOYS)
     assert file.read_text() == before
     with pytest.raises(MediaError, match="cannot be written"):
-        decisions.save(made, tmp_path / "no such folder" / "x.toml", TOYS)
+        lists.save(made, tmp_path / "no such folder" / "x.toml", TOYS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.decisions.toml", "clip.mov"]
 
 
@@ -271,16 +278,16 @@ def test_every_operation_that_there_is_can_be_written_and_read(made: DecisionLis
         params_type = operations.load(name).params_type
         needed = [field for field, entry in params_type.model_fields.items() if entry.is_required()]
         if not needed:
-            chain.append(OperationDecision.made(name, params_type()))
+            chain.append(OperationDecision.of(name, params_type()))
     everything = replace(made, shots=(ShotDecision(ShotRange("001", 0, 100), tuple(chain)),))
-    decisions.save(everything, file, operations.load)
-    assert decisions.load(file, operations.load) == everything
+    lists.save(everything, file, operations.load)
+    assert lists.load(file, operations.load) == everything
     assert chain
 
 
 def test_the_schema_has_all_that_a_list_may_say() -> None:
-    made = decisions.schema(TOYS)
-    assert set(made["properties"]) == {"format", "recipe", "chunk", "delivery", "versions", "source", "shot"}
+    made = lists.schema(TOYS)
+    assert set(made["properties"]) == {"format", "chain", "chunk", "delivery", "versions", "source", "shot"}
     entries = made["properties"]["shot"]["items"]["properties"]["operation"]["items"]["oneOf"]
     assert [entry["title"] for entry in entries] == ["soften", "plain"]
     assert entries[0]["properties"]["params"]["properties"]["strength"]["maximum"] == 1

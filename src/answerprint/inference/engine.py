@@ -29,8 +29,8 @@ def choose(device: torch.device) -> Backend:
     """The quickest back end for networks on `device`."""
     if device.type == "cuda":
         return "cuda"
-    if not _multiplies_bf16():
-        return "fp32"
+    if device.type != "cpu" or not _multiplies_bf16():
+        return "fp32"  # Apple's MPS, too
     return "openvino" if util.find_spec("openvino") else "bf16"
 
 

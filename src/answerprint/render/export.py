@@ -14,13 +14,14 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from answerprint.assets import Assets
 from answerprint.color import cdl as cdl_file
 from answerprint.color import cube_file, lut, readback
 from answerprint.color.cdl import Correction
@@ -28,44 +29,42 @@ from answerprint.errors import ColorError, DeliveryError, SettingsError
 from answerprint.frame import Frame
 from answerprint.media import timecode
 from answerprint.media.reader import Clip
-from answerprint.render import jobs
+from answerprint.render.paths import plain_stem
 from answerprint.render.pipeline import Step, chain_of
 from answerprint.settings import Settings
 from answerprint.shots import timeline
-from answerprint.shots.decisions import DecisionList, ShotDecision
+from answerprint.shots.decisions.model import DecisionList, ShotDecision
 
 FORMAT = "answerprint.export/1"
-SIZES = (17, 33, 65)
 _LARGEST = 1e-4  # a reader that is further than this from the table that was written did not read it
 _FINE = 129  # points of the LUT that stands in for the direct transform of operations that look at neighbors
 _CPU = torch.device("cpu")
 
 
+class ExportSpec(Settings):
+    """The forms to write; with none named, all."""
+
+    cube: bool = Field(False, description="LUTs of each shot's color (.cube).")
+    cdl: bool = Field(False, description="Color decision lists (.cdl, .cc, .ccc).")
+    edl: bool = Field(False, description="An EDL with ASC_SOP and ASC_SAT comments.")
+    otio: bool = Field(False, description="A timeline with the grades as effects.")
+    grades: bool = Field(False, description="All decisions on color as JSON (.grades.json).")
+    sizes: tuple[int, ...] = Field((17, 33, 65), description="Points per axis of the LUTs; a file each.")
+    input_space: str = Field("", description="OpenColorIO name of the footage's color space, for the comments.")
+    output_space: str = Field("", description="OpenColorIO name of the result's color space, for the comments.")
+    linear: float = Field(
+        0.0, ge=0, description="Brightest value of scene-linear footage: a shaper brings 0..linear to the LUT; 0: none."
+    )
+
+    def writes(self, form: str) -> bool:
+        """Whether a form is written."""
+        forms = {name: getattr(self, name) for name in ("cube", "cdl", "edl", "otio", "grades")}
+        return forms[form] or not any(forms.values())
+
+
 @dataclass(frozen=True)
-class Wanted:
-    """What to write.
-
-    Attributes:
-        cube, cdl, edl, otio, json: which forms.
-        sizes: points per axis of the LUTs; a file each.
-        input_space, output_space: names of color spaces in OpenColorIO's configs, told in the files' comments.
-        linear: brightest value of scene-linear footage: a shaper then brings 0..linear to the LUT; 0 = no shaper.
-    """
-
-    cube: bool = True
-    cdl: bool = True
-    edl: bool = True
-    otio: bool = True
-    json: bool = True
-    sizes: tuple[int, ...] = SIZES
-    input_space: str = ""
-    output_space: str = ""
-    linear: float = 0.0
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What was written.
+class Export:
+    """The files that an export wrote.
 
     Attributes:
         files: in the order they were written.
@@ -77,7 +76,7 @@ class Exported:
 
 
 @dataclass
-class _Shot:
+class _ShotExport:
     """One shot on its way out."""
 
     decision: ShotDecision
@@ -85,14 +84,14 @@ class _Shot:
     corrections: list[Correction] = field(default_factory=list)
     luts: list[dict[str, Any]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return self.decision.range.name
 
 
-def export(decisions: DecisionList, clip: Clip, folder: Path, wanted: Wanted | None = None) -> Exported:
+def export(decisions: DecisionList, clip: Clip, folder: Path, spec: ExportSpec | None = None) -> Export:
     """Writes the color of every shot into `folder`.
 
     Args:
@@ -104,42 +103,42 @@ def export(decisions: DecisionList, clip: Clip, folder: Path, wanted: Wanted | N
         ColorError: a LUT does not come back from its readers; a color space is unknown.
         DeliveryError: the folder cannot be written.
     """
-    wanted = wanted or Wanted()
-    _check_spaces(wanted)
+    spec = spec or ExportSpec()
+    _check_spaces(spec)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DeliveryError(f"{folder}: cannot be made ({error.strerror})") from None
-    shots = [_Shot(shot, _color_steps(shot)) for shot in decisions.shots]
+    shots = [_ShotExport(shot, _color_steps(shot, decisions.assets)) for shot in decisions.shots]
     if not any(shot.steps for shot in shots):
         raise SettingsError(
             "the decision list holds no color work (grade, look, lowlight, match, mood), so there is nothing to export"
         )
-    stem, files, lines = jobs.plain_stem(Path(decisions.source.path)), list[Path](), list[str]()
+    stem, files, lines = plain_stem(Path(decisions.source.path)), list[Path](), list[str]()
     for shot in shots:
         _correct(shot)
-        if wanted.cube and shot.steps:
-            files += _cubes(shot, folder, stem, wanted, lines)
-        lines += [f"shot {shot.name}: {text}" for text in [*shot.told, *shot.left]]
-    if wanted.cdl:
+        if spec.writes("cube") and shot.steps:
+            files += _cubes(shot, folder, stem, spec, lines)
+        lines += [f"shot {shot.name}: {text}" for text in [*shot.remarks, *shot.left]]
+    if spec.writes("cdl"):
         files += _cdls(shots, folder, stem)
-    if wanted.edl:
+    if spec.writes("edl"):
         files.append(_edl(shots, clip, folder / f"{stem}.edl"))
-    if wanted.otio:
+    if spec.writes("otio"):
         files.append(_otio(shots, clip, folder / f"{stem}.otio"))
-    if wanted.json:
+    if spec.writes("grades"):
         files.append(_json(shots, decisions, clip, folder / f"{stem}.grades.json"))
-    return Exported(tuple(files), tuple(lines))
+    return Export(tuple(files), tuple(lines))
 
 
-def _check_spaces(wanted: Wanted) -> None:
+def _check_spaces(spec: ExportSpec) -> None:
     """Names that no config knows would mislead the next in line."""
-    if not (wanted.input_space or wanted.output_space):
+    if not (spec.input_space or spec.output_space):
         return
     import PyOpenColorIO as ocio  # noqa: N813
 
     config = ocio.Config.CreateFromBuiltinConfig("studio-config-latest")
-    for name in filter(None, (wanted.input_space, wanted.output_space)):
+    for name in filter(None, (spec.input_space, spec.output_space)):
         if config.getColorSpace(name) is None:
             known = list(config.getColorSpaceNames())
             near = difflib.get_close_matches(name, known, 4, 0.35) or known[:4]
@@ -148,22 +147,22 @@ def _check_spaces(wanted: Wanted) -> None:
             )
 
 
-def _color_steps(shot: ShotDecision) -> tuple[Step, ...]:
-    return tuple(step for step in chain_of(shot) if hasattr(step.operation.module, "cube"))
+def _color_steps(shot: ShotDecision, assets: Assets) -> tuple[Step, ...]:
+    return tuple(step for step in chain_of(shot, assets) if step.operation.is_color)
 
 
 # ---- LUTs
 
 
-def _cubes(shot: _Shot, folder: Path, stem: str, wanted: Wanted, lines: list[str]) -> list[Path]:
+def _cubes(shot: _ShotExport, folder: Path, stem: str, spec: ExportSpec, lines: list[str]) -> list[Path]:
     direct = functools.reduce(_after, [_direct(step) for step in shot.steps])
-    shot.told += [text for step in shot.steps for text in _told(step)]
+    shot.remarks += [text for step in shot.steps for text in _remarks(step)]
     files = []
-    for size in wanted.sizes:
+    for size in spec.sizes:
         path = folder / f"{stem}.{shot.name}.{size}.cube"
-        made = _baked(direct, shot, size, wanted)
-        cube_file.write(made, path)
-        read_back, away = readback.verify(made, path), readback.verify(direct, path)
+        cube = _bake(direct, shot, size, spec)
+        cube_file.write(cube, path)
+        read_back, away = readback.verify(cube, path), readback.verify(direct, path)
         for proof, difference in zip(read_back, away, strict=True):
             if not proof.largest < _LARGEST:
                 path.unlink()
@@ -185,17 +184,17 @@ def _after(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]
 
 def _direct(step: Step) -> Callable[[Tensor], Tensor]:
     """What a step does to a color by itself: the operation as it renders, or a fine LUT where it looks at neighbors."""
-    findings = _unsharpened(step.findings)
+    findings, time = step.operation.color_part(step.findings)
+    color = replace(step, findings=findings)
 
     def run(pixels: Tensor) -> Tensor:
-        frame = Frame(pixels.contiguous(), _middle(findings))
-        return next(step.operation.run(iter([frame]), step.params, findings, _CPU)).pixels
+        return next(color.run(iter([Frame(pixels.contiguous(), time)]), _CPU)).pixels
 
     generator = torch.Generator().manual_seed(0)
     colors = torch.rand(3, 24, 24, generator=generator)
     order = torch.randperm(24 * 24, generator=generator)
-    moved = colors.reshape(3, -1)[:, order].reshape(3, 24, 24)
-    if torch.allclose(run(colors).reshape(3, -1)[:, order].reshape(3, 24, 24), run(moved), atol=1e-5):
+    shuffled = colors.reshape(3, -1)[:, order].reshape(3, 24, 24)
+    if torch.allclose(run(colors).reshape(3, -1)[:, order].reshape(3, 24, 24), run(shuffled), atol=1e-5):
         return run
     fine = step.operation.cube(step.params, step.findings, _FINE)
     if fine is None:
@@ -203,42 +202,29 @@ def _direct(step: Step) -> Callable[[Tensor], Tensor]:
     return fine.apply
 
 
-def _unsharpened(findings: Settings | None) -> Settings | None:
-    """Findings without sharpness, which `_correct` tells of."""
-    if findings is None or "sharpness" not in type(findings).model_fields:
-        return findings
-    silent = {"sharpness": tuple(0.0 for _ in getattr(findings, "sharpness"))}  # noqa: B009 - not every table has it
-    return findings.model_copy(update=silent)
-
-
-def _told(step: Step) -> list[str]:
-    """What an operation says of its LUT: what of it is not in there, which of its keys is."""
-    small = step.operation.cube(step.params, _unsharpened(step.findings), 2)
+def _remarks(step: Step) -> list[str]:
+    """Remarks of an operation on its LUT: what of it is not in there, which of its keys is."""
+    findings, time = step.operation.color_part(step.findings)
+    small = step.operation.cube_at(step.params, findings, time, 2)
     return [f"LUT: {step.operation.name}: {text}" for text in small.comments] if small is not None else []
-
-
-def _middle(findings: Settings | None) -> Fraction:
-    """The time at which a look with keys is exported."""
-    times: Sequence[float] = getattr(findings, "times", (0.0,))
-    return Fraction(times[len(times) // 2])
 
 
 _SHAPER_ENTRIES, _SHAPER_TOE = 16384, 64.0
 
 
-def _baked(direct: Callable[[Tensor], Tensor], shot: _Shot, size: int, wanted: Wanted) -> lut.Cube:
+def _bake(direct: Callable[[Tensor], Tensor], shot: _ShotExport, size: int, spec: ExportSpec) -> lut.Cube:
     title = f"{shot.name} " + " + ".join(step.operation.name for step in shot.steps)
-    comments = [f"input color space: {wanted.input_space}"] if wanted.input_space else []
-    comments += [f"output color space: {wanted.output_space}"] if wanted.output_space else []
-    comments += [text.removeprefix("LUT: ") for text in shot.told]
+    comments = [f"input color space: {spec.input_space}"] if spec.input_space else []
+    comments += [f"output color space: {spec.output_space}"] if spec.output_space else []
+    comments += [text.removeprefix("LUT: ") for text in shot.remarks]
     comments += [f"not in this LUT: {text}" for text in shot.left if not text.startswith("CDL")]
-    if not wanted.linear:
+    if not spec.linear:
         return lut.bake(direct, size, title=title, comments=tuple(comments))
-    top = math.log2(1 + _SHAPER_TOE * wanted.linear)
-    ramp = torch.linspace(0, wanted.linear, _SHAPER_ENTRIES, dtype=torch.float64)
+    top = math.log2(1 + _SHAPER_TOE * spec.linear)
+    ramp = torch.linspace(0, spec.linear, _SHAPER_ENTRIES, dtype=torch.float64)
     table = (torch.log2(1 + _SHAPER_TOE * ramp) / top).float()[:, None].expand(-1, 3).contiguous()
-    shaper = lut.Curves(table, (0.0,) * 3, (wanted.linear,) * 3)
-    comments.append(f"shaper: log2(1 + {_SHAPER_TOE:g} x) / {top:.6f} for x from 0 to {wanted.linear:g}")
+    shaper = lut.Curves(table, (0.0,) * 3, (spec.linear,) * 3)
+    comments.append(f"shaper: log2(1 + {_SHAPER_TOE:g} x) / {top:.6f} for x from 0 to {spec.linear:g}")
     return lut.bake(
         lambda shaped: direct((2.0 ** (shaped * top) - 1) / _SHAPER_TOE),
         size,
@@ -251,25 +237,33 @@ def _baked(direct: Callable[[Tensor], Tensor], shot: _Shot, size: int, wanted: W
 # ---- CDL
 
 
-def _correct(shot: _Shot) -> None:
+def _correct(shot: _ShotExport) -> None:
     """The corrections of a shot, and in words what they leave out."""
-    for step in shot.steps:
-        own: Callable[..., tuple[Correction, list[str]]] | None = getattr(step.operation.module, "correction", None)
+    corrections = [step.operation.correction(step.params, step.findings) for step in shot.steps]
+    alone = sum(each is not None for each in corrections) == 1
+    for step, each in zip(shot.steps, corrections, strict=True):
         label = step.operation.name
-        if own is None:
+        if each is None:
             shot.left.append(f"CDL: {label} is nothing that a CDL can hold; it is in the LUT")
             continue
-        correction, left = own(step.params, step.findings)
-        alone = sum(hasattr(other.operation.module, "correction") for other in shot.steps) == 1
+        correction, left = each
         shot.corrections.append(
             replace(correction, id=shot.name if alone else f"{shot.name}.{label}", description=label)
         )
         if left:
             shot.left.append(f"CDL: without {', '.join(left)} of {label}")
-        shot.left += [f"{name} of {label}" for name in left if name == "sharpness"]
+        shot.left += [f"{name} of {label}" for name in left if name in _no_color(step)]
 
 
-def _cdls(shots: Sequence[_Shot], folder: Path, stem: str) -> list[Path]:
+def _no_color(step: Step) -> set[str]:
+    """The names of findings that are no matter of color alone, which no LUT holds either."""
+    color, _ = step.operation.color_part(step.findings)
+    if step.findings is None or color is None:
+        return set()
+    return {name for name, value in step.findings if getattr(color, name) != value}
+
+
+def _cdls(shots: Sequence[_ShotExport], folder: Path, stem: str) -> list[Path]:
     files, together = [], [correction for shot in shots for correction in shot.corrections]
     for correction in together:
         files.append(folder / f"{stem}.{correction.id}.cc")
@@ -290,7 +284,7 @@ def _sop(correction: Correction) -> str:
 # ---- timelines
 
 
-def _edl(shots: Sequence[_Shot], clip: Clip, path: Path) -> Path:
+def _edl(shots: Sequence[_ShotExport], clip: Clip, path: Path) -> Path:
     """The cuts as `shots/timeline.py` writes them, with ASC_SOP and ASC_SAT comments below each event."""
     timeline.write([shot.decision.range for shot in shots], clip, path)
     lines, number = list[str](), -1
@@ -305,30 +299,30 @@ def _edl(shots: Sequence[_Shot], clip: Clip, path: Path) -> Path:
     return path
 
 
-def _otio(shots: Sequence[_Shot], clip: Clip, path: Path) -> Path:
+def _otio(shots: Sequence[_ShotExport], clip: Clip, path: Path) -> Path:
     """The cuts with each grade as an effect, and as the `cdl` metadata that OpenTimelineIO's EDL adapter reads."""
     import opentimelineio as otio
 
     timeline.write([shot.decision.range for shot in shots], clip, path)
-    loaded: Any = otio.adapters.read_from_file(str(path), "otio_json")
-    for shot, entry in zip(shots, loaded.video_tracks()[0], strict=True):
+    edit: Any = otio.adapters.read_from_file(str(path), "otio_json")
+    for shot, entry in zip(shots, edit.video_tracks()[0], strict=True):
         for correction in shot.corrections:
             sop = {"slope": correction.slope, "offset": correction.offset, "power": correction.power}
             plain = {"asc_sop": {key: list(value) for key, value in sop.items()}, "asc_sat": correction.saturation}
             entry.metadata.setdefault("cdl", plain)
             entry.effects.append(otio.schema.Effect(correction.id, "ASC CDL", {"cdl": plain}))
-        for made in shot.luts:
-            entry.effects.append(otio.schema.Effect(made["file"], "LUT", {"answerprint": {"file": made["file"]}}))
+        for table in shot.luts:
+            entry.effects.append(otio.schema.Effect(table["file"], "LUT", {"answerprint": {"file": table["file"]}}))
         for step in shot.steps:
             metadata = {"answerprint": _plain_step(step)}
             entry.effects.append(
                 otio.schema.Effect(step.operation.name, f"answerprint.{step.operation.name}", metadata)
             )
-    otio.adapters.write_to_file(loaded, str(path), "otio_json")
+    otio.adapters.write_to_file(edit, str(path), "otio_json")
     return path
 
 
-def _json(shots: Sequence[_Shot], decisions: DecisionList, clip: Clip, path: Path) -> Path:
+def _json(shots: Sequence[_ShotExport], decisions: DecisionList, clip: Clip, path: Path) -> Path:
     begin, rate = timecode.start(clip.info.timecode, clip.info.rate), clip.info.rate
     entries = [
         {
@@ -340,7 +334,7 @@ def _json(shots: Sequence[_Shot], decisions: DecisionList, clip: Clip, path: Pat
             "operations": [_plain_step(step) for step in shot.steps],
             "cdl": [asdict(correction) for correction in shot.corrections],
             "luts": shot.luts,
-            "left_out": [*shot.told, *shot.left],
+            "left_out": [*shot.remarks, *shot.left],
         }
         for shot in shots
     ]
@@ -358,3 +352,24 @@ def _plain_step(step: Step) -> Mapping[str, Any]:
         "params": step.params.model_dump(mode="json"),
         "findings": None if step.findings is None else step.findings.model_dump(mode="json"),
     }
+
+
+def shot_cube(decisions: DecisionList, shot: ShotDecision, size: int = 33) -> lut.Cube:
+    """The color of a shot as one LUT: what its operations do to a pixel by itself, in order.
+
+    Args:
+        decisions: the list that the shot is in.
+        shot: the shot's decisions.
+        size: points per axis.
+
+    Raises:
+        ColorError: no operation of the shot is a matter of color.
+    """
+    steps = _color_steps(shot, decisions.assets)
+    cubes = [cube for step in steps if (cube := step.operation.cube(step.params, step.findings, size)) is not None]
+    if not cubes:
+        raise ColorError(f"shot {shot.range.name}: none of its operations is a color transform that a LUT could hold")
+    comments = tuple(comment for cube in cubes for comment in cube.comments)
+    return lut.bake(
+        lambda pixels: functools.reduce(lambda result, cube: cube.apply(result), cubes, pixels), size, comments=comments
+    )

@@ -6,9 +6,9 @@ hash of all that its frames depend on, so a changed decision finds the chunks it
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,28 @@ from answerprint.errors import JobError
 
 
 @dataclass(frozen=True)
-class Done:
+class ChunkResult:
     """A chunk that is rendered: how many frames it has and what it cost."""
 
     key: str
     frames: int
     seconds: float
+
+
+def _lock(file: int) -> None:
+    """Locks an open file for this process.
+
+    Raises:
+        OSError: another process has it.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Ledger:
@@ -42,7 +58,7 @@ class Ledger:
         except OSError as error:
             raise JobError(f"{folder}: cannot keep the job's ledger here: {error.strerror or error}") from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._lock)
         except OSError:
             os.close(self._lock)
             raise JobError(f"{folder}: another answerprint is working on this job; wait for it or stop it") from None
@@ -55,24 +71,26 @@ class Ledger:
             os.close(self._lock)
             raise JobError(f"{folder / 'ledger.sqlite'}: {error}; remove the folder to start over") from None
 
-    def chunks(self) -> dict[str, Done]:
-        rows = self._db.execute("SELECT key, frames, seconds FROM chunk")
-        return {key: Done(key, frames, seconds) for key, frames, seconds in rows}
+    @property
+    def spec(self) -> str | None:
+        """What the job was told, as JSON; None where it was stopped before that was written."""
+        row = self._db.execute("SELECT value FROM job WHERE name = 'spec'").fetchone()
+        return None if row is None else str(row[0])
 
-    def add(self, done: Done) -> None:
-        self._write("INSERT OR REPLACE INTO chunk VALUES (?, ?, ?)", (done.key, done.frames, done.seconds))
+    @spec.setter
+    def spec(self, text: str) -> None:
+        self._write("INSERT OR REPLACE INTO job VALUES ('spec', ?)", (text,))
+
+    def chunks(self) -> dict[str, ChunkResult]:
+        rows = self._db.execute("SELECT key, frames, seconds FROM chunk")
+        return {key: ChunkResult(key, frames, seconds) for key, frames, seconds in rows}
+
+    def add(self, result: ChunkResult) -> None:
+        self._write("INSERT OR REPLACE INTO chunk VALUES (?, ?, ?)", (result.key, result.frames, result.seconds))
 
     def forget(self, keys: Iterable[str]) -> None:
         for key in keys:
             self._write("DELETE FROM chunk WHERE key = ?", (key,))
-
-    def note(self, name: str, value: str) -> None:
-        """Keeps a fact of the job: the command that resumes it reads it back."""
-        self._write("INSERT OR REPLACE INTO job VALUES (?, ?)", (name, value))
-
-    def noted(self, name: str) -> str | None:
-        row = self._db.execute("SELECT value FROM job WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         try:

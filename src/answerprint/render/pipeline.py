@@ -8,31 +8,40 @@ and nothing here counts frames past them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
 import torch
 
 from answerprint import operations
+from answerprint.assets import Assets
 from answerprint.coding.source import measure_coding
 from answerprint.frame import Frame, Shot
 from answerprint.media.reader import Clip
 from answerprint.operation import Operation, Spool
 from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
-from answerprint.shots.decisions import ShotDecision
+from answerprint.shots.decisions.model import ShotDecision
 
 
 @dataclass(frozen=True)
 class Step:
-    """One operation of a chain with all it may decide by."""
+    """One operation of a chain with all it may decide by.
+
+    Attributes:
+        operation: what is done.
+        params: what the user says.
+        findings: what analysis found in the shot; None where there is none, or none yet.
+        assets: where what findings name stands.
+    """
 
     operation: Operation
     params: Settings
     findings: Settings | None = None
+    assets: Assets | None = None
 
     @property
     def handles(self) -> int | None:
@@ -42,15 +51,19 @@ class Step:
     def rate(self) -> Fraction:
         return self.operation.rate(self.params, self.findings)
 
+    def run(self, frames: Iterator[Frame], device: torch.device) -> Iterator[Frame]:
+        """The frames of a shot, or of a chunk with its handles, as the operation leaves them."""
+        return self.operation.run(frames, self.params, self.findings, device, self.assets)
 
-def chain_of(shot: ShotDecision) -> tuple[Step, ...]:
-    """The enabled operations of a shot, ready to run."""
+
+def chain_of(shot: ShotDecision, assets: Assets) -> tuple[Step, ...]:
+    """The enabled operations of a shot, ready to run; `assets` are those of its decision list."""
     steps = []
     for decision in shot.operations:
         if decision.enabled:
             operation = operations.load(decision.name)
             params, findings = decision.settings(operation)
-            steps.append(Step(operation, params, findings))
+            steps.append(Step(operation, params, findings, assets))
     return tuple(steps)
 
 
@@ -72,8 +85,8 @@ def chain_handles(steps: Sequence[Step]) -> int | None:
 
 def render_chunk(
     clip: Clip, shot: ShotRange, steps: Sequence[Step], start: int, stop: int, device: torch.device
-) -> Iterator[Frame]:
-    """What the chain makes of the source frames [start, stop) of a shot.
+) -> Generator[Frame, None, None]:
+    """The source frames [start, stop) of a shot as the chain leaves them.
 
     Args:
         clip: the source.
@@ -93,7 +106,7 @@ def render_chunk(
     try:
         frames: Iterator[Frame] = opened
         for step in steps:
-            frames = step.operation.run(frames, step.params, step.findings, device)
+            frames = step.run(frames, device)
         # At the ends of the shot there is no neighbor chunk that a frame could belong to.
         begin = None if start <= shot.start else clip.times[start]
         end = None if stop >= shot.stop else clip.times[stop]
@@ -122,7 +135,7 @@ def shot_after(clip: Clip, shot: ShotRange, steps: Sequence[Step], device: torch
         source = shot.start + group * rate.denominator
         source_stop = min(shot.stop, shot.start + -(-stop // rate.numerator) * rate.denominator)
         position = group * rate.numerator
-        with closing(render_chunk(clip, shot, steps, source, source_stop, device)) as frames:  # type: ignore[type-var]
+        with closing(render_chunk(clip, shot, steps, source, source_stop, device)) as frames:
             for frame in frames:
                 if position >= stop:
                     break
@@ -130,9 +143,9 @@ def shot_after(clip: Clip, shot: ShotRange, steps: Sequence[Step], device: torch
                     yield frame
                 position += 1
 
-    how = partial(measure_coding, clip, shot.start)
+    coded = partial(measure_coding, clip, shot.start)
     reach = math.ceil((chain_handles(steps) or 0) * rate)
-    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate), how, reach)
+    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate), coded, reach)
 
 
 def _spooled(clip: Clip, shot: ShotRange, steps: Sequence[Step], rate: Fraction, device: torch.device) -> Shot:
@@ -145,8 +158,8 @@ def _spooled(clip: Clip, shot: ShotRange, steps: Sequence[Step], rate: Fraction,
         yield from spools[0][start:stop]
 
     length = max(1, int((shot.stop - shot.start) * rate))
-    how = partial(measure_coding, clip, shot.start)
-    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate), how)
+    coded = partial(measure_coding, clip, shot.start)
+    return Shot(shot.name, length, clip.info.rate * rate, read, int(shot.start * rate), coded)
 
 
 def analyze_shot(
@@ -167,12 +180,13 @@ def analyze_shot(
         keep: whether the step at a position keeps the findings it has (the artist locked it).
         say: hears how the analysis gets on.
     """
-    done: list[Step] = []
+    analyzed: list[Step] = []
     for position, step in enumerate(steps):
-        kept = keep is not None and keep(position) and step.findings is not None
-        if step.operation.findings_type is None or kept:
-            done.append(step)
+        locked = keep is not None and keep(position) and step.findings is not None
+        if step.operation.findings_type is None or locked:
+            analyzed.append(step)
             continue
-        view = shot_after(clip, shot, done, device)
-        done.append(Step(step.operation, step.params, step.operation.analyze(view, step.params, device, say)))
-    return done
+        view = shot_after(clip, shot, analyzed, device)
+        findings = step.operation.analyze(view, step.params, device, say, step.assets)
+        analyzed.append(replace(step, findings=findings))
+    return analyzed

@@ -1,4 +1,4 @@
-"""What is seen of a job while it runs: a bar on a terminal, JSON lines on request, else notes only."""
+"""Progress of a job: a bar on a terminal, JSON lines on request, else notes only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 class Watcher(Protocol):
-    """Who is told how a job gets on."""
+    """Hears how a job gets on."""
 
     def begin(self, phase: str, total: int, already: int = 0) -> None:
         """A phase of `total` frames (or other steps) begins; `already` of them were done by an earlier run."""
@@ -25,12 +25,12 @@ class Watcher(Protocol):
     def note(self, text: str) -> None:
         """Something worth knowing: a policy that was applied, something that could not be carried."""
 
-    def doing(self, text: str) -> None:
-        """What is being done right now, for who watches; of no worth afterwards."""
+    def status(self, text: str) -> None:
+        """A line on the work of this moment, of no worth afterwards."""
 
 
 class Silent:
-    """Tells nobody."""
+    """Drops all that it hears."""
 
     def begin(self, phase: str, total: int, already: int = 0) -> None: ...
 
@@ -38,7 +38,7 @@ class Silent:
 
     def note(self, text: str) -> None: ...
 
-    def doing(self, text: str) -> None: ...
+    def status(self, text: str) -> None: ...
 
 
 class JsonLines:
@@ -61,8 +61,8 @@ class JsonLines:
     def note(self, text: str) -> None:
         print(json.dumps({"event": "note", "text": text}), flush=True)
 
-    def doing(self, text: str) -> None:
-        print(json.dumps({"event": "doing", "text": text}), flush=True)
+    def status(self, text: str) -> None:
+        print(json.dumps({"event": "status", "text": text}), flush=True)
 
     def _say(self) -> None:
         self._last = time.monotonic()
@@ -110,7 +110,7 @@ class Bar:
     def note(self, text: str) -> None:
         self._console.print(f"note: {text}", markup=False, highlight=False)
 
-    def doing(self, text: str) -> None:
+    def status(self, text: str) -> None:
         if self._task is not None:
             self._progress.update(self._task, rate=text)
 
@@ -118,7 +118,7 @@ class Bar:
         self._progress.stop()
 
 
-class Lines:
+class NoteLines:
     """Only the notes, on standard error: for logs and pipes."""
 
     def begin(self, phase: str, total: int, already: int = 0) -> None: ...
@@ -128,17 +128,17 @@ class Lines:
     def note(self, text: str) -> None:
         print(f"note: {text}", file=sys.stderr, flush=True)
 
-    def doing(self, text: str) -> None: ...
+    def status(self, text: str) -> None: ...
 
 
 @contextmanager
-def shown(as_json: bool) -> Iterator[Watcher]:
+def open_watcher(as_json: bool) -> Iterator[Watcher]:
     """The watcher that fits: JSON lines if asked for, a bar on a terminal, else notes only."""
     console = Console(stderr=True)
     if as_json:
         yield JsonLines()
     elif not console.is_terminal:
-        yield Lines()
+        yield NoteLines()
     else:
         bar = Bar(console)
         try:

@@ -16,38 +16,39 @@ from answerprint.media.reader import Clip
 from answerprint.metrics import page, report, words
 from answerprint.metrics.report import Report, ShotPicture, ShotReport
 from answerprint.metrics.words import OperationReport
-from answerprint.render.jobs import Outcome, beside
-from answerprint.render.options import open_source
-from answerprint.shots.decisions import DecisionList, ShotDecision
+from answerprint.render.job import JobResult
+from answerprint.render.paths import beside
+from answerprint.render.source import open_clip
+from answerprint.shots.decisions.model import DecisionList, ShotDecision
 
 PICTURES = 3  # stills per shot: near its beginning, in the middle, near its end
 LONG_SHOT = 24  # frames; a shorter shot looks the same all through and gets one
 
 
-def write(made: DecisionList, outcome: Outcome) -> tuple[Path, Path]:
+def write(decisions: DecisionList, result: JobResult) -> tuple[Path, Path]:
     """Writes OUTPUT.report.html and OUTPUT.report.json.
 
     Args:
-        made: the decision list that was rendered.
-        outcome: what the render came to; its output is read back for the stills.
+        decisions: the decision list that was rendered.
+        result: what the render came to; its output is read back for the stills.
 
     Returns:
         The two files.
     """
-    html, data = beside(outcome.output, ".report.html"), beside(outcome.output, ".report.json")
-    before = open_source(made.source.path, made.source.overrides)
-    after = reader.open(outcome.output)
+    html, data = beside(result.spec.output, ".report.html"), beside(result.spec.output, ".report.json")
+    before = open_clip(decisions.source.path, decisions.source.overrides)
+    after = reader.open(result.spec.output)
     report.write(
         Report(
-            title=outcome.output.name,
+            title=result.spec.output.name,
             source=info.table(before.info),
             output=info.table(after.info),
-            shots=_shots(made, outcome, before, after),
-            seconds=outcome.seconds,
-            frames_per_second=outcome.frames / outcome.seconds if outcome.seconds > 0 else None,
+            shots=_shots(decisions, result, before, after),
+            seconds=result.seconds,
+            frames_per_second=result.frames / result.seconds if result.seconds > 0 else None,
             versions=page.versions(),
-            hashes=_hashes(made, outcome),
-            notes=[note for note in outcome.notes if note not in before.info.notes],
+            hashes=_hashes(decisions, result),
+            notes=[note for note in result.notes if note not in before.info.notes],
             unknown=before.info.notes,
         ),
         html,
@@ -56,27 +57,27 @@ def write(made: DecisionList, outcome: Outcome) -> tuple[Path, Path]:
     return html, data
 
 
-def _shots(made: DecisionList, outcome: Outcome, before: Clip, after: Clip) -> Iterator[ShotReport]:
-    for shot in made.shots:
+def _shots(decisions: DecisionList, result: JobResult, before: Clip, after: Clip) -> Iterator[ShotReport]:
+    for shot in decisions.shots:
         span = shot.range
-        if span.name not in outcome.shot_seconds:
+        if span.name not in result.shot_seconds:
             continue  # outside the range that was rendered
         yield ShotReport(
             name=span.name,
             start=span.start,
             stop=span.stop,
-            timecode_in=made.source.timecode_at(span.start),
-            timecode_out=made.source.timecode_at(span.stop),
-            pictures=list(_pictures(made, shot, before, after, outcome.begin)),
+            timecode_in=decisions.source.timecode_at(span.start),
+            timecode_out=decisions.source.timecode_at(span.stop),
+            pictures=list(_pictures(decisions, shot, before, after, result.begin)),
             decisions=[*_decisions(shot)],
-            seconds=outcome.shot_seconds[span.name],
-            chunks_rendered=outcome.rendered[span.name],
-            chunks_reused=outcome.reused[span.name],
+            seconds=result.shot_seconds[span.name],
+            chunks_rendered=result.rendered[span.name],
+            chunks_reused=result.reused[span.name],
         )
 
 
 def _pictures(
-    made: DecisionList, shot: ShotDecision, before: Clip, after: Clip, begin: Fraction
+    decisions: DecisionList, shot: ShotDecision, before: Clip, after: Clip, begin: Fraction
 ) -> Iterator[ShotPicture]:
     span = shot.range
     count = PICTURES if len(span) >= LONG_SHOT else 1
@@ -87,24 +88,24 @@ def _pictures(
         moment = before.times[number] - begin
         if moment < 0 or moment > after.times[-1]:
             continue
-        result = _frame(after, min(bisect_left(after.times, moment), len(after) - 1))
+        delivered = _frame(after, min(bisect_left(after.times, moment), len(after) - 1))
         yield ShotPicture(
             time=source.time,
-            timecode=made.source.timecode_at(number),
+            timecode=decisions.source.timecode_at(number),
             before=source.pixels,
-            after=result.pixels,
+            after=delivered.pixels,
             color=source.color,
-            color_after=result.color,
+            color_after=delivered.color,
             sar=before.info.sar,
             sar_after=after.info.sar,
         )
 
 
 def _frame(clip: Clip, number: int) -> Frame:
-    found = list(clip.frames(number, number + 1))
-    if not found:
+    frames = list(clip.frames(number, number + 1))
+    if not frames:
         raise MediaError(f"{clip.info.path}: frame {number} cannot be read back for the report")
-    return found[0]
+    return frames[0]
 
 
 def _decisions(shot: ShotDecision) -> Iterator[OperationReport]:
@@ -114,11 +115,11 @@ def _decisions(shot: ShotDecision) -> Iterator[OperationReport]:
         yield words.describe(operation, params, findings, enabled=decision.enabled, locked=decision.locked)
 
 
-def _hashes(made: DecisionList, outcome: Outcome) -> dict[str, str]:
-    decided = hashlib.sha256(repr([(s.range, s.operations) for s in made.shots]).encode()).hexdigest()
-    hashes = {"source (size, first and last MiB)": made.source.hash, "decisions (SHA-256)": decided}
-    if outcome.output.is_file():
-        hashes["output (SHA-256)"] = _sha256([outcome.output])
+def _hashes(decisions: DecisionList, result: JobResult) -> dict[str, str]:
+    digest = hashlib.sha256(repr([(s.range, s.operations) for s in decisions.shots]).encode()).hexdigest()
+    hashes = {"source (size, first and last MiB)": decisions.source.hash, "decisions (SHA-256)": digest}
+    if result.spec.output.is_file():
+        hashes["output (SHA-256)"] = _sha256([result.spec.output])
     return hashes
 
 

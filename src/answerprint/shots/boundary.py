@@ -153,9 +153,9 @@ class _Search:
         from scenedetect import FrameTimecode
 
         now = FrameTimecode(self._count, fps=self._rate)
-        self._waiting += [found.frame_num for found in self._cutter.process_frame(now, picture)]
+        self._waiting += [cut.frame_num for cut in self._cutter.process_frame(now, picture)]
         bright = np.full((1, 1, 3), _brightness(picture), dtype=np.uint8)
-        self._fades += [found.frame_num for found in self._fader.process_frame(now, bright)]
+        self._fades += [fade.frame_num for fade in self._fader.process_frame(now, bright)]
         self._recent.append(picture)
         self._vectors.append(_vector(picture))
         self._details.append(_detail(picture))
@@ -176,21 +176,21 @@ class _Search:
     def boundaries(self) -> dict[int, Transition]:
         """First frame of each shot but the first, and how it begins. A hard cut counts before a fade or dissolve."""
         self._settle(0)
-        found: dict[int, Transition] = {}
+        starts: dict[int, Transition] = {}
         for cut in self._cuts:
-            if not _near(cut, found, SHORTEST) and cut >= 2:
-                found[cut] = "cut"
+            if not _near(cut, starts, SHORTEST) and cut >= 2:
+                starts[cut] = "cut"
         for fade in self._fades:
-            if not _near(fade, found, 2 * SHORTEST):
-                found[fade] = "fade"
+            if not _near(fade, starts, 2 * SHORTEST):
+                starts[fade] = "fade"
         for middle in _middles(self._mixtures):
-            if not _near(middle, found, 2 * SHORTEST):
-                found[middle] = "dissolve"
-        return found
+            if not _near(middle, starts, 2 * SHORTEST):
+                starts[middle] = "dissolve"
+        return starts
 
 
-def _near(frame: int, found: Iterable[int], reach: int) -> bool:
-    return any(abs(frame - other) < reach for other in found)
+def _near(frame: int, others: Iterable[int], reach: int) -> bool:
+    return any(abs(frame - other) < reach for other in others)
 
 
 def _distance(one: Picture, other: Picture) -> float:
@@ -244,7 +244,7 @@ def _dissolves(vectors: deque[Vector], details: deque[float], count: int) -> lis
     """Dissolves whose middle is `reach` frames ago, for each reach that the frames remembered allow."""
     import numpy as np
 
-    found = []
+    mixtures = []
     for reach in _REACHES:
         length = 2 * reach + 1
         if len(vectors) < length:
@@ -257,8 +257,8 @@ def _dissolves(vectors: deque[Vector], details: deque[float], count: int) -> lis
             continue
         fault = _mixture_fault(np.stack([vectors[i] for i in range(len(vectors) - length, len(vectors))]))
         if fault is not None:
-            found.append((count - 1 - reach, fault))
-    return found
+            mixtures.append((count - 1 - reach, fault))
+    return mixtures
 
 
 def _mixture_fault(window: Vector) -> float | None:
@@ -296,9 +296,9 @@ def _likeness(one: Vector, other: Vector) -> float:
 def _middles(mixtures: list[tuple[int, float]]) -> list[int]:
     """One frame for each run of neighboring finds: the one that is most a mixture."""
     runs: list[list[tuple[int, float]]] = []
-    for found in sorted(mixtures):
-        if runs and found[0] - runs[-1][-1][0] <= SHORTEST:
-            runs[-1].append(found)
+    for mixture in sorted(mixtures):
+        if runs and mixture[0] - runs[-1][-1][0] <= SHORTEST:
+            runs[-1].append(mixture)
         else:
-            runs.append([found])
-    return [min(run, key=lambda found: found[1])[0] for run in runs]
+            runs.append([mixture])
+    return [min(run, key=lambda mixture: mixture[1])[0] for run in runs]

@@ -1,4 +1,4 @@
-"""What a file of shots knows of an operation: its name and its tables of values, found by name."""
+"""The part of an operation that files of shots are written and read by: its name and its tables of values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from answerprint.settings import Settings
 
 
 class Contract(Protocol):
-    """The part of `operation.Operation` that files are written and read by (importing that would import torch)."""
+    """The part of `operation.Operation` that files need (importing that would import torch)."""
 
     @property
     def name(self) -> str: ...
@@ -23,6 +23,8 @@ class Contract(Protocol):
     @property
     def findings_type(self) -> type[Settings] | None: ...
 
+
+Scalar = str | int | float | bool
 
 Contracts = Mapping[str, Contract] | Callable[[str], Contract]
 """Operations by name: a mapping, or a function such as `operations.load` that refuses unknown names."""
@@ -46,7 +48,7 @@ def contract_of(contracts: Contracts, name: str, where: str) -> Contract:
 
 def absolute(value: Any, folder: Path) -> Any:
     """The value with every path in it absolute; relative ones are taken from `folder`."""
-    return _paths(value, lambda path: spelled_out(folder / path))
+    return _paths(value, lambda path: absolute_path(folder / path))
 
 
 def relative(value: Any, folder: Path) -> Any:
@@ -54,14 +56,14 @@ def relative(value: Any, folder: Path) -> Any:
     return _paths(value, lambda path: show_path(path, folder))
 
 
-def spelled_out(path: Path) -> Path:
+def absolute_path(path: Path) -> Path:
     """The absolute path without `..`; links are kept, since they are what the person called it."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
 
 
 def show_path(path: Path, folder: Path) -> str:
     """A path as a file in `folder` has it: relative where they share more than the root of the disk."""
-    here, there = spelled_out(folder), spelled_out(path)
+    here, there = absolute_path(folder), absolute_path(path)
     if len(_shared(here, there)) <= 1:
         return there.as_posix()
     return Path(os.path.relpath(there, here)).as_posix()

@@ -34,7 +34,7 @@ class _Info(Protocol):
     def timecode(self) -> str | None: ...
 
 
-class Footage(Protocol):
+class TimedClip(Protocol):
     """What a shot list needs of a clip (`media.reader.Clip`)."""
 
     @property
@@ -65,7 +65,7 @@ class _Event:
     reel: str = ""
 
 
-def read(path: Path, clip: Footage, *, note: Note | None = None) -> list[ShotRange]:
+def read(path: Path, clip: TimedClip, *, note: Note | None = None) -> list[ShotRange]:
     """The shots that a list names, as frames of the clip; frames that it leaves out become shots named "gap-...".
 
     Args:
@@ -76,7 +76,7 @@ def read(path: Path, clip: Footage, *, note: Note | None = None) -> list[ShotRan
     Raises:
         ShotError: it is no shot list, or does not fit the clip; the message names the event and its timecode.
     """
-    tell: Note = note or _nobody
+    tell: Note = note or _ignore
     _ending(path)
     if path.suffix.lower() == ".csv":
         shots = _placed(path, clip, _read_csv(path, clip), ("frame numbers and timecodes", 0, "record"))
@@ -88,11 +88,11 @@ def read(path: Path, clip: Footage, *, note: Note | None = None) -> list[ShotRan
     return _filled(path, _named(path, shots, tell), len(clip), tell)
 
 
-def _nobody(text: str) -> None:
-    """Notes that nobody asked for."""
+def _ignore(text: str) -> None:
+    """Drops notes where the caller takes none."""
 
 
-def write(shots: Sequence[ShotRange], clip: Footage, path: Path) -> None:
+def write(shots: Sequence[ShotRange], clip: TimedClip, path: Path) -> None:
     """Writes a shot list in the form that the file's ending names.
 
     Raises:
@@ -114,14 +114,14 @@ def _ending(path: Path) -> str:
     return ending
 
 
-def _start(clip: Footage) -> str:
+def _start(clip: TimedClip) -> str:
     return timecode.start(clip.info.timecode, clip.info.rate)
 
 
 # Reading
 
 
-def _read_csv(path: Path, clip: Footage) -> list[_Event]:
+def _read_csv(path: Path, clip: TimedClip) -> list[_Event]:
     text = _text(path)
     header = text.partition("\n")[0]
     lines = csv.reader(io.StringIO(text), delimiter=";" if ";" in header and "," not in header else ",")
@@ -138,7 +138,7 @@ def _read_csv(path: Path, clip: Footage) -> list[_Event]:
     return events
 
 
-def _csv_event(where: str, line: int, row: dict[str, str], clip: Footage) -> _Event:
+def _csv_event(where: str, line: int, row: dict[str, str], clip: TimedClip) -> _Event:
     start, stop = (_csv_frame(where, column, row.get(column, ""), clip) for column in ("start", "stop"))
     transition = row.get("transition", "").lower() or "cut"
     if transition not in _TRANSITIONS:
@@ -147,7 +147,7 @@ def _csv_event(where: str, line: int, row: dict[str, str], clip: Footage) -> _Ev
     return _Event(f"line {line}" + f" '{name}'" * bool(name), name, None, (start, stop), _TRANSITIONS[transition])
 
 
-def _csv_frame(where: str, column: str, text: str, clip: Footage) -> int:
+def _csv_frame(where: str, column: str, text: str, clip: TimedClip) -> int:
     """A frame number of the clip from a frame number or a timecode."""
     if text.isdecimal():
         return int(text)
@@ -168,15 +168,15 @@ def _text(path: Path) -> str:
         raise ShotError(f"{path}: is not a text file; a shot list is expected") from None
 
 
-def _read_timeline(path: Path, clip: Footage, tell: Note) -> Iterator[_Event]:
+def _read_timeline(path: Path, clip: TimedClip, tell: Note) -> Iterator[_Event]:
     """The events of the first video track of an EDL or OTIO timeline."""
     import opentimelineio as otio
 
-    loaded = _load_timeline(path, clip)
-    tracks = [track for track in loaded.video_tracks() if len(track)]
+    edit = _load_timeline(path, clip)
+    tracks = [track for track in edit.video_tracks() if len(track)]
     if len(tracks) > 1:
         tell(f"{path}: has {len(tracks)} video tracks; the first is used")
-    begin = _record_start(path, loaded, tracks[0], clip) if tracks else 0
+    begin = _record_start(path, edit, tracks[0], clip) if tracks else 0
     late: tuple[Transition, int] = ("cut", 0)
     number = 0
     for item in tracks[0] if tracks else ():
@@ -184,49 +184,60 @@ def _read_timeline(path: Path, clip: Footage, tell: Note) -> Iterator[_Event]:
             late = ("dissolve", round((_frames(item.out_offset, clip) - _frames(item.in_offset, clip)) / 2))
         elif not isinstance(item, otio.schema.Gap):
             number += 1
-            yield _event(path, item, number, begin, clip, *late)
+            yield _event(path, item, number, begin, clip, late)
             late = ("cut", 0)
 
 
-def _load_timeline(path: Path, clip: Footage) -> Any:
+def _load_timeline(path: Path, clip: TimedClip) -> Any:
     import opentimelineio as otio
 
     text = _text(path)
     try:
         if path.suffix.lower() == ".edl":
-            loaded = otio.adapters.read_from_string(text, "cmx_3600", rate=_otio_rate(clip))
+            edit = otio.adapters.read_from_string(text, "cmx_3600", rate=_otio_rate(clip))
         else:
-            loaded = otio.adapters.read_from_string(text, "otio_json")
+            edit = otio.adapters.read_from_string(text, "otio_json")
     except (otio.exceptions.OTIOError, ValueError, IndexError, AttributeError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         rate = timecode.show_rate(clip.info.rate)
         raise ShotError(
             f"{path}: cannot be read as {path.suffix[1:].upper()} of {rate} frames per second: {reason}"
         ) from None
-    if not isinstance(loaded, otio.schema.Timeline):
-        raise ShotError(f"{path}: holds a {type(loaded).__name__}, not a timeline")
-    return loaded
+    if not isinstance(edit, otio.schema.Timeline):
+        raise ShotError(f"{path}: holds a {type(edit).__name__}, not a timeline")
+    return edit
 
 
-def _otio_rate(clip: Footage) -> float:
+def _otio_rate(clip: TimedClip) -> float:
     """The rate as OpenTimelineIO takes it: the double nearest to the fraction."""
     return float(clip.info.rate)
 
 
-def _frames(time: Any, clip: Footage) -> int:
+def _frames(time: Any, clip: TimedClip) -> int:
     count: float = time.rescaled_to(_otio_rate(clip)).value
     return round(count)
 
 
-def _record_start(path: Path, loaded: Any, track: Any, clip: Footage) -> int:
+def _record_start(path: Path, edit: Any, track: Any, clip: TimedClip) -> int:
     """Count of the record timecode at the start of a track."""
     if path.suffix.lower() == ".edl":
         # The EDL adapter keeps the first record in-point as the negative start of the track.
         return -_frames(track.source_range.start_time, clip) if track.source_range is not None else 0
-    return _frames(loaded.global_start_time, clip) if loaded.global_start_time is not None else 0
+    return _frames(edit.global_start_time, clip) if edit.global_start_time is not None else 0
 
 
-def _event(path: Path, item: Any, number: int, begin: int, clip: Footage, transition: Transition, late: int) -> _Event:
+def _event(path: Path, item: Any, number: int, begin: int, clip: TimedClip, start: tuple[Transition, int]) -> _Event:
+    """An event of a timeline.
+
+    Args:
+        path: of the list.
+        item: the timeline's own event.
+        number: of the event, from 1.
+        begin: count of the record timecode at the start of the track.
+        clip: the footage.
+        start: how it begins, and by how many frames the middle of its dissolve lies after its in-point.
+    """
+    transition, late = start
     own = item.metadata.get("answerprint", {}).get("transition", "")
     comments = " ".join(item.metadata.get("cmx_3600", {}).get("comments", [])).lower()
     for word in ("dissolve", "fade"):
@@ -240,13 +251,13 @@ def _event(path: Path, item: Any, number: int, begin: int, clip: Footage, transi
             f"the clip has {timecode.show_rate(clip.info.rate)}"
         )
     first = _frames(source.start_time, clip)
-    placed = begin + _frames(record.start_time, clip)
+    recorded = begin + _frames(record.start_time, clip)
     length = _frames(source.duration, clip)
     return _Event(
         label=label,
         name=item.name or "",
         source=(first, first + length),
-        record=(placed, placed + _frames(record.duration, clip)),
+        record=(recorded, recorded + _frames(record.duration, clip)),
         transition=transition,
         late=late,
         reel=str(item.metadata.get("cmx_3600", {}).get("reel", "")),
@@ -256,7 +267,7 @@ def _event(path: Path, item: Any, number: int, begin: int, clip: Footage, transi
 # Placing
 
 
-def _fit(path: Path, clip: Footage, events: list[_Event], tell: Note) -> list[ShotRange]:
+def _fit(path: Path, clip: TimedClip, events: list[_Event], tell: Note) -> list[ShotRange]:
     """The events by the first way of counting that fits the clip.
 
     Raises:
@@ -294,7 +305,7 @@ def _inside(event: _Event, way: _Way, length: int) -> bool:
     return start >= 0 and stop <= length
 
 
-def _placed(path: Path, clip: Footage, events: Sequence[_Event], way: _Way) -> list[ShotRange]:
+def _placed(path: Path, clip: TimedClip, events: Sequence[_Event], way: _Way) -> list[ShotRange]:
     """The events as shots in the order of the clip.
 
     Raises:
@@ -359,7 +370,7 @@ def _filled(path: Path, shots: list[ShotRange], length: int, tell: Note) -> list
 # Writing
 
 
-def _csv(shots: Sequence[ShotRange], clip: Footage) -> str:
+def _csv(shots: Sequence[ShotRange], clip: TimedClip) -> str:
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(["name", "start", "stop", "transition", "timecode_in", "timecode_out"])
@@ -368,18 +379,18 @@ def _csv(shots: Sequence[ShotRange], clip: Footage) -> str:
     return out.getvalue()
 
 
-def _timecodes(shot: ShotRange, clip: Footage) -> tuple[str, str]:
+def _timecodes(shot: ShotRange, clip: TimedClip) -> tuple[str, str]:
     """In and out (exclusive) of a shot."""
     start, rate = _start(clip), clip.info.rate
     return timecode.shift(start, shot.start, rate), timecode.shift(start, shot.stop, rate)
 
 
-def _edl(shots: Sequence[ShotRange], clip: Footage) -> str:
+def _edl(shots: Sequence[ShotRange], clip: TimedClip) -> str:
     """CMX 3600, one cut per shot, source and record alike: the adapter would call every 29.97 clip drop-frame."""
     rate = clip.info.rate
     if timecode.nominal(rate) not in (24, 25, 30, 48, 50, 60) or rate.denominator not in (1, 1001):
-        shown = timecode.show_rate(rate)
-        raise ShotError(f"an EDL knows no rate of {shown} frames per second; write the shots as .otio or .csv")
+        text = timecode.show_rate(rate)
+        raise ShotError(f"an EDL knows no rate of {text} frames per second; write the shots as .otio or .csv")
     mode = "DROP FRAME" if timecode.is_drop(_start(clip)) else "NON-DROP FRAME"
     stem = _stem(clip)
     reel = "".join(letter for letter in stem.upper() if letter.isascii() and letter.isalnum())[:8] or "AX"
@@ -393,11 +404,11 @@ def _edl(shots: Sequence[ShotRange], clip: Footage) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _stem(clip: Footage) -> str:
+def _stem(clip: TimedClip) -> str:
     return Path(clip.info.path).stem or "clip"
 
 
-def _otio(shots: Sequence[ShotRange], clip: Footage) -> str:
+def _otio(shots: Sequence[ShotRange], clip: TimedClip) -> str:
     import opentimelineio as otio
 
     rate = _otio_rate(clip)
@@ -408,9 +419,9 @@ def _otio(shots: Sequence[ShotRange], clip: Footage) -> str:
             otio.opentime.RationalTime(begin + start, rate), otio.opentime.RationalTime(length, rate)
         )
 
-    made = otio.schema.Timeline(name=_stem(clip), global_start_time=otio.opentime.RationalTime(begin, rate))
+    edit = otio.schema.Timeline(name=_stem(clip), global_start_time=otio.opentime.RationalTime(begin, rate))
     track = otio.schema.Track(name="V1", kind=otio.schema.TrackKind.Video)
-    made.tracks.append(track)
+    edit.tracks.append(track)
     for shot in shots:
         media = otio.schema.ExternalReference(
             target_url=Path(os.path.abspath(clip.info.path)).as_uri(),  # noqa: PTH100 - links are kept
@@ -419,5 +430,5 @@ def _otio(shots: Sequence[ShotRange], clip: Footage) -> str:
         entry = otio.schema.Clip(name=shot.name, media_reference=media, source_range=span(shot.start, len(shot)))
         entry.metadata["answerprint"] = {"transition": shot.transition}
         track.append(entry)
-    text: str = otio.adapters.write_to_string(made, "otio_json")
+    text: str = otio.adapters.write_to_string(edit, "otio_json")
     return text + "\n"

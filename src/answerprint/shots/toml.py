@@ -69,10 +69,10 @@ class Document:
 
     def mapping(self, values: Mapping[str, Any], name: str, *key: str | int) -> dict[str, Any]:
         """The table `name` inside `values`; empty where it is not written."""
-        found = values.get(name, {})
-        if not isinstance(found, dict):
-            raise SettingsError(f"{self.where(*key, name)}: '{name}' is {found!r}; allowed: a table, [{name}]")
-        return found
+        table = values.get(name, {})
+        if not isinstance(table, dict):
+            raise SettingsError(f"{self.where(*key, name)}: '{name}' is {table!r}; allowed: a table, [{name}]")
+        return table
 
     def scalars(self, values: Mapping[str, Any], name: str, *key: str | int) -> None:
         """Refuses anything but text, numbers, true and false in the table `name` inside `values`."""
@@ -84,12 +84,12 @@ class Document:
 
     def array(self, values: Mapping[str, Any], name: str, *key: str | int) -> list[dict[str, Any]]:
         """The array of tables `name` inside `values`; empty where it is not written."""
-        found = values.get(name, [])
-        if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        tables = values.get(name, [])
+        if not isinstance(tables, list) or not all(isinstance(entry, dict) for entry in tables):
             raise SettingsError(
                 f"{self.where(*key, name)}: '{name}' is not a list of tables; each is written under its own [[{name}]]"
             )
-        return found
+        return tables
 
 
 def read(path: Path) -> Document:
@@ -114,11 +114,11 @@ def read(path: Path) -> Document:
 
 def _syntax(path: Path, text: str, message: str) -> str:
     reason, _, place = message.rpartition(" (at ")
-    found = re.search(r"line (\d+)", place)
-    line = int(found[1]) if found else text.rstrip().count("\n") + 1
-    written = text.split("\n")[line - 1].strip()
+    match = re.search(r"line (\d+)", place)
+    line = int(match[1]) if match else text.rstrip().count("\n") + 1
+    statement = text.split("\n")[line - 1].strip()
     hint = " (text needs quotes)" if reason == "Invalid value" else ""
-    return f"{path}:{line}: {(reason or message).lower()}{hint}: {written[:80]}"
+    return f"{path}:{line}: {(reason or message).lower()}{hint}: {statement[:80]}"
 
 
 def _statements(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -186,12 +186,10 @@ def entries(rows: Iterable[tuple[str, Any, str]]) -> list[str]:
     What is too long is wrapped, its comment put above it. A value that is not set (None) is a comment as a whole, to be
     filled in.
     """
-    written = [
-        (name, value, _assigned(name, value), f"# {comment}" if comment else "") for name, value, comment in rows
-    ]
-    column = max((len(line) for _, _, line, _ in written if len(line) <= _COLUMN), default=0)
+    texts = [(name, value, _assigned(name, value), f"# {comment}" if comment else "") for name, value, comment in rows]
+    column = max((len(line) for _, _, line, _ in texts if len(line) <= _COLUMN), default=0)
     lines = []
-    for name, value, line, note in written:
+    for name, value, line, note in texts:
         beside = f"{line:<{column}}  {note}".rstrip()
         if len(beside) <= WIDTH:
             lines.append(beside)

@@ -33,23 +33,24 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 
+from answerprint.assets import Assets
 from answerprint.frame import Frame, Shot
 from answerprint.operations.cutout import prior as priors
-from answerprint.operations.cutout.contours import Contours, Kept, Strip
+from answerprint.operations.cutout.contours import Contours, SavedContours, Strip
 from answerprint.operations.cutout.deliver import deliver, matte_of
 from answerprint.operations.cutout.keys import KeyFrames, keys_from_motion, keys_from_prior
 from answerprint.operations.cutout.params import Params as Params
 from answerprint.operations.cutout.through import contours_of_shot, doubtful_frames
 from answerprint.settings import Settings
 
-HANDLES = 0  # the contour of every frame is in the findings' side file
-OWN = ("finite", "matte")  # the matte that a frame comes with is replaced, and so may its pixels be
+HANDLES = 0  # the contour of every frame is in an asset
+OWN = ("finite", "matte", "makes matte")  # the matte that a frame comes with is replaced, and so may its pixels be
 
 
 class Findings(Settings):
-    """Origin and confidence of the contours; they themselves are in a side file."""
+    """Origin and confidence of the contours; they themselves are an asset."""
 
-    contours: str = Field("", description="Side file of the contours, by its hash; empty where nothing was found.")
+    contours: str = Field("", description="Asset that holds the contours; empty where nothing was found.")
     start: Literal["prior", "motion", "nothing"] = Field("nothing", description="Origin of the key frames.")
     keys: tuple[int, ...] = Field((), description="Numbers of the key frames in the clip.")
     camera: Literal["static", "moving", "not looked at"] = Field("not looked at", description="Camera motion.")
@@ -61,14 +62,13 @@ class Findings(Settings):
     note: str = Field("", description="What was special about this shot.")
 
 
-def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
+def analyze(shot: Shot, params: Params, assets: Assets) -> Findings:
     """Finds the contour on the shot's key frames, or by motion, and propagates it through the shot.
 
     Raises:
         SettingsError: a prior is empty, full, of another shape than the clip, or no prior at all.
         MediaError: a prior, depth clip or model cannot be read.
     """
-    del device
     sources = priors.find(params.prior) if params.prior is not None else {}
     strip = Strip(shot.frames(), params.working_size)
     try:
@@ -81,9 +81,9 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
             if sources:
                 keys.notes = (_elsewhere(sorted(sources), shot, params), *keys.notes)
         if not keys.states:
-            return _findings(strip, shot, keys)
+            return _findings(strip, shot, keys, assets)
         contours, confidence = contours_of_shot(strip, keys.states, params)
-        return _findings(strip, shot, keys, contours, confidence)
+        return _findings(strip, shot, keys, assets, (contours, confidence))
     finally:
         strip.close()
 
@@ -98,9 +98,9 @@ def _elsewhere(numbers: list[int], shot: Shot, params: Params) -> str:
 
 
 def _findings(
-    strip: Strip, shot: Shot, keys: KeyFrames, contours: Contours | None = None, confidence: list[float] | None = None
+    strip: Strip, shot: Shot, keys: KeyFrames, assets: Assets, result: tuple[Contours, list[float]] | None = None
 ) -> Findings:
-    """The findings of a shot; its contours are put into a side file."""
+    """The findings of a shot; its contours (with their confidence by frame) are put among the assets."""
     facts: dict[str, Any] = {
         "start": keys.start,
         "keys": tuple(number + shot.start for number in sorted(keys.states)),
@@ -109,8 +109,9 @@ def _findings(
         "depth": keys.depth,
         "depth_share": round(keys.depth_share, 4),
     }
-    if contours is None or confidence is None:
+    if result is None:
         return Findings(**facts, confidence=(0.0,) * len(strip), note="; ".join(keys.notes))
+    contours, confidence = result
     notes = keys.notes
     if strip.blank:
         blank = "1 frame shows" if len(strip.blank) == 1 else f"{len(strip.blank)} frames show"
@@ -120,20 +121,20 @@ def _findings(
         notes = (*notes, f"another key would help at frame {', '.join(str(number) for number in doubtful)}")
     return Findings(
         **facts,
-        contours=contours.save(strip.times),
+        contours=contours.save(strip.times, assets),
         confidence=tuple(round(value, 3) for value in confidence),
         doubtful=doubtful,
         note="; ".join(notes),
     )
 
 
-def run(frames: Iterator[Frame], params: Params, findings: Findings) -> Iterator[Frame]:
+def run(frames: Iterator[Frame], params: Params, findings: Findings, assets: Assets) -> Iterator[Frame]:
     """Gives every frame its matte, with the edge worked out at full size.
 
     Raises:
-        SettingsError: the contours of the shot are not on this machine.
+        SettingsError: the contours of the shot are missing.
     """
-    contours = Kept(findings.contours) if findings.contours else None
+    contours = SavedContours(assets.path(findings.contours)) if findings.contours else None
     for frame in frames:
         if contours is None:
             matte = torch.zeros((1, frame.height, frame.width))

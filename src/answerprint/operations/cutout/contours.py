@@ -1,9 +1,8 @@
-"""Contours of a shot in a side file named by its hash, and the shot's small pictures on disk while it is analyzed."""
+"""Contours of a shot as an asset of the decision list, and the shot's small pictures on disk while it is analyzed."""
 
 from __future__ import annotations
 
-import hashlib
-import os
+import io
 import tempfile
 import zipfile
 import zlib
@@ -18,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from answerprint.errors import MediaError, SettingsError
+from answerprint.assets import Assets
+from answerprint.errors import SettingsError
 from answerprint.frame import Frame
 from answerprint.motion import flow
 from answerprint.motion.plate import Plates
@@ -28,14 +28,6 @@ Picture = npt.NDArray[np.uint8]
 
 _STEPS = 16  # of a stored distance per pixel
 _RANGE = 7.9  # pixels of distance that are stored
-
-
-def folder() -> Path:
-    """Where side files lie: $ANSWERPRINT_CACHE, or the user's cache folder. Machines that share a job share it."""
-    named = os.environ.get("ANSWERPRINT_CACHE")
-    if named:
-        return Path(named) / "cutout"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "answerprint" / "cutout"
 
 
 class Contours:
@@ -56,54 +48,33 @@ class Contours:
     def __contains__(self, number: int) -> bool:
         return number in self._packed
 
-    def save(self, times: list[Fraction]) -> str:
-        """Writes the contours of all frames, in order, into the cache folder; gives the file's name (its hash).
+    def save(self, times: list[Fraction], assets: Assets) -> str:
+        """Puts the contours of all frames, in order, among the assets; gives the asset's name.
 
         Raises:
-            MediaError: the folder cannot be written.
+            MediaError: it cannot be written.
         """
-        head = "\n".join([f"{self.shape[0]} {self.shape[1]}", *(str(time) for time in times)]).encode()
-        digest = hashlib.sha256(head)
-        for number in range(len(times)):
-            digest.update(self._packed[number])
-        name = digest.hexdigest()[:32]
-        path = folder() / f"{name}.zip"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                self._write(path, head, len(times))
-        except OSError as error:
-            raise MediaError(
-                f"{path}: the contours of the shot cannot be kept there: {error.strerror}; set ANSWERPRINT_CACHE"
-            ) from error
-        return name
-
-    def _write(self, path: Path, head: bytes, count: int) -> None:
-        # Under another name first: another process may look for it.
-        with (
-            tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part,
-            zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive,
-        ):
-            archive.writestr("times", head)
-            for number in range(count):
-                archive.writestr(str(number), self._packed[number])
-        Path(part.name).replace(path)
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
+            # ZipInfo's date is fixed: the same contours are the same bytes.
+            archive.writestr(
+                zipfile.ZipInfo("times"),
+                "\n".join([f"{self.shape[0]} {self.shape[1]}", *(str(time) for time in times)]),
+            )
+            for number in range(len(times)):
+                archive.writestr(zipfile.ZipInfo(str(number)), self._packed[number])
+        return assets.put(data.getvalue(), ".zip")
 
 
-class Kept:
-    """A side file: the contour of a frame by its time.
+class SavedContours:
+    """The contours of a shot among the assets: that of a frame by its time.
 
-    Raises:
-        SettingsError: it is not there.
+    Args:
+        path: the asset's file.
     """
 
-    def __init__(self, name: str) -> None:
-        self.path = folder() / f"{name}.zip"
-        if not self.path.is_file():
-            raise SettingsError(
-                f"the contours of this shot ({self.path}) are not on this machine; analyze the clip again, "
-                "or set ANSWERPRINT_CACHE to a folder that all machines of the job share"
-            )
+    def __init__(self, path: Path) -> None:
+        self.path = path
         with zipfile.ZipFile(self.path) as archive:
             first, *times = archive.read("times").decode().split("\n")
         height, width = first.split()

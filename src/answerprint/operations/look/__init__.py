@@ -264,6 +264,12 @@ def correction(params: Params, findings: Findings) -> tuple[cdl_file.Correction,
     return own, [*left, *(["sharpness"] if look.sharpness else []), *(["keys"] if len(findings.times) > 1 else [])]
 
 
+def color_part(findings: Findings) -> tuple[Findings, Fraction]:
+    """The look without its sharpness, which a LUT cannot hold, and the time (s) of the middle key."""
+    color = findings.model_copy(update={"sharpness": (0.0,) * len(findings.sharpness)})
+    return color, Fraction(findings.times[len(findings.times) // 2])
+
+
 # ---- findings
 
 

@@ -21,6 +21,7 @@ White noise is measured and removed beforehand where there is nothing else; what
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -63,6 +64,11 @@ def cube(params: Params, findings: Findings, size: int = 33) -> Cube:
     if len(findings.times) > 1:
         comments.append(f"the curves move over {len(findings.times)} keys; this is the middle one")
     return bake(mapping.apply, size, title=f"lowlight: {params.model}", comments=tuple(comments))
+
+
+def color_part(findings: Findings) -> tuple[Findings, Fraction]:
+    """The findings, and the time (s) of the middle key."""
+    return findings, Fraction(findings.times[len(findings.times) // 2])
 
 
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:

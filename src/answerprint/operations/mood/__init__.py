@@ -19,6 +19,7 @@ one; `scene` (a clip or stills of the whole scene) makes the moves on the scene 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,11 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings, device: tor
 def cube(params: Params, findings: Findings, size: int = 33) -> lut.Cube:
     """The grade as a LUT; see `look.cube`."""
     return look.cube(look.Params(strength=params.strength), findings, size)
+
+
+def color_part(findings: Findings) -> tuple[look.Findings, Fraction]:
+    """The grade without its sharpness; see `look.color_part`."""
+    return look.color_part(findings)
 
 
 def correction(params: Params, findings: Findings) -> tuple[cdl_file.Correction, list[str]]:

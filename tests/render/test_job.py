@@ -24,10 +24,10 @@ from answerprint.errors import DeliveryError, JobError, MediaError, SettingsErro
 from answerprint.frame import Frame
 from answerprint.media import reader
 from answerprint.operations import grade
-from answerprint.render import decide, jobs
+from answerprint.render import decide, job, paths
 from answerprint.render.ledger import Ledger
 from answerprint.render.options import Options
-from answerprint.shots.decisions import DecisionList
+from answerprint.shots.decisions.model import DecisionList
 
 GRADE = ("grade", {"slope": "1.1,1,0.9", "saturation": "0.8"})
 FRAMES = 30
@@ -77,8 +77,8 @@ def command(*words: str) -> list[str]:
 def test_workers_and_this_process_make_the_same_bytes(source: Path, shot_list: str, tmp_path: Path, name: str) -> None:
     made = decided(source, shot_list)
     alone, shared = tmp_path / name, tmp_path / f"shared_{name}"
-    outcome = jobs.render(made, alone, Options(chunk=4))
-    jobs.render(made, shared, Options(chunk=4, workers=2))
+    outcome = job.deliver(made, alone, Options(chunk=4))
+    job.deliver(made, shared, Options(chunk=4, workers=2))
     assert outcome.frames == FRAMES
     assert video_bytes(alone) == video_bytes(shared)
     assert len(reader.open(alone)) == FRAMES
@@ -91,7 +91,7 @@ def test_killed_and_resumed_is_the_same_as_never_stopped(
     made = decided(source, shot_list, GRADE, ("filter", {"kind": "median"}))
     decide.save(made, tmp_path / "d.toml")
     right, out = tmp_path / f"right_{name}", tmp_path / name
-    jobs.render(made, right, Options(chunk=2))
+    job.deliver(made, right, Options(chunk=2))
     words = command("render", str(tmp_path / "d.toml"), "-o", str(out), "--chunk", "2", "--no-report")
     for kills in range(2):
         process = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -110,7 +110,7 @@ def _wait_for_chunks(out: Path, count: int, process: subprocess.Popen[Any]) -> N
 
     The ledger is not asked: a reader of it may have to wait until the last chunk is written down.
     """
-    folder = jobs.job_folder(out) / "chunks"
+    folder = paths.job_folder(out) / "chunks"
     for _ in range(6000):
         if process.poll() is not None:
             raise AssertionError("the job ended before it could be killed")
@@ -122,11 +122,11 @@ def _wait_for_chunks(out: Path, count: int, process: subprocess.Popen[Any]) -> N
 
 def test_a_changed_decision_renders_only_the_chunks_it_touches(source: Path, shot_list: str, tmp_path: Path) -> None:
     made, out = decided(source, shot_list), tmp_path / "out.mov"
-    first = jobs.render(made, out, Options(chunk=4))
+    first = job.deliver(made, out, Options(chunk=4))
     assert dict(first.rendered) == {"001": 5, "002": 3}
     before = [frame.pixels for frame in reader.open(out).frames()]
-    changed = made.edited("002", 0, params={**made.shots[1].operations[0].params, "saturation": 0.1})
-    second = jobs.render(changed, out, Options(chunk=4))
+    changed = made.edit("002", 0, params={**made.shots[1].operations[0].params, "saturation": 0.1})
+    second = job.deliver(changed, out, Options(chunk=4))
     assert dict(second.rendered) == {"001": 0, "002": 3} and dict(second.reused) == {"001": 5, "002": 0}
     after = [frame.pixels for frame in reader.open(out).frames()]
     assert all(bool((a == b).all()) for a, b in zip(before[:18], after[:18], strict=True))
@@ -135,9 +135,9 @@ def test_a_changed_decision_renders_only_the_chunks_it_touches(source: Path, sho
 
 def test_the_same_job_again_renders_nothing(source: Path, shot_list: str, tmp_path: Path) -> None:
     made, out = decided(source, shot_list), tmp_path / "out.mov"
-    jobs.render(made, out, Options(chunk=4))
+    job.deliver(made, out, Options(chunk=4))
     right = out.read_bytes()
-    again = jobs.render(made, out, Options(chunk=4))
+    again = job.deliver(made, out, Options(chunk=4))
     assert sum(again.rendered.values()) == 0
     assert out.read_bytes() == right
 
@@ -145,8 +145,8 @@ def test_the_same_job_again_renders_nothing(source: Path, shot_list: str, tmp_pa
 def test_the_decision_list_says_how_long_chunks_are(source: Path, shot_list: str, tmp_path: Path) -> None:
     """Unless the render is told otherwise: shots of 18 and 12 frames are 5 and 3 pieces of 4, 2 and 2 of 10."""
     made = decided(source, shot_list)
-    said = jobs.render(made, tmp_path / "said.mov")
-    told = jobs.render(made, tmp_path / "told.mov", Options(chunk=10))
+    said = job.deliver(made, tmp_path / "said.mov")
+    told = job.deliver(made, tmp_path / "told.mov", Options(chunk=10))
     assert [sum(outcome.rendered.values()) for outcome in (said, told)] == [8, 4]
 
 
@@ -156,9 +156,9 @@ def test_a_saved_lut_that_changed_is_rendered_anew(source: Path, tmp_path: Path)
     cube, out = tmp_path / "look.cube", tmp_path / "out.mov"
     cube_file.write(lut.bake(lambda pixels: pixels * 0.5, 5), cube)
     made = decide.analyze(source, [("grade", {"lut": str(cube)})], Options(shots="none"))
-    jobs.render(made, out)
+    job.deliver(made, out)
     cube_file.write(lut.bake(lambda pixels: pixels * 0.9, 5), cube)
-    assert sum(jobs.render(made, out).rendered.values()) == 1
+    assert sum(job.deliver(made, out).rendered.values()) == 1
 
 
 def test_weights_added_after_a_render_are_another_denoiser(
@@ -172,14 +172,14 @@ def test_weights_added_after_a_render_are_another_denoiser(
     made = decide.analyze(source, [("denoise", {})], Options(shots="none"))
     findings = made.shots[0].operations[0].findings or {}
     loud = {name: [0.05] * len(findings[name]) for name in ("red", "green", "blue")}
-    made = made.edited("001", 0, findings={**findings, **loud})
+    made = made.edit("001", 0, findings={**findings, **loud})
 
     def rendered(seed: int) -> list[torch.Tensor]:
         torch.manual_seed(seed)
         network = Denoiser(config)
         weights.save(tmp_path / "denoise.safetensors", network, config, weights.Card(name="denoise"))
-        assert sum(jobs.render(made, out, keep_chunks=True).rendered.values()) == 1
-        assert sum(jobs.render(made, out, keep_chunks=True).rendered.values()) == 0
+        assert sum(job.deliver(made, out).rendered.values()) == 1
+        assert sum(job.deliver(made, out).rendered.values()) == 0
         return [frame.pixels for frame in reader.open(out).frames(0, 3)]
 
     first, second, again = rendered(1), rendered(2), rendered(1)
@@ -189,9 +189,9 @@ def test_weights_added_after_a_render_are_another_denoiser(
 
 
 def test_operations_left_out_of_a_shot_leave_its_code_values(source: Path, shot_list: str, tmp_path: Path) -> None:
-    made = decided(source, shot_list).edited("001", 0, enabled=False)
+    made = decided(source, shot_list).edit("001", 0, enabled=False)
     out = tmp_path / "out.mkv"
-    jobs.render(made, out)
+    job.deliver(made, out)
     pairs = zip(reader.open(source).frames(0, 18), reader.open(out).frames(0, 18), strict=True)
     for before, after in pairs:
         assert before.origin is not None and after.origin is not None
@@ -205,7 +205,7 @@ def test_a_dropped_shot_passes_unchanged_and_is_told(source: Path, tmp_path: Pat
     without = replace(made, shots=(made.shots[0], made.shots[2]))
     told: list[str] = []
     watcher = _Noting(told)
-    outcome = jobs.render(without, tmp_path / "out.mov", watcher=watcher)
+    outcome = job.deliver(without, tmp_path / "out.mov", watcher=watcher)
     assert outcome.frames == FRAMES
     assert any("frames 10 to 19 are in no shot" in text for text in told)
 
@@ -221,8 +221,8 @@ class _Noting:
     def note(self, text: str) -> None:
         self._told.append(text)
 
-    def doing(self, text: str) -> None:
-        self._told.append(f"doing {text}")
+    def status(self, text: str) -> None:
+        self._told.append(f"status {text}")
 
 
 def test_what_analysis_found_is_told_shot_by_shot(source: Path, shot_list: str, tmp_path: Path) -> None:
@@ -237,13 +237,13 @@ def test_what_analysis_found_is_told_shot_by_shot(source: Path, shot_list: str, 
     for shot in ("001", "002"):
         assert any(line.startswith(f"shot {shot}, look: CDL ") and "of the way" in line for line in told)
         assert f"shot {shot}, look: the reference is a single tone: its color is used, its lightness is not" in told
-    assert any(line.startswith("doing CDL: ") for line in told)
+    assert any(line.startswith("status CDL: ") for line in told)
 
 
 def test_a_range_moves_timecode_and_cuts_sound(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mov"
     made = decide.analyze(source, [GRADE], Options(start="01:00:00:10", stop="25"))
-    outcome = jobs.render(made, out, Options(start="01:00:00:10", stop="25"))
+    outcome = job.deliver(made, out, Options(start="01:00:00:10", stop="25"))
     info = reader.open(out).info
     assert outcome.frames == len(reader.open(out)) == 15
     assert info.timecode == "01:00:00:10"
@@ -262,31 +262,32 @@ def test_field_rate_doubles_the_rate_of_the_delivery(tmp_path: Path) -> None:
     )
     out = tmp_path / "out.mov"
     made = decide.analyze(source, [("deinterlace", {"rate": "field"})], Options(shots="none"))
-    outcome = jobs.render(made, out, Options(chunk=3))
+    outcome = job.deliver(made, out, Options(chunk=3))
     clip = reader.open(out)
     assert outcome.frames == len(clip) == 20
     assert clip.info.rate == 50 and clip.info.field_order == "progressive"
     assert clip.info.duration == Fraction(10, 25)
-    assert jobs.render(made, tmp_path / "one.mov", Options(start="0", stop="1")).frames == 2
+    assert job.deliver(made, tmp_path / "one.mov", Options(start="0", stop="1")).frames == 2
 
 
-@pytest.mark.parametrize(("stop", "times"), [(1, 1), (2, 3)])
-def test_a_frame_alone_is_worked_out_once(
-    source: Path, shot_list: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, times: int
+@pytest.mark.parametrize("stop", [1, 2, 6])
+def test_every_frame_is_worked_out_once(
+    source: Path, shot_list: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
+    """The first, too, which says what the delivery must carry."""
     made = decided(source, shot_list)
-    jobs.render(made, tmp_path / "whole.mov", Options(start="0", stop="2"))
+    job.deliver(made, tmp_path / "whole.mov", Options(start="0", stop="2"))
     worked: list[Fraction] = []
 
-    def counted(frames: Iterator[Frame], *rest: Any) -> Iterator[Frame]:
-        for frame in graded(frames, *rest):
+    def counted(frames: Iterator[Frame], params: grade.Params, findings: None, device: torch.device) -> Iterator[Frame]:
+        for frame in graded(frames, params, findings, device):
             worked.append(frame.time)
             yield frame
 
     graded = grade.run
     monkeypatch.setattr(grade, "run", counted)
-    outcome = jobs.render(made, tmp_path / "one.mov", Options(start="0", stop=str(stop)))
-    assert outcome.frames == stop and len(worked) == times
+    outcome = job.deliver(made, tmp_path / "one.mov", Options(start="0", stop=str(stop)))
+    assert outcome.frames == stop and len(worked) == stop
     one, whole = (next(reader.open(tmp_path / name).frames(0, 1)) for name in ("one.mov", "whole.mov"))
     assert torch.equal(one.pixels, whole.pixels)
 
@@ -301,7 +302,7 @@ def test_a_locked_operation_stays_when_the_clip_is_analyzed_again(source: Path, 
     made = decided(source, shot_list, chain)
     findings = dict(made.shots[0].operations[0].findings or {})
     findings["reference_mean"] = (1.0, 2.0, 3.0)
-    edited = made.edited("001", 0, findings=findings, locked=True)
+    edited = made.edit("001", 0, findings=findings, locked=True)
     again = decide.analyze(source, [chain], Options(shots=shot_list, chunk=4), before=edited)
     assert (again.shots[0].operations[0].findings or {})["reference_mean"] == (1.0, 2.0, 3.0)
     assert (again.shots[1].operations[0].findings or {}) == (made.shots[1].operations[0].findings or {})
@@ -311,18 +312,18 @@ def test_another_clip_under_the_same_name_is_refused(source: Path, shot_list: st
     made = decided(source, shot_list)
     clips.card(source, codec="prores_ks", frames=FRAMES, picture=clips.bars)
     with pytest.raises(MediaError, match="is not the clip that was analyzed"):
-        jobs.render(made, tmp_path / "out.mov")
+        job.deliver(made, tmp_path / "out.mov")
 
 
 def test_one_job_at_a_time(source: Path, shot_list: str, tmp_path: Path) -> None:
     out = tmp_path / "out.mov"
-    with Ledger(jobs.job_folder(out)), pytest.raises(JobError, match="another answerprint is working"):
-        jobs.render(decided(source, shot_list), out)
+    with Ledger(paths.job_folder(out)), pytest.raises(JobError, match="another answerprint is working"):
+        job.deliver(decided(source, shot_list), out)
 
 
 def test_resume_without_a_job_says_so(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="no job to resume"):
-        jobs.resume(tmp_path / "out.mov")
+        job.resume(tmp_path / "out.mov")
 
 
 def test_a_worker_that_dies_is_told_and_loses_nothing(source: Path, shot_list: str, tmp_path: Path) -> None:
@@ -342,7 +343,7 @@ def test_a_worker_that_dies_is_told_and_loses_nothing(source: Path, shot_list: s
     _, said = process.communicate()
     assert process.returncode == 2
     assert "a worker process died" in said and "Traceback" not in said
-    outcome = jobs.resume(out)[1]
+    outcome = job.resume(out)[1]
     assert outcome.frames == FRAMES and sum(outcome.reused.values()) >= 2
 
 
@@ -375,7 +376,7 @@ def test_a_full_disk_is_told_and_nothing_done_is_lost(source: Path, shot_list: s
         assert len(full.stderr.strip().splitlines()) == 1 and "the disk is full" in full.stderr, full.stderr
         assert not out.exists()
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-        outcome = jobs.resume(out)[1]
+        outcome = job.resume(out)[1]
         assert outcome.frames == FRAMES and sum(outcome.reused.values()) >= 1
     finally:
         subprocess.run(["umount", str(disk)], check=False)
@@ -389,4 +390,4 @@ def test_a_range_that_is_none_is_refused(source: Path, said: dict[str, str]) -> 
 
 def test_the_source_is_never_the_output(source: Path) -> None:
     with pytest.raises(DeliveryError, match="source"):
-        jobs.render(decide.analyze(source, [GRADE], Options(shots="none")), source)
+        job.deliver(decide.analyze(source, [GRADE], Options(shots="none")), source)

@@ -1,0 +1,103 @@
+"""What an executor takes and gives: chunk tasks in, each task's result out as it is done, in any order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from answerprint.frame import Frame
+from answerprint.media.presets import Delivery
+from answerprint.media.reader import Clip
+from answerprint.media.writer.chunk import ChunkWriter
+from answerprint.render.ledger import ChunkResult
+from answerprint.render.pipeline import Step, render_chunk
+from answerprint.shots.boundary import ShotRange
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Frames of one shot that are rendered in one piece.
+
+    Attributes:
+        clip: the source.
+        shot: the shot that holds it.
+        steps: the shot's chain.
+        start, stop: source frames [start, stop).
+        device: name of the torch device.
+    """
+
+    clip: Clip
+    shot: ShotRange
+    steps: tuple[Step, ...]
+    start: int
+    stop: int
+    device: str
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def frames(self) -> Generator[Frame, None, None]:
+        """The frames as its chain leaves them."""
+        return render_chunk(self.clip, self.shot, self.steps, self.start, self.stop, torch.device(self.device))
+
+
+@dataclass(frozen=True)
+class ChunkTask:
+    """All that is needed to render one chunk anywhere.
+
+    Attributes:
+        key: the chunk's name in the ledger.
+        chunk: which frames.
+        file: where its encoded frames go.
+        delivery: how they are encoded.
+    """
+
+    key: str
+    chunk: Chunk
+    file: Path
+    delivery: Delivery
+
+
+class Opening(Iterator[Frame]):
+    """The frames of a job's first chunk, begun before the rest: the first frame says what the delivery must carry.
+
+    Attributes:
+        first: the first frame, until it is taken; None where the chain drops all.
+    """
+
+    def __init__(self, chunk: Chunk) -> None:
+        self._frames = chunk.frames()
+        self.first = next(self._frames, None)
+
+    def __next__(self) -> Frame:
+        if self.first is None:
+            return next(self._frames)
+        frame, self.first = self.first, None
+        return frame
+
+    def close(self) -> None:
+        """Lets go of the source."""
+        self.first = None
+        self._frames.close()
+
+
+def encode(task: ChunkTask, frames: Iterator[Frame], on_frame: Callable[[], None]) -> ChunkResult:
+    """Writes the frames of one chunk into its file.
+
+    Args:
+        task: the chunk.
+        frames: its frames, in order.
+        on_frame: called for every frame that has been encoded.
+    """
+    start, count = time.monotonic(), 0
+    with ChunkWriter(task.file, task.delivery) as writer:
+        for frame in frames:
+            writer.write(frame)
+            del frame
+            count += 1
+            on_frame()
+    return ChunkResult(task.key, count, time.monotonic() - start)
