@@ -150,18 +150,18 @@ def _state(path: Path) -> Mapping[str, Tensor]:
 
 
 def _from_torchvision(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    renamed = {}
+    found = {}
     for index, layer in enumerate(_VGG19_LAYERS):
         for kind in ("weight", "bias"):
             key = f"features.{layer}.{kind}"
             if key not in state:
                 raise WeightsError(f"{path}: no '{key}' in it; this is not torchvision's VGG-19")
-            renamed[f"layers.{index}.{kind}"] = state[key]
+            found[f"layers.{index}.{kind}"] = state[key]
     wanted = Encoder(VGG19).state_dict()
-    wrong = [key for key, value in renamed.items() if value.shape != wanted[key].shape]
+    wrong = [key for key, value in found.items() if value.shape != wanted[key].shape]
     if wrong:
-        raise WeightsError(f"{path}: '{wrong[0]}' has shape {tuple(renamed[wrong[0]].shape)}; this is not VGG-19")
-    return renamed
+        raise WeightsError(f"{path}: '{wrong[0]}' has shape {tuple(found[wrong[0]].shape)}; this is not VGG-19")
+    return found
 
 
 # ---- the network
