@@ -14,7 +14,9 @@ def test_the_papers_table_counts_no_synthetic_gradient():
     truth = torch.rand(3, 16, 16, generator=generator)
     rounded = (truth * 255).round() / 255
     frames = tuple(Frame(rounded, Fraction(t, 25)) for t in range(bitdepth.LENGTH))
-    coded = [bitdepth.Coded(name, bitdepth.RATES[-1], truth, None, frames) for name in (bitdepth.GRADIENT, "a street")]
+    coded = [
+        bitdepth.CodedClip(name, bitdepth.RATES[-1], truth, None, frames) for name in (bitdepth.GRADIENT, "a street")
+    ]
     table = bitdepth._precision(coded, {"decoded only": [rounded, rounded], "ours": [truth, rounded]})
     shares = {(row[0], row[1]): row[2:] for row in table.rows}
     for bits in bitdepth.PAPER:

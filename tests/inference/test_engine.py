@@ -144,7 +144,7 @@ def test_nothing_of_the_network_leaves_the_machine(tmp_path):
         pytest.skip("openvino is not installed")
     script = (
         "import sys, torch\n"
-        "from answerprint.nets import engine\n"
+        "from answerprint.inference import engine\n"
         "made = engine.ready(torch.nn.Conv2d(3, 3, 1), torch.device('cpu'), 'openvino')(torch.rand(1, 3, 16, 16))\n"
         "assert made.shape == (1, 3, 16, 16)\n"
         "assert sys.modules.get('openvino_telemetry') is None\n"

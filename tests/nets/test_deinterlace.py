@@ -81,10 +81,10 @@ def test_the_quickest_way_to_run_it_is_as_true():
 def check_lines(run, parity, size):
     moving = [torch.rand(3, *size, generator=torch.Generator().manual_seed(t)) for t in range(5)]
     for before in (None, tuple(moving[1:4])):
-        made = nets.fill(run, moving, parity, made=before)
+        made = nets.fill(run, moving, parity, last_pass=before)
         assert torch.equal(made[:, parity::2], moving[2][:, parity::2])
         assert made.shape == (3, *size)
-        assert torch.equal(nets.fill(run, [moving[0]] * 5, parity, made=before), moving[0])
+        assert torch.equal(nets.fill(run, [moving[0]] * 5, parity, last_pass=before), moving[0])
 
 
 @pytest.mark.parametrize("over", [False, True])
@@ -93,8 +93,8 @@ def test_a_bottom_field_is_a_top_field_upside_down(over):
     moments = [torch.rand(3, 64, 80, generator=torch.Generator().manual_seed(t)) for t in range(5)]
     turned = [moment.flip(-2) for moment in moments]
     made, made_turned = (tuple(each[1:4]) if over else None for each in (moments, turned))
-    upright = nets.fill(run, turned, 0, made=made_turned)
-    assert torch.equal(nets.fill(run, moments, 1, made=made), upright.flip(-2))
+    upright = nets.fill(run, turned, 0, last_pass=made_turned)
+    assert torch.equal(nets.fill(run, moments, 1, last_pass=made), upright.flip(-2))
 
 
 @pytest.mark.parametrize("moves", [False, True])

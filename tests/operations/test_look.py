@@ -316,7 +316,7 @@ def test_nearer_than_reinhard_at_equal_structure_on_photographs() -> None:
     folder = DATA / "style"
     if not folder.is_dir():
         pytest.skip("no ../shared/data/style here")
-    from benchmarks import look as bench
+    from benchmarks.look import methods as bench
 
     found = [bench.compare(*pair) for pair in bench.pairs(folder)[:3]]
     assert sum(entry.won for entry in found) >= 2
