@@ -1,0 +1,153 @@
+"""Trains optical flow: pairs of moving layers with exact truth (train/flights.py), beside what inverse search finds.
+
+Each update is judged by the likelihood of its error under a mixture of two Laplace densities (SEA-RAFT, Wang et al.
+2024), later updates more (RAFT, Teed and Deng 2020); the match by the cross-entropy of the true cell, where it is seen.
+A run continues with more `--steps`: the rate then rises again to where the longer schedule has it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from answerprint.nets.flow import CELL, Config, Estimate, FlowNet, log_density
+from answerprint.train import flights
+from answerprint.train.data import Library
+from answerprint.train.loop import Batch, Networks, Training, Update, Validation
+
+SHIPS = "flow"
+LOOKED_AT = (256, 320)  # height and width of the pairs of a validation
+
+
+class Params(Training):
+    """All that this run can be told."""
+
+    steps: int = Field(12_000, ge=1, description="Length of the schedule in steps.")
+    rate: float = Field(4e-4, gt=0, le=1, description="Highest learning rate.")
+    warm_up: int = Field(300, ge=0, description="Steps over which the learning rate rises from 0.")
+    last_rate: float = Field(0.05, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay.")
+    batch: int = Field(4, ge=1, description="Pairs a step.")
+    crop: int = Field(256, ge=32, multiple_of=32, description="Height of a pair in pixels.")
+    aspect: float = Field(1.25, ge=1, le=4, description="Width of a pair over its height.")
+    width: int = Field(96, ge=16, multiple_of=16, description="Channels of the network.")
+    updates: int = Field(4, ge=1, le=16, description="Updates of the flow.")
+    gamma: float = Field(0.85, gt=0, le=1, description="Weight of an update over that of the next.")
+    matching: float = Field(0.3, ge=0, description="Weight of the cross-entropy of the match.")
+    hinted: float = Field(0.8, ge=0, le=1, description="Share of pairs that come with the flow of inverse search.")
+    coarse: float = Field(0.25, ge=0, le=1, description="Share of steps that match at 1/16 size.")
+    looked_at: int = Field(24, ge=1, description="Pairs of a validation, a third each of small, medium, large motion.")
+    scales: tuple[float, ...] = Field((1.0, 0.5), description="Sizes at which each picture is used.")
+    validate_every: int = Field(500, ge=1, description="Steps between validations.")
+
+
+def networks(params: Params) -> Networks:
+    return {"flow": FlowNet(Config(width=params.width))}
+
+
+def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
+    pairs = [flights.flight(data, rng, _size(params)) for _ in range(params.batch)]
+    made = _stacked(pairs)
+    hidden = torch.from_numpy(rng.random(params.batch) >= params.hinted)
+    made["hint"][hidden] = float("nan")
+    made["coarse"] = torch.tensor(rng.random() < params.coarse)
+    made["updates"] = torch.tensor(params.updates)
+    made["weights"] = torch.tensor((params.gamma, params.matching), dtype=torch.float64)
+    return made
+
+
+def step(nets: Networks, batch: Batch, update: Update) -> None:
+    net = nets["flow"]
+    estimate = net(batch["first"], batch["second"], batch["hint"], int(batch["updates"]), bool(batch["coarse"]))
+    with torch.autocast(batch["flow"].device.type, enabled=False):
+        update("flow", loss(estimate, batch))
+
+
+def loss(estimate: Estimate, batch: Batch) -> Tensor:
+    """Negative log density of the errors, the full size counted once, the cells of each update less the earlier."""
+    gamma, matching = (float(weight) for weight in batch["weights"])
+    total = -log_density((estimate.flow - batch["flow"]).abs(), estimate.info).mean()
+    truth = batch["flow"][..., CELL // 2 :: CELL, CELL // 2 :: CELL]
+    for index, (flow, info) in enumerate(estimate.steps):
+        weight = gamma ** (len(estimate.steps) - 1 - index)
+        total = total - weight * log_density((flow - truth).abs(), info.float()).mean()
+    seen = batch["visible"][..., CELL // 2 :: CELL, CELL // 2 :: CELL]
+    fine = _cross_entropy(estimate.logs[0], truth / CELL, seen)
+    coarse = _cross_entropy(estimate.logs[-1], truth[..., ::2, ::2] / (2 * CELL), seen[..., ::2, ::2])
+    return total + matching * (fine + 0.5 * coarse)
+
+
+def validate(nets: Networks, params: Params, data: Library) -> Validation:
+    """Mean error for small, medium and large motion, beside that of inverse search, on pictures not trained on."""
+    net = nets["flow"]
+    device = next(net.parameters()).device
+    figures: dict[str, float] = {}
+    ratios = []
+    for number, pace in enumerate(flights.RANGES):
+        ours, theirs, medians = [], [], []
+        for index in range(max(params.looked_at // 3, 1)):
+            rng = np.random.default_rng((number, index))
+            pair = flights.flight(data, rng, LOOKED_AT, pace)
+            given = {key: value.to(device) for key, value in _stacked([pair]).items()}
+            flow = net(given["first"], given["second"], given["hint"], params.updates).flow[0].float().cpu()
+            error = (flow - pair.flow).norm(dim=0)
+            ours.append(float(error.mean()))
+            medians.append(float(error.median()))
+            theirs.append(float(torch.from_numpy(_searched(pair)).sub(pair.flow).norm(dim=0).mean()))
+        figures |= {pace: float(np.mean(ours)), f"{pace} median": float(np.mean(medians)), f"{pace} dis": float(np.mean(theirs))}
+        ratios.append(np.mean(ours) / np.mean(theirs))
+    figures["ratio"] = float(np.mean(ratios))
+    return Validation(-figures["ratio"], figures)
+
+
+def _size(params: Params) -> tuple[int, int]:
+    return params.crop, round(params.crop * params.aspect / 32) * 32
+
+
+def _stacked(pairs: list[flights.Flight]) -> Batch:
+    planes = {name: torch.stack([getattr(pair, name) for pair in pairs]) for name in ("first", "second", "flow")}
+    hints = torch.stack([torch.from_numpy(_searched(pair)) for pair in pairs])
+    return planes | {
+        "visible": torch.stack([pair.visible for pair in pairs])[:, None],
+        "hint": F.avg_pool2d(hints, CELL),
+    }
+
+
+def _searched(pair: flights.Flight) -> NDArray[np.float32]:
+    """Flow of dense inverse search, (2, H, W)."""
+    luma = [cv2.cvtColor(_codes(picture), cv2.COLOR_RGB2GRAY) for picture in (pair.first, pair.second)]
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined, unused-ignore]
+    return np.ascontiguousarray(search.calc(*luma, None).transpose(2, 0, 1))
+
+
+def _codes(picture: Tensor) -> NDArray[np.uint8]:
+    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def _cross_entropy(logs: tuple[Tensor, Tensor, Tensor], flow: Tensor, seen: Tensor) -> Tensor:
+    """Cross-entropy of the dual softmax against the four cells round the true place, where that is seen.
+
+    Args:
+        logs: scores (B, n, n) and the logs of their sums over second and first picture.
+        flow: (B, 2, h, w) in cells.
+        seen: (B, 1, h, w) bool.
+    """
+    volume, rows, columns = logs
+    height, width = flow.shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height, device=flow.device), torch.arange(width, device=flow.device), indexing="ij")
+    place = (flow + torch.stack((x, y))).flatten(2)
+    whole = place.floor()
+    part = place - whole
+    usable = seen.flatten(1) & (whole >= 0).all(1) & (whole[:, 0] < width - 1) & (whole[:, 1] < height - 1)
+    left, top = (whole[:, axis].clamp(0, size - 2).long() for axis, size in ((0, width), (1, height)))
+    index = torch.stack([(top + dy) * width + left + dx for dy in (0, 1) for dx in (0, 1)], 2)
+    across, down = part.unbind(1)
+    share = torch.stack([(down if dy else 1 - down) * (across if dx else 1 - across) for dy in (0, 1) for dx in (0, 1)], 2)
+    score = volume.gather(2, index) - 0.5 * columns.gather(1, index.flatten(1)).view_as(index)
+    entropy = 0.5 * rows - (share * score).sum(2)
+    return (entropy * usable).sum() / usable.sum().clamp(min=1)
