@@ -26,6 +26,7 @@ from answerprint.settings import Settings
 CELL = 8  # pixels along the side of a cell
 HINT_REACH = 2  # radius of the lookup round the hint, in cells
 NEAR = 2  # radius of the expectation round the best match, in cells
+EVIDENCE = 18  # planes that the judge reads
 INFO = 4  # channels that describe the error: two weights, two log widths
 TINY = 1e-36  # least sum of scores that differ by less than 80
 LOG_WIDTH = 6.0  # largest log of the wide Laplace density: 400 pixels
@@ -42,6 +43,7 @@ class Config(Settings):
     reach: int = Field(4, ge=1, description="Radius of the lookup in cells.")
     motion: int = Field(64, ge=8, multiple_of=8, description="Channels that describe the lookup.")
     context: int = Field(48, ge=8, multiple_of=8, description="Channels of the first picture that every update reads.")
+    judge: int = Field(32, ge=8, multiple_of=8, description="Channels of the judge.")
     large: int = Field(5120, ge=64, description="Number of cells from which on matching is at 1/16 size.")
 
 
@@ -121,9 +123,8 @@ class Encoder(nn.Module):
             nn.GELU(),
             nn.Conv2d(stem, stem, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(stem, width, 3, stride=2, padding=1),
-            nn.GELU(),
         )
+        self.down = nn.Sequential(nn.Conv2d(stem, width, 3, stride=2, padding=1), nn.GELU())
         self.deeper = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1)
         )
@@ -131,16 +132,21 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.match = nn.Linear(width, width)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Takes (2 B, 3, H, W), first pictures before second ones; gives cells (2 B, h, w, C) and match features."""
-        near = self.stem(F.pixel_unshuffle(pictures, 4).contiguous(memory_format=torch.channels_last))
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of pictures (2 B, 3, H, W), first ones before second ones.
+
+        Returns:
+            Cells (2 B, h, w, C), what of them is matched, and planes of the first pictures at 1/4 size.
+        """
+        fine = self.stem(F.pixel_unshuffle(pictures, 4).contiguous(memory_format=torch.channels_last))
+        near = self.down(fine)
         near = near + self.deeper(near)
         cells = near.permute(0, 2, 3, 1)
         cells = cells + _places(cells)
         for index, block in enumerate(self.blocks):
             cells = block(cells, cells if index % 2 == 0 else cells.roll(len(cells) // 2, 0))
         cells = self.norm(cells)
-        return cells, self.match(cells)
+        return cells, self.match(cells), fine[: len(fine) // 2]
 
 
 class Updater(nn.Module):
@@ -149,7 +155,7 @@ class Updater(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         width, motion, context = config.width, config.motion, config.context
-        looks = (2 * config.reach + 1) ** 2 + (2 * HINT_REACH + 1) ** 2
+        looks = 2 * (2 * config.reach + 1) ** 2 + (2 * HINT_REACH + 1) ** 2
         self.describe = nn.Sequential(
             nn.Conv2d(looks + 8, width, 1), nn.GELU(), nn.Conv2d(width, motion, 3, padding=1), nn.GELU()
         )
@@ -168,6 +174,35 @@ class Updater(nn.Module):
         return hidden, self.head(hidden).float()
 
 
+class Judge(nn.Module):
+    """Says, at 1/4 size, how likely two flows of a pair are right, and which of them to take."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width = config.judge
+        self.layers = nn.Sequential(
+            nn.Conv2d(EVIDENCE, width, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(width, width, 3, padding=2, dilation=2),
+            nn.GELU(),
+            nn.Conv2d(width, width, 3, padding=4, dilation=4),
+            nn.GELU(),
+            nn.Conv2d(width, 3, 1),
+        )
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, evidence: Tensor, prior: Tensor) -> Tensor:
+        """Logits (B, 3, h, w): first flow within a pixel of the truth, second flow so, first better than second.
+
+        Args:
+            evidence: (B, EVIDENCE, h, w), see motion/estimate.py.
+            prior: logits (B, 3, h, w) that the layers correct; untrained they leave them as they are.
+        """
+        corrected: Tensor = prior + self.layers(evidence).float()
+        return corrected
+
+
 class FlowNet(nn.Module):
     """Pairs of pictures in, flow out; sizes are multiples of `self.multiple`."""
 
@@ -178,11 +213,13 @@ class FlowNet(nn.Module):
         self.config = config
         width = config.width
         self.encoder = Encoder(config)
-        self.start = nn.Conv2d(width, width + config.context, 3, padding=1)
+        self.start = nn.Conv2d(width, width + config.context, 1)
         self.updater = Updater(config)
+        self.edges = nn.Conv2d(4 * config.stem, 48, 1)
         self.finer = nn.Sequential(
-            nn.Conv2d(width, 128, 3, padding=1), nn.GELU(), nn.Conv2d(128, 9 * CELL * CELL, 1)
+            nn.Conv2d(width + 48, 128, 3, padding=1), nn.GELU(), nn.Conv2d(128, 9 * CELL * CELL, 1)
         )
+        self.judge = Judge(config)
 
     def forward(
         self, first: Tensor, second: Tensor, hint: Tensor | None = None, updates: int = 4, coarse: bool | None = None
@@ -196,26 +233,25 @@ class FlowNet(nn.Module):
             updates: number of updates, at least 1.
             coarse: match at 1/16 size; where None, for large pictures only.
         """
-        cells, features = self.encoder(normalized(first, second))
+        cells, features, fine = self.encoder(normalized(first, second))
         with torch.autocast(first.device.type, enabled=False):
             one, two = (part.float() for part in features.chunk(2))
-            volume = _volume(one, two)
-            logs = [_logs(volume)] if coarse is not True or torch.is_grad_enabled() else []
+            volumes = _volume(one, two), _volume(_halved(one), _halved(two))
             height, width = one.shape[1:3]
             coarse = height * width >= self.config.large if coarse is None else coarse
-            if coarse or torch.is_grad_enabled():
-                logs.append(_logs(_volume(_halved(one), _halved(two))))
-            match = _matched(logs[-1], height // 2, width // 2) if coarse else _matched(logs[0], height, width)
-            match = _doubled(match) if coarse else match
-        steps, mask = self._refined(cells[: len(first)], volume, match, hint, updates)
+            wanted = (0, 1) if torch.is_grad_enabled() else (int(coarse),)
+            logs = tuple(_logs(volumes[level]) for level in wanted)
+            match = _doubled(_matched(logs[-1], height // 2, width // 2)) if coarse else _matched(logs[0], height, width)
+        steps, hidden = self._refined(cells[: len(first)], volumes, match, hint, updates)
+        logits = self.finer(torch.cat((hidden, F.gelu(self.edges(F.pixel_unshuffle(fine, 2)))), 1))
         with torch.autocast(first.device.type, enabled=False):
-            flow, info = _upsampled(torch.cat(steps[-1], 1), mask.float()).split((2, INFO), 1)
-        return Estimate(flow, info, match, tuple(steps), tuple(logs))
+            flow, info = _upsampled(torch.cat(steps[-1], 1), logits.float()).split((2, INFO), 1)
+        return Estimate(flow, info, match, tuple(steps), logs)
 
     def _refined(
-        self, cells: Tensor, volume: Tensor, match: Match, hint: Tensor | None, updates: int
+        self, cells: Tensor, volumes: tuple[Tensor, Tensor], match: Match, hint: Tensor | None, updates: int
     ) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        """Flow in pixels and info after each update, and the logits of the upsampling."""
+        """Flow in pixels and info after each update, and the hidden state after the last."""
         planes = cells.permute(0, 3, 1, 2)
         hidden, context = self.start(planes).split((self.config.width, self.config.context), 1)
         hidden, context = torch.tanh(hidden), F.gelu(context)
@@ -223,19 +259,21 @@ class FlowNet(nn.Module):
         exists = hint.isfinite().all(1, keepdim=True)
         hint = torch.where(exists, hint, match.flow)
         around, flow = _filled(match), match.flow
-        given = _lookup(volume, hint, HINT_REACH) * exists
+        given = _lookup(volumes[0], hint, HINT_REACH) * exists
         steps = []
         for _ in range(updates):
             flow = flow.detach()
             offsets = torch.cat((hint - flow, around - flow, flow / 4, match.confidence, exists.float()), 1)
-            looks = torch.cat((_lookup(volume, flow, self.config.reach), given, offsets), 1)
+            wide = _lookup(volumes[1], F.avg_pool2d(flow, 2) / 2, self.config.reach)
+            near = _lookup(volumes[0], flow, self.config.reach)
+            looks = torch.cat((near, F.interpolate(wide, scale_factor=2.0, mode="nearest"), given, offsets), 1)
             hidden, change = self.updater(hidden, context, looks)
             delta, choice, info = change.split((2, 3, INFO), 1)
             choice = choice + torch.tensor((1.0, 0.0, 0.0), device=choice.device).view(3, 1, 1)
-            own, other, near = choice.softmax(1).split(1, 1)
-            flow = own * flow + other * hint + near * around + delta
+            own, other, joint = choice.softmax(1).split(1, 1)
+            flow = own * flow + other * hint + joint * around + delta
             steps.append((flow * CELL, info))
-        return steps, self.finer(hidden)
+        return steps, hidden
 
 
 def normalized(first: Tensor, second: Tensor) -> Tensor:
