@@ -1,0 +1,1 @@
+"""Where things move: flow, warps, alignment, layers."""
