@@ -19,7 +19,7 @@ from pictures import spots
 MINE = [
     name
     for name in recipes.names()
-    if name in {"cyclegan", "deinterlace", "densenet", "denoise", "gan", "mbllen", "bitdepth", "toflow"}
+    if name in {"cyclegan", "deinterlace", "densenet", "denoise", "gan", "mbllen", "bitdepth", "toflow", "flow"}
 ]
 # The smallest run of each that still is that run.
 TINY = {
@@ -29,6 +29,7 @@ TINY = {
     "denoise": {"widths": (16, 16, 16), "blocks": (1, 1, 1), "crop": 32},
     "gan": {"width": 8, "depth": 1},
     "mbllen": {"branches": 2, "features": 8, "inner": 4},
+    "flow": {"width": 16, "looked_at": 3},
     "bitdepth": {"width": 8, "blocks": 1, "sequences": 3, "piece": 64},
     "toflow": {"levels": 2, "flow_widths": (4, 4), "width": 8, "sequences": 3, "piece": 64},
 }

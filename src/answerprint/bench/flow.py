@@ -1,4 +1,4 @@
-"""Optical flow beside OpenCV's: moving layers with exact truth (train/flights.py), small, medium and large motion apart.
+"""Optical flow beside OpenCV's, on moving layers with exact truth (train/flights.py), by size of motion.
 
 Textures are photographs that the weights were neither trained on nor chosen by, as their card tells. Occlusion is what
 leaves the picture or does not come home, for everyone by the same rule; confidence is judged by how well it tells
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -21,15 +22,15 @@ from torch import Tensor
 
 from answerprint.errors import SettingsError
 from answerprint.imgproc import flow as search
+from answerprint.metrics import motion
 from answerprint.metrics.tables import Cell, Table, Target, at_most
 from answerprint.motion import evidence
-from answerprint.motion.estimate import Flow, FlowPair, both_ways
+from answerprint.motion.estimate import Flow, FlowPair, Quality, both_ways
 from answerprint.train import data as training
 from answerprint.train import flights
 
 SIZE = (384, 512)
 PAIRS, QUICK = 20, 5  # for each range of motion
-NEVER = ("SOURCES.tsv",)
 
 Method = Callable[[Tensor, Tensor], FlowPair]
 Array = NDArray[np.float32]
@@ -69,7 +70,7 @@ def run(data: Path | None, quick: bool) -> Iterator[Table]:
     """
     if data is None:
         raise SettingsError("bench flow needs --data: a folder of photographs")
-    sources = training.unseen(data, ("flow",), NEVER)
+    sources = training.unseen(data, ("flow",))
     photos = training.load([source.files[0] for source in sources], scales=(1.0, 0.5), ratio=(1, 0, 0)).training
     for number, pace in enumerate(flights.RANGES):
         pairs = [
@@ -106,8 +107,8 @@ def _still(photos: training.Library) -> Table:
     picture = flights.flight(photos, np.random.default_rng(1), SIZE, "small").first
     rows: list[tuple[Cell, ...]] = []
     targets: list[Target] = []
-    for quality in ("fast", "best"):
-        largest = float(both_ways(picture, picture.clone(), quality).forward.vectors.abs().max())  # type: ignore[arg-type]
+    for quality in get_args(Quality):
+        largest = float(both_ways(picture, picture.clone(), quality).forward.vectors.abs().max())
         rows.append((f"ours, {quality}", largest))
         targets.append(Target(f"still pictures, {quality}", largest, 0.0, "exactly", "px"))
     return Table("flow, still pictures", ("method", "largest vector px"), rows, [], tuple(targets))
@@ -122,27 +123,10 @@ def _scored(method: Method, pair: flights.Flight) -> Score:
         float(error.mean()),
         float(error.median()),
         float((error > 3).float().mean()),
-        f1(found.occluded(), ~pair.visible),
-        area(found.forward.confidence, error < 1),
+        motion.f1(found.occluded(), ~pair.visible),
+        motion.area(found.forward.confidence, error < 1),
         seconds,
     )
-
-
-def f1(said: Tensor, true: Tensor) -> float:
-    """Harmonic mean of precision and recall of a mask; NaN where nothing is said and nothing is true."""
-    both = float((said & true).sum())
-    total = float(said.sum() + true.sum())
-    return 2 * both / total if total else float("nan")
-
-
-def area(score: Tensor, true: Tensor) -> float:
-    """Chance that a pixel that is true scores higher than one that is not, ties half; NaN where all are alike."""
-    values, order = np.unique(score.flatten().numpy(), return_inverse=True)
-    label = true.flatten().numpy()
-    yes, no = (np.bincount(order[mask], minlength=len(values)).astype(float) for mask in (label, ~label))
-    if not (yes.sum() and no.sum()):
-        return float("nan")
-    return float((yes * (np.cumsum(no) - no / 2)).sum() / (yes.sum() * no.sum()))
 
 
 def _finite(values: list[float]) -> list[float]:
@@ -166,7 +150,7 @@ def _with_trust(vectors: Array, back: Array) -> Flow:
 
 
 def _farneback(first: evidence.Codes, second: evidence.Codes) -> Array:
-    return np.asarray(cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 5, 15, 3, 5, 1.2, 0), np.float32)  # type: ignore[call-overload]
+    return np.asarray(cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 5, 15, 3, 5, 1.2, 0), np.float32)
 
 
 METHODS: dict[str, Method] = {

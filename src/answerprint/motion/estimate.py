@@ -95,7 +95,8 @@ class FlowPair:
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         x, y = x + vectors[0], y + vectors[1]
         outside = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
-        return outside | (self.miss() > 1 + 0.1 * vectors.norm(dim=0))
+        hidden: Tensor = outside | (self.miss() > 1 + 0.1 * vectors.norm(dim=0))
+        return hidden
 
 
 def flow(first: Picture, second: Picture, quality: Quality = "fast", device: torch.device | None = None) -> Flow:
@@ -166,11 +167,13 @@ def estimates(net: nets.FlowNet, first: Tensor, second: Tensor) -> tuple[Estimat
 
 def _fast(first: Tensor, second: Tensor) -> FlowPair:
     height, width = first.shape[1:]
-    small = [evidence.codes(evidence.luma(_limited(picture, search.LARGE))) for picture in (first, second)]
-    ways = _searched((small[0], small[1]))
-    flows = [_flow(each.forward, search.confidence(each.forward, each.backward)) for each in (ways, ways.swapped())]
-    forward, backward = (each.resized(height, width) for each in flows)
-    return FlowPair(forward, backward)
+    one, two = (evidence.luma(_limited(picture, search.LARGE)) for picture in (first, second))
+    ways = _searched((evidence.codes(one), evidence.codes(two)))
+    found = []
+    for here, other, each in ((one, two, ways), (two, one, ways.swapped())):
+        trust = search.confidence(each.forward, each.backward) * evidence.fit(here, other, each.forward)
+        found.append(_flow(each.forward, trust).resized(height, width))
+    return FlowPair(*found)
 
 
 def _searched(looks: tuple[Codes, Codes]) -> Ways:

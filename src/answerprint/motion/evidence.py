@@ -45,7 +45,7 @@ class Ways:
     def miss(self) -> Array:
         """Distance in pixels between each pixel of the first picture and where forward and backward flow take it."""
         away = self.forward + search.warp(self.backward, self.forward)
-        return np.hypot(away[..., 0], away[..., 1])
+        return np.asarray(np.hypot(away[..., 0], away[..., 1]), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +83,19 @@ def luma(picture: Tensor) -> Array:
 def codes(plane: Array) -> Codes:
     """Values of 0..1 as 8 bits."""
     return np.asarray(np.rint(plane * 255), np.uint8)
+
+
+def fit(first: Array, second: Array, vectors: Array) -> Array:
+    """How well the second luma, brought here by the vectors, fits the first, (H, W), 1 = entirely, 0 = not at all.
+
+    The difference over 4 pixels round a pixel is held against the contrast of the first picture over 8; what it is over
+    more (light that changes) does not count. Widths and the scale of 1 gave the best area under the curve of "within a
+    pixel" of those tried (1, 2, 4; 0.25, 0.5, 1) on 60 pairs of validation: 0.813, by the way home alone 0.789.
+    """
+    difference = first - search.warp(second, vectors)
+    difference = difference - _WIDE(difference)
+    contrast = np.maximum(_WIDE(first * first) - _WIDE(first) ** 2, 0) + (4 / 255) ** 2
+    return np.asarray(1 / (1 + (_NEAR(difference * difference) / contrast) ** 2), np.float32)
 
 
 def planes(estimates: Estimates) -> tuple[Tensor, Tensor]:
@@ -123,9 +136,7 @@ def _side(ways: Ways, views: list[tuple[Array, Array]]) -> list[Array]:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = x + ways.forward[..., 0], y + ways.forward[..., 1]
     inside = (x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)
-    bend = sum(
-        np.abs(np.diff(ways.forward, axis=axis, append=ways.forward.take([-1], axis))).sum(2) for axis in (0, 1)
-    )
+    bend = sum(np.abs(np.diff(ways.forward, axis=axis, append=ways.forward.take([-1], axis))).sum(2) for axis in (0, 1))
     fits = [np.abs(first - search.warp(second, ways.forward)) / FAINT / 4 for first, second in views]
     return [np.log1p(ways.miss), *fits, np.log1p(bend), inside.astype(np.float32)]
 
@@ -137,9 +148,11 @@ def _blur(sigma: float) -> Callable[[Array], Array]:
 def _contrast(plane: Array) -> Array:
     """Strength of edges, on a log scale."""
     blurred = cv2.GaussianBlur(plane, (0, 0), 0.8)
-    return np.log1p(np.hypot(*(cv2.Sobel(blurred, cv2.CV_32F, *axis) / 4 for axis in ((1, 0), (0, 1)))) / FAINT)
+    across, down = (cv2.Sobel(blurred, cv2.CV_32F, *axis) / 4 for axis in ((1, 0), (0, 1)))
+    return np.asarray(np.log1p(np.hypot(across, down) / FAINT), np.float32)
 
 
+_NEAR, _WIDE = _blur(4.0), _blur(8.0)
 _VIEWS: tuple[Callable[[Array], Array], ...] = (_blur(0.7), _blur(3.0), _contrast)
 
 

@@ -37,7 +37,9 @@ class Config(Settings):
 
     width: int = Field(96, ge=16, multiple_of=16, description="Channels of features and of the hidden state.")
     stem: int = Field(64, ge=8, multiple_of=8, description="Channels at 1/4 size.")
-    blocks: int = Field(4, ge=2, multiple_of=2, description="Attention blocks: within a picture, then across, in turns.")
+    blocks: int = Field(
+        4, ge=2, multiple_of=2, description="Attention blocks: within a picture, then across, in turns."
+    )
     heads: int = Field(4, ge=1, description="Heads of an attention.")
     pool: int = Field(4, ge=1, description="Cells along the side of a pooled key.")
     reach: int = Field(4, ge=1, description="Radius of the lookup in cells.")
@@ -87,15 +89,17 @@ class Attention(nn.Module):
         width = config.width
         self.heads, self.pool = config.heads, config.pool
         self.before, self.beside, self.between = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query, self.pair, self.out = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
         self.mix = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
         """`x` and `other` are (B, h, w, C) cells; what `other` shows is added to `x`."""
         batch, height, width, channels = x.shape
-        keys = self.pair(self.beside(self._pooled(other)))
-        query = self._split(self.query(self.before(x)).flatten(1, 2))
-        key, value = (self._split(part) for part in keys.flatten(1, 2).chunk(2, dim=-1))
+        # Places are for asking only: features that held them would match what stands still, and learn nothing else.
+        pooled = self.beside(self._pooled(other))
+        query = self._split(self.query(self.before(x) + _places(x)).flatten(1, 2))
+        key = self._split(self.key(pooled + _places(pooled)).flatten(1, 2))
+        value = self._split(self.value(pooled).flatten(1, 2))
         # Few keys: plain products are twice as fast on a CPU as the fused attention is.
         share = (query @ key.transpose(2, 3) / math.sqrt(query.shape[-1])).softmax(-1)
         answer = (share @ value).transpose(1, 2)
@@ -109,7 +113,7 @@ class Attention(nn.Module):
         return pooled.permute(0, 2, 3, 1)
 
     def _split(self, cells: Tensor) -> Tensor:
-        return cells.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return cells.view(*cells.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class Encoder(nn.Module):
@@ -142,7 +146,6 @@ class Encoder(nn.Module):
         near = self.down(fine)
         near = near + self.deeper(near)
         cells = near.permute(0, 2, 3, 1)
-        cells = cells + _places(cells)
         for index, block in enumerate(self.blocks):
             cells = block(cells, cells if index % 2 == 0 else cells.roll(len(cells) // 2, 0))
         cells = self.norm(cells)
@@ -161,9 +164,7 @@ class Updater(nn.Module):
         )
         self.gather = nn.Sequential(nn.Conv2d(width + motion + context, width, 3, padding=1), nn.GELU())
         self.gate = nn.Conv2d(width, 2 * width, 3, padding=1)
-        self.head = nn.Sequential(nn.Conv2d(width, 64, 3, padding=1), nn.GELU(), nn.Conv2d(64, 5 + INFO, 1))
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.zeros_(self.head[-1].bias)
+        self.head = nn.Sequential(nn.Conv2d(width, 64, 3, padding=1), nn.GELU(), _silent(64, 5 + INFO))
 
     def forward(self, hidden: Tensor, context: Tensor, looks: Tensor) -> tuple[Tensor, Tensor]:
         """The next hidden state, and (B, 9, h, w): change of the flow, three choices, info."""
@@ -187,10 +188,8 @@ class Judge(nn.Module):
             nn.GELU(),
             nn.Conv2d(width, width, 3, padding=4, dilation=4),
             nn.GELU(),
-            nn.Conv2d(width, 3, 1),
+            _silent(width, 3),
         )
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
 
     def forward(self, evidence: Tensor, prior: Tensor) -> Tensor:
         """Logits (B, 3, h, w): first flow within a pixel of the truth, second flow so, first better than second.
@@ -241,11 +240,13 @@ class FlowNet(nn.Module):
             coarse = height * width >= self.config.large if coarse is None else coarse
             wanted = (0, 1) if torch.is_grad_enabled() else (int(coarse),)
             logs = tuple(_logs(volumes[level]) for level in wanted)
-            match = _doubled(_matched(logs[-1], height // 2, width // 2)) if coarse else _matched(logs[0], height, width)
+            match = (
+                _doubled(_matched(logs[-1], height // 2, width // 2)) if coarse else _matched(logs[0], height, width)
+            )
         steps, hidden = self._refined(cells[: len(first)], volumes, match, hint, updates)
         logits = self.finer(torch.cat((hidden, F.gelu(self.edges(F.pixel_unshuffle(fine, 2)))), 1))
         with torch.autocast(first.device.type, enabled=False):
-            flow, info = _upsampled(torch.cat(steps[-1], 1), logits.float()).split((2, INFO), 1)
+            flow, info = torch.split(_upsampled(torch.cat(steps[-1], 1), logits.float()), [2, INFO], 1)
         return Estimate(flow, info, match, tuple(steps), logs)
 
     def _refined(
@@ -253,7 +254,7 @@ class FlowNet(nn.Module):
     ) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
         """Flow in pixels and info after each update, and the hidden state after the last."""
         planes = cells.permute(0, 3, 1, 2)
-        hidden, context = self.start(planes).split((self.config.width, self.config.context), 1)
+        hidden, context = torch.split(self.start(planes), [self.config.width, self.config.context], 1)
         hidden, context = torch.tanh(hidden), F.gelu(context)
         hint = torch.full_like(match.flow, math.nan) if hint is None else hint.float() / CELL
         exists = hint.isfinite().all(1, keepdim=True)
@@ -268,9 +269,9 @@ class FlowNet(nn.Module):
             near = _lookup(volumes[0], flow, self.config.reach)
             looks = torch.cat((near, F.interpolate(wide, scale_factor=2.0, mode="nearest"), given, offsets), 1)
             hidden, change = self.updater(hidden, context, looks)
-            delta, choice, info = change.split((2, 3, INFO), 1)
+            delta, choice, info = torch.split(change, [2, 3, INFO], 1)
             choice = choice + torch.tensor((1.0, 0.0, 0.0), device=choice.device).view(3, 1, 1)
-            own, other, joint = choice.softmax(1).split(1, 1)
+            own, other, joint = choice.softmax(1).chunk(3, 1)
             flow = own * flow + other * hint + joint * around + delta
             steps.append((flow * CELL, info))
         return steps, hidden
@@ -305,9 +306,23 @@ def spread(info: Tensor) -> Tensor:
     return shares[:, :1] + shares[:, 1:] * info[:, 3:4].clamp(0, LOG_WIDTH).exp()
 
 
+def grid(height: int, width: int, device: torch.device) -> Tensor:
+    """x and y of every cell, (2, h, w)."""
+    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+    return torch.stack((x, y)).float()
+
+
 def load(path: Path | None = None) -> FlowNet:
     """The network with trained weights: those at `path`, else a user's own, else those that ship."""
     return weights.network("flow", Config, FlowNet, path)
+
+
+def _silent(channels: int, outputs: int) -> nn.Conv2d:
+    """A last layer that says nothing until it is trained."""
+    layer = nn.Conv2d(channels, outputs, 1)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
 
 
 def _places(cells: Tensor) -> Tensor:
@@ -365,16 +380,10 @@ def _matched(logs: tuple[Tensor, Tensor, Tensor], height: int, width: int) -> Ma
     y, x = (best // width)[..., None, None] + steps[:, None], (best % width)[..., None, None] + steps
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     index = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).flatten(2)
-    share = (2 * joint.gather(2, index)).masked_fill(~inside.flatten(2), -math.inf).softmax(2).unflatten(2, inside.shape[2:])
-    place = torch.stack(((share * x).sum((2, 3)), (share * y).sum((2, 3))), 1).unflatten(2, (height, width))
-    flow = place - _grid(height, width, volume.device)
+    share = (2 * joint.gather(2, index)).masked_fill(~inside.flatten(2), -math.inf).softmax(2).view_as(inside)
+    place = torch.stack(((share * x).sum((2, 3)), (share * y).sum((2, 3))), 1).view(-1, 2, height, width)
+    flow = place - grid(height, width, volume.device)
     return Match(flow, confidence.view(-1, 1, height, width))
-
-
-def _grid(height: int, width: int, device: torch.device) -> Tensor:
-    """x and y of every cell, (2, h, w)."""
-    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
-    return torch.stack((x, y)).float()
 
 
 def _doubled(match: Match) -> Match:
@@ -386,7 +395,6 @@ def _doubled(match: Match) -> Match:
 @torch.no_grad()
 def _filled(match: Match) -> Tensor:
     """Mean of the matches round each cell by their confidence, of a wider surrounding where there is none near."""
-    height, width = match.flow.shape[-2:]
     planes = torch.cat((match.flow * match.confidence, match.confidence), 1)
     total = planes.mean((2, 3), keepdim=True) * 1e-4 + 1e-12
     for side, share in ((3, 1.0), (9, 0.03), (25, 0.001)):
@@ -397,7 +405,7 @@ def _filled(match: Match) -> Tensor:
 def _lookup(volume: Tensor, flow: Tensor, reach: int) -> Tensor:
     """Scores round where the flow (in cells) points, (B, (2 reach + 1)^2, h, w); 0 outside the second picture."""
     height, width = flow.shape[-2:]
-    place = (flow + _grid(height, width, flow.device)).flatten(2).clamp(-1e4, 1e4)
+    place = (flow + grid(height, width, flow.device)).flatten(2).clamp(-1e4, 1e4)
     whole = place.floor()
     right, down = (place - whole)[:, :, :, None, None].unbind(1)
     steps = torch.arange(-reach, reach + 2, device=flow.device)
@@ -405,10 +413,10 @@ def _lookup(volume: Tensor, flow: Tensor, reach: int) -> Tensor:
     y = whole[:, 1, :, None, None].long() + steps[:, None]
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
-    window = volume.gather(2, index.flatten(2)).unflatten(2, index.shape[2:]) * inside
+    window = volume.gather(2, index.flatten(2)).view_as(index) * inside
     window = window[..., :-1] * (1 - right) + window[..., 1:] * right
     window = window[..., :-1, :] * (1 - down) + window[..., 1:, :] * down
-    return window.flatten(2).transpose(1, 2).unflatten(2, (height, width))
+    return window.flatten(2).transpose(1, 2).reshape(len(volume), -1, height, width)
 
 
 def _upsampled(planes: Tensor, logits: Tensor) -> Tensor:
@@ -417,4 +425,5 @@ def _upsampled(planes: Tensor, logits: Tensor) -> Tensor:
     share = logits.permute(0, 2, 3, 1).reshape(-1, 9, CELL * CELL).softmax(1)
     near = F.unfold(F.pad(planes, (1, 1, 1, 1), mode="replicate"), 3).transpose(1, 2)
     fine = near.reshape(-1, channels, 9) @ share
-    return F.pixel_shuffle(fine.view(batch, height, width, -1).permute(0, 3, 1, 2), CELL)
+    whole: Tensor = F.pixel_shuffle(fine.view(batch, height, width, -1).permute(0, 3, 1, 2), CELL)
+    return whole

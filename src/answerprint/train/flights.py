@@ -136,7 +136,8 @@ def compose(stack: Sequence[Layer], rng: Rng, blur: float = 0.0) -> Flight:
     if rng.random() < blur:
         shutter = rng.uniform(0.1, 0.7)
         first, second = _blurred(first, flow, shutter), _blurred(second, back, shutter)
-    return Flight(_tensor(first), _tensor(second), _planes(flow), torch.from_numpy(inside & ~gone), torch.from_numpy(number))
+    seen = torch.from_numpy(inside & ~gone)
+    return Flight(_tensor(first), _tensor(second), _planes(flow), seen, torch.from_numpy(number))
 
 
 def spoiled(pair: Flight, rng: Rng) -> Flight:
@@ -157,7 +158,8 @@ def spoiled(pair: Flight, rng: Rng) -> Flight:
         pictures = _grained(pictures, rng)
     coder = rng.random()
     if coder < 0.12:
-        pictures = degrade.coded(pictures.clamp(0, 1), *(("h264", int(rng.integers(18, 34))) if coder < 0.08 else ("mpeg2", int(rng.integers(2, 10)))))
+        codec, quality = ("h264", rng.integers(18, 34)) if coder < 0.08 else ("mpeg2", rng.integers(2, 10))
+        pictures = degrade.coded(pictures, codec, int(quality))
     elif coder < 0.3:
         pictures = degrade.jpeg(pictures, int(rng.integers(25, 95)))
     pictures = (pictures.clamp(0, 1) * 255).round() / 255
@@ -186,7 +188,7 @@ def _camera(rng: Rng, size: tuple[int, int], reach: float) -> Callable[[Plane], 
         over = np.float32(1) / (1 + np.float32(tilt[0]) * x + np.float32(tilt[1]) * y)
         u = (np.float32(along) * x - np.float32(across) * y) * over + np.float32(ends[0])
         v = (np.float32(across) * x + np.float32(along) * y) * over + np.float32(ends[1])
-        return np.dstack((u, v)) - grid
+        return np.asarray(np.dstack((u, v)) - grid, np.float32)
 
     return flow
 
@@ -262,7 +264,8 @@ def _shade(rng: Rng, size: tuple[int, int]) -> Callable[[Plane, Plane], Codes]:
 def _photo(photos: Library, rng: Rng) -> Codes:
     clip: Clip = photos.clips[rng.integers(len(photos.clips))]
     version = clip.versions[rng.integers(len(clip.versions))]
-    return version[rng.integers(len(version))]
+    picture: Codes = version[rng.integers(len(version))]
+    return picture
 
 
 def _mask(photos: Library, rng: Rng, size: tuple[int, int]) -> Codes:
@@ -297,8 +300,8 @@ def _blob(canvas: Codes, rng: Rng, round_: bool) -> None:
     length = radius * rng.uniform(0.5, 1.3, count)
     if round_:
         fine = np.linspace(0, 2 * np.pi, 60, endpoint=False)
-        length = radius * (1 + sum(rng.uniform(-0.25, 0.25) * np.sin(k * fine + rng.uniform(0, 7)) for k in (1, 2, 3, 5)))
-        angle = fine
+        waves = [rng.uniform(-0.25, 0.25) * np.sin(k * fine + rng.uniform(0, 7)) for k in (1, 2, 3, 5)]
+        angle, length = fine, radius * (1 + np.sum(waves, axis=0))
     stretch = np.array([rng.uniform(0.4, 1.0), 1.0])[:: int(rng.choice((-1, 1)))]
     outline = np.stack((np.cos(angle), np.sin(angle)), 1) * length[:, None] * stretch
     center = _place(canvas, rng)
@@ -313,7 +316,9 @@ def _tones(photos: Library, rng: Rng, shape: tuple[int, ...]) -> Codes:
     picture = _photo(photos, rng)
     luma = cv2.GaussianBlur(cv2.resize(picture[..., 1], shape[::-1], interpolation=cv2.INTER_AREA), (0, 0), 3)
     bound = float(np.quantile(luma[::8, ::8], rng.uniform(0.25, 0.6)))
-    return np.asarray(np.clip((luma.astype(np.float32) - bound) * (60 if rng.random() < 0.5 else -60) + 128, 0, 255), np.uint8)
+    return np.asarray(
+        np.clip((luma.astype(np.float32) - bound) * (60 if rng.random() < 0.5 else -60) + 128, 0, 255), np.uint8
+    )
 
 
 def _thin(canvas: Codes, rng: Rng) -> None:
@@ -340,9 +345,7 @@ def _at(mask: Codes, x: Plane, y: Plane) -> Codes:
     return np.asarray(cv2.remap(mask, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8)
 
 
-def _paint(
-    picture: Plane, texture: Callable[[Plane, Plane], Codes], places: tuple[Plane, Plane], mask: Codes
-) -> None:
+def _paint(picture: Plane, texture: Callable[[Plane, Plane], Codes], places: tuple[Plane, Plane], mask: Codes) -> None:
     """Lays a texture over the picture where the mask is; works on the rectangle round it."""
     left, top, width, height = cv2.boundingRect(mask)
     if not width:
@@ -363,8 +366,10 @@ def _blurred(picture: Plane, flow: Plane, shutter: float) -> Plane:
     total = np.zeros_like(picture)
     times = np.linspace(-0.5, 0.5, 5, dtype=np.float32) * np.float32(shutter)
     for t in times:
-        total += cv2.remap(picture, x + t * flow[..., 0], y + t * flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return total / len(times)
+        total += cv2.remap(
+            picture, x + t * flow[..., 0], y + t * flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+    return total / np.float32(len(times))
 
 
 def _drifted(pictures: Tensor, rng: Rng) -> Tensor:
@@ -373,7 +378,9 @@ def _drifted(pictures: Tensor, rng: Rng) -> Tensor:
     gain, gamma = rng.uniform(0.7, 1.15), np.exp(rng.normal(0, 0.25))
     change = float(rng.choice((0.02, 0.08, 0.2)))
     for picture in pictures:
-        lit = picture.clamp(0, 1) ** float(gamma * np.exp(rng.normal(0, change))) * float(gain * np.exp(rng.normal(0, change)))
+        lit = picture.clamp(0, 1) ** float(gamma * np.exp(rng.normal(0, change))) * float(
+            gain * np.exp(rng.normal(0, change))
+        )
         if rng.random() < 0.15:
             shadow = 1 - 0.4 * rng.random() / (1 + np.exp(-2 * _smooth(rng, tuple(picture.shape[-2:]), 3, 4)))
             lit = lit * torch.from_numpy(shadow.astype(np.float32))
@@ -397,11 +404,11 @@ def _grained(pictures: Tensor, rng: Rng) -> Tensor:
 def _noise(rng: Rng, shape: tuple[int, ...], reach: float) -> Plane:
     """Noise of deviation 1: sums of two random bytes, ten times as fast as normal values; blurred over `reach`."""
     pair = np.frombuffer(rng.bytes(2 * int(np.prod(shape))), np.uint8).reshape(2, *shape)
-    noise = (pair[0].astype(np.float32) + pair[1] - 255) / np.float32(104.5)
+    noise: Plane = (pair[0].astype(np.float32) + pair[1] - 255) / np.float32(104.5)
     if not reach:
         return noise
     blurred = np.asarray(cv2.GaussianBlur(noise, (0, 0), reach), np.float32).reshape(shape)
-    return blurred / np.float32(max(float(blurred[::4, ::4].std()), 1e-6))
+    return np.asarray(blurred / np.float32(max(float(blurred[::4, ::4].std()), 1e-6)), np.float32)
 
 
 def _damaged(pictures: Tensor, rng: Rng) -> Tensor:
@@ -426,7 +433,7 @@ def _tensor(picture: Any, over: float = 255.0) -> Tensor:
 
 
 def _array(picture: Tensor) -> Plane:
-    return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+    return np.ascontiguousarray(picture.permute(1, 2, 0).numpy(), np.float32)
 
 
 def _planes(flow: Plane) -> Tensor:
