@@ -63,6 +63,23 @@ class Match:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What one update came to.
+
+    Attributes:
+        flow: (B, 2, h, w) in pixels.
+        info: (B, 4, h, w), see `log_density`.
+        choice: (B, 3, h, w) logits of the flows to go on from.
+        candidates: (B, 3, 2, h, w) those flows in pixels: the own one, the hint, confident matches around.
+    """
+
+    flow: Tensor
+    info: Tensor
+    choice: Tensor
+    candidates: Tensor
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Flow from the first picture to the second.
 
@@ -70,14 +87,14 @@ class Estimate:
         flow: (B, 2, H, W) in pixels, x then y.
         info: (B, 4, H, W), see `log_density`.
         match: of the coarse stage.
-        steps: flow (in pixels) and info after each update, (B, 2, h, w) and (B, 4, h, w).
+        steps: one for each update.
         logs: log of the dual softmax at 1/8 and 1/16 size, as scores (B, n, n), row sums and column sums (B, n).
     """
 
     flow: Tensor
     info: Tensor
     match: Match
-    steps: tuple[tuple[Tensor, Tensor], ...]
+    steps: tuple[Step, ...]
     logs: tuple[tuple[Tensor, Tensor, Tensor], ...]
 
 
@@ -246,13 +263,14 @@ class FlowNet(nn.Module):
         steps, hidden = self._refined(cells[: len(first)], volumes, match, hint, updates)
         logits = self.finer(torch.cat((hidden, F.gelu(self.edges(F.pixel_unshuffle(fine, 2)))), 1))
         with torch.autocast(first.device.type, enabled=False):
-            flow, info = torch.split(_upsampled(torch.cat(steps[-1], 1), logits.float()), [2, INFO], 1)
+            last = torch.cat((steps[-1].flow, steps[-1].info), 1)
+            flow, info = torch.split(_upsampled(last, logits.float()), [2, INFO], 1)
         return Estimate(flow, info, match, tuple(steps), logs)
 
     def _refined(
         self, cells: Tensor, volumes: tuple[Tensor, Tensor], match: Match, hint: Tensor | None, updates: int
-    ) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        """Flow in pixels and info after each update, and the hidden state after the last."""
+    ) -> tuple[list[Step], Tensor]:
+        """What each update came to, and the hidden state after the last."""
         planes = cells.permute(0, 3, 1, 2)
         hidden, context = torch.split(self.start(planes), [self.config.width, self.config.context], 1)
         hidden, context = torch.tanh(hidden), F.gelu(context)
@@ -260,20 +278,22 @@ class FlowNet(nn.Module):
         exists = hint.isfinite().all(1, keepdim=True)
         hint = torch.where(exists, hint, match.flow)
         around, flow = _filled(match), match.flow
-        given = _lookup(volumes[0], hint, HINT_REACH) * exists
+        given, known = _lookup(volumes[0], hint, HINT_REACH) * exists, torch.cat((match.confidence, exists.float()), 1)
         steps = []
         for _ in range(updates):
             flow = flow.detach()
-            offsets = torch.cat((hint - flow, around - flow, flow / 4, match.confidence, exists.float()), 1)
+            offsets = torch.cat((_compressed(torch.cat((hint - flow, around - flow, flow / 4), 1)), known), 1)
             wide = _lookup(volumes[1], F.avg_pool2d(flow, 2) / 2, self.config.reach)
             near = _lookup(volumes[0], flow, self.config.reach)
             looks = torch.cat((near, F.interpolate(wide, scale_factor=2.0, mode="nearest"), given, offsets), 1)
             hidden, change = self.updater(hidden, context, looks)
             delta, choice, info = torch.split(change, [2, 3, INFO], 1)
             choice = choice + torch.tensor((1.0, 0.0, 0.0), device=choice.device).view(3, 1, 1)
-            own, other, joint = choice.softmax(1).chunk(3, 1)
-            flow = own * flow + other * hint + joint * around + delta
-            steps.append((flow * CELL, info))
+            candidates = torch.stack((flow, hint, around), 1)
+            # One of them and no mean: halfway between two motions there is none.
+            best = choice.argmax(1)[:, None, None].expand_as(candidates[:, :1])
+            flow = candidates.gather(1, best)[:, 0] + delta
+            steps.append(Step(flow * CELL, info, choice, candidates * CELL))
         return steps, hidden
 
 
@@ -390,6 +410,11 @@ def _doubled(match: Match) -> Match:
     """A match at 1/16 size in cells of 1/8."""
     flow = F.interpolate(match.flow * 2, scale_factor=2.0, mode="nearest")
     return Match(flow, F.interpolate(match.confidence, scale_factor=2.0, mode="nearest"))
+
+
+def _compressed(offsets: Tensor) -> Tensor:
+    """Offsets in cells, far ones on a log scale."""
+    return offsets.sign() * offsets.abs().log1p()
 
 
 @torch.no_grad()

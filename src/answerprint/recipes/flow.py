@@ -8,7 +8,7 @@ A run continues with more `--steps`: the rate then rises again to where the long
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from answerprint.metrics import motion
 from answerprint.motion import evidence
 from answerprint.motion.estimate import estimates, judged
-from answerprint.nets.flow import CELL, Config, Estimate, FlowNet, grid, log_density
+from answerprint.nets.flow import CELL, Config, Estimate, FlowNet, Step, grid, log_density
 from answerprint.train import flights
 from answerprint.train.data import Library
 from answerprint.train.loop import Batch, Networks, Training, Update, Validation
@@ -115,9 +115,10 @@ def loss(estimate: Estimate, batch: Batch) -> Tensor:
     gamma, matching = (float(weight) for weight in batch["weights"])
     total = -log_density((estimate.flow - batch["flow"]).abs(), estimate.info).mean()
     truth = batch["flow"][..., CELL // 2 :: CELL, CELL // 2 :: CELL]
-    for index, (flow, info) in enumerate(estimate.steps):
+    for index, each in enumerate(estimate.steps):
         weight = gamma ** (len(estimate.steps) - 1 - index)
-        total = total - weight * log_density((flow - truth).abs(), info.float()).mean()
+        total = total - weight * log_density((each.flow - truth).abs(), each.info).mean()
+        total = total + weight * _choosing(each, truth)
     seen = batch["visible"][..., CELL // 2 :: CELL, CELL // 2 :: CELL]
     fine = _cross_entropy(estimate.logs[0], truth / CELL, seen)
     coarse = _cross_entropy(estimate.logs[-1], truth[..., ::2, ::2] / (2 * CELL), seen[..., ::2, ::2])
@@ -166,8 +167,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def _plain(net: nn.Module) -> FlowNet:
     """The network itself, where several processes share it."""
-    network: FlowNet = getattr(net, "module", net)  # type: ignore[assignment]
-    return network
+    return cast(FlowNet, getattr(net, "module", net))
 
 
 def _size(params: Params) -> tuple[int, int]:
@@ -192,6 +192,15 @@ def _searched(pair: flights.Flight) -> NDArray[np.float32]:
 
 def _codes(picture: Tensor) -> NDArray[np.uint8]:
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def _choosing(step: Step, truth: Tensor) -> Tensor:
+    """Cross-entropy of the choice against the flows nearest to the truth, less where it matters less than 2 pixels."""
+    errors = (step.candidates - truth[:, None]).norm(dim=2)
+    matters = ((errors.amax(1) - errors.amin(1)) / 2).clamp(max=1)
+    near = torch.softmax(-errors, 1)
+    entropy = -(near * step.choice.log_softmax(1)).sum(1)
+    return 2 * (matters * entropy).mean()
 
 
 def _cross_entropy(logs: tuple[Tensor, Tensor, Tensor], flow: Tensor, seen: Tensor) -> Tensor:
