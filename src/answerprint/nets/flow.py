@@ -177,19 +177,30 @@ class Updater(nn.Module):
         width, motion, context = config.width, config.motion, config.context
         looks = 2 * (2 * config.reach + 1) ** 2 + (2 * HINT_REACH + 1) ** 2
         self.describe = nn.Sequential(
-            nn.Conv2d(looks + 8, width, 1), nn.GELU(), nn.Conv2d(width, motion, 3, padding=1), nn.GELU()
+            nn.Conv2d(looks + 11, width, 1), nn.GELU(), nn.Conv2d(width, motion, 3, padding=1), nn.GELU()
         )
         self.gather = nn.Sequential(nn.Conv2d(width + motion + context, width, 3, padding=1), nn.GELU())
         self.gate = nn.Conv2d(width, 2 * width, 3, padding=1)
+        self.fit = nn.Parameter(torch.full((3, 1, 1), 0.5))
         self.head = nn.Sequential(nn.Conv2d(width, 64, 3, padding=1), nn.GELU(), _silent(64, 5 + INFO))
 
-    def forward(self, hidden: Tensor, context: Tensor, looks: Tensor) -> tuple[Tensor, Tensor]:
-        """The next hidden state, and (B, 9, h, w): change of the flow, three choices, info."""
+    def forward(self, hidden: Tensor, context: Tensor, looks: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """The next hidden state, and (B, 9, h, w): change of the flow, three choices, info.
+
+        Args:
+            hidden: the state before.
+            context: what the first picture shows.
+            looks: lookups and offsets of the flows there are to choose from.
+            scores: (B, 3, h, w) of those flows, at most 0; the choice begins with them.
+        """
+        looks = torch.cat((looks, scores), 1)
         joint = self.gather(torch.cat((hidden, context, self.describe(looks)), 1))
         openness, content = self.gate(joint).chunk(2, 1)
         openness = torch.sigmoid(openness)
         hidden = (1 - openness) * hidden + openness * torch.tanh(content)
-        return hidden, self.head(hidden).float()
+        change = self.head(hidden).float()
+        choice = change[:, 2:5] + self.fit * scores
+        return hidden, torch.cat((change[:, :2], choice, change[:, 5:]), 1)
 
 
 class Judge(nn.Module):
@@ -277,7 +288,8 @@ class FlowNet(nn.Module):
         hint = torch.full_like(match.flow, math.nan) if hint is None else hint.float() / CELL
         exists = hint.isfinite().all(1, keepdim=True)
         hint = torch.where(exists, hint, match.flow)
-        around, flow = _filled(match), match.flow
+        around, flow, middle = _filled(match), match.flow, 2 * self.config.reach * (self.config.reach + 1)
+        of_hint, of_around = (_lookup(volumes[0], candidate, 0) for candidate in (hint, around))
         given, known = _lookup(volumes[0], hint, HINT_REACH) * exists, torch.cat((match.confidence, exists.float()), 1)
         steps = []
         for _ in range(updates):
@@ -286,9 +298,10 @@ class FlowNet(nn.Module):
             wide = _lookup(volumes[1], F.avg_pool2d(flow, 2) / 2, self.config.reach)
             near = _lookup(volumes[0], flow, self.config.reach)
             looks = torch.cat((near, F.interpolate(wide, scale_factor=2.0, mode="nearest"), given, offsets), 1)
-            hidden, change = self.updater(hidden, context, looks)
+            scores = torch.cat((near[:, middle : middle + 1], of_hint, of_around), 1)
+            scores = scores - scores.amax(1, keepdim=True)
+            hidden, change = self.updater(hidden, context, looks, scores)
             delta, choice, info = torch.split(change, [2, 3, INFO], 1)
-            choice = choice + torch.tensor((1.0, 0.0, 0.0), device=choice.device).view(3, 1, 1)
             candidates = torch.stack((flow, hint, around), 1)
             # One of them and no mean: halfway between two motions there is none.
             best = choice.argmax(1)[:, None, None].expand_as(candidates[:, :1])

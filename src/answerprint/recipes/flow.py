@@ -200,7 +200,7 @@ def _choosing(step: Step, truth: Tensor) -> Tensor:
     matters = ((errors.amax(1) - errors.amin(1)) / 2).clamp(max=1)
     near = torch.softmax(-errors, 1)
     entropy = -(near * step.choice.log_softmax(1)).sum(1)
-    return 2 * (matters * entropy).mean()
+    return 2.0 * torch.mean(matters * entropy)
 
 
 def _cross_entropy(logs: tuple[Tensor, Tensor, Tensor], flow: Tensor, seen: Tensor) -> Tensor:
