@@ -28,6 +28,8 @@ HINT_REACH = 2  # radius of the lookup round the hint, in cells
 NEAR = 2  # radius of the expectation round the best match, in cells
 EVIDENCE = 18  # planes that the judge reads
 INFO = 4  # channels that describe the error: two weights, two log widths
+# Choice and info before anything is learned: the hint, errors of 10 pixels. Learned, they would be all that is learned.
+TYPICAL = (0.0, 1.5, 0.0, 0.0, 0.0, 0.0, 2.3)
 TINY = 1e-36  # least sum of scores that differ by less than 80
 LOG_WIDTH = 6.0  # largest log of the wide Laplace density: 400 pixels
 
@@ -215,8 +217,8 @@ class Updater(nn.Module):
         openness = torch.sigmoid(openness)
         hidden = (1 - openness) * hidden + openness * torch.tanh(content)
         change = self.head(hidden).float()
-        choice = change[:, 2:5] + self.fit * scores
-        return hidden, torch.cat((change[:, :2], choice, change[:, 5:]), 1)
+        rest = 4 * change[:, 2:] + change.new_tensor(TYPICAL).view(-1, 1, 1)
+        return hidden, torch.cat((change[:, :2], rest[:, :3] + self.fit * scores, rest[:, 3:]), 1)
 
 
 class Judge(nn.Module):
