@@ -115,7 +115,9 @@ def judgement(net: FlowNet, batch: Batch) -> Tensor:
 def loss(estimate: Estimate, batch: Batch) -> Tensor:
     """Negative log density of the errors, the full size counted once, the cells of each update less the earlier."""
     gamma, matching = (float(weight) for weight in batch["weights"])
-    total = -log_density((estimate.flow - batch["flow"]).abs(), estimate.info).mean()
+    error = (estimate.flow - batch["flow"]).abs()
+    # The density hardly cares where a far error lies; the mean error does.
+    total = 0.05 * error.mean() - log_density(error, estimate.info).mean()
     truth = batch["flow"][..., CELL // 2 :: CELL, CELL // 2 :: CELL]
     for index, each in enumerate(estimate.steps):
         weight = gamma ** (len(estimate.steps) - 1 - index)
@@ -197,12 +199,10 @@ def _codes(picture: Tensor) -> NDArray[np.uint8]:
 
 
 def _choosing(step: Step, truth: Tensor) -> Tensor:
-    """Cross-entropy of the choice against the flows nearest to the truth, less where it matters less than 2 pixels."""
+    """What the choice costs beyond the best one: near errors count by their share, far ones by their size."""
     errors = (step.candidates - truth[:, None]).norm(dim=2)
-    matters = ((errors.amax(1) - errors.amin(1)) / 2).clamp(max=1)
-    near = torch.softmax(-errors, 1)
-    entropy = -(near * step.choice.log_softmax(1)).sum(1)
-    return 2.0 * torch.mean(matters * entropy)
+    cost = errors.log1p() + 0.1 * errors.clamp(max=60)
+    return torch.mean((step.choice.softmax(1) * (cost - cost.amin(1, keepdim=True))).sum(1))
 
 
 def _cross_entropy(logs: tuple[Tensor, Tensor, Tensor], flow: Tensor, seen: Tensor) -> Tensor:

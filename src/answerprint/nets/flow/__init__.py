@@ -28,6 +28,8 @@ HINT_REACH = 2  # radius of the lookup round the hint, in cells
 NEAR = 2  # radius of the expectation round the best match, in cells
 EVIDENCE = 18  # planes that the judge reads
 INFO = 4  # channels that describe the error: two weights, two log widths
+# Choice and info before anything is learned: the hint, errors of 10 pixels. Learned, they would be all that is learned.
+TYPICAL = (0.0, 1.5, 0.0, 0.0, 0.0, 0.0, 2.3)
 TINY = 1e-36  # least sum of scores that differ by less than 80
 LOG_WIDTH = 6.0  # largest log of the wide Laplace density: 400 pixels
 
@@ -169,6 +171,13 @@ class Encoder(nn.Module):
         return cells, self.match(cells), fine[: len(fine) // 2]
 
 
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of (B, C, h, w): without it, updates saturate their gates for good."""
+
+    def forward(self, planes: Tensor) -> Tensor:
+        return super().forward(planes.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 class Updater(nn.Module):
     """One update of the flow; its weights are shared by all updates."""
 
@@ -176,31 +185,40 @@ class Updater(nn.Module):
         super().__init__()
         width, motion, context = config.width, config.motion, config.context
         looks = 2 * (2 * config.reach + 1) ** 2 + (2 * HINT_REACH + 1) ** 2
+        self.looks = ChannelNorm(looks)
         self.describe = nn.Sequential(
-            nn.Conv2d(looks + 11, width, 1), nn.GELU(), nn.Conv2d(width, motion, 3, padding=1), nn.GELU()
+            nn.Conv2d(looks + 11, width, 1),
+            nn.GELU(),
+            nn.Conv2d(width, motion, 3, padding=1),
+            ChannelNorm(motion),
+            nn.GELU(),
         )
-        self.gather = nn.Sequential(nn.Conv2d(width + motion + context, width, 3, padding=1), nn.GELU())
+        self.gather = nn.Sequential(
+            nn.Conv2d(width + motion + context, width, 3, padding=1), ChannelNorm(width), nn.GELU()
+        )
         self.gate = nn.Conv2d(width, 2 * width, 3, padding=1)
         self.fit = nn.Parameter(torch.full((3, 1, 1), 0.5))
-        self.head = nn.Sequential(nn.Conv2d(width, 64, 3, padding=1), nn.GELU(), _silent(64, 5 + INFO))
+        self.head = nn.Sequential(nn.Conv2d(width, 64, 3, padding=1), ChannelNorm(64), nn.GELU(), _silent(64, 5 + INFO))
 
-    def forward(self, hidden: Tensor, context: Tensor, looks: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, hidden: Tensor, context: Tensor, looks: tuple[Tensor, Tensor], scores: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The next hidden state, and (B, 9, h, w): change of the flow, three choices, info.
 
         Args:
             hidden: the state before.
             context: what the first picture shows.
-            looks: lookups and offsets of the flows there are to choose from.
+            looks: lookups, and offsets of the flows there are to choose from.
             scores: (B, 3, h, w) of those flows, at most 0; the choice begins with them.
         """
-        looks = torch.cat((looks, scores), 1)
-        joint = self.gather(torch.cat((hidden, context, self.describe(looks)), 1))
+        planes = torch.cat((self.looks(looks[0]), looks[1], scores / 4), 1)
+        joint = self.gather(torch.cat((hidden, context, self.describe(planes)), 1))
         openness, content = self.gate(joint).chunk(2, 1)
         openness = torch.sigmoid(openness)
         hidden = (1 - openness) * hidden + openness * torch.tanh(content)
         change = self.head(hidden).float()
-        choice = change[:, 2:5] + self.fit * scores
-        return hidden, torch.cat((change[:, :2], choice, change[:, 5:]), 1)
+        rest = 4 * change[:, 2:] + change.new_tensor(TYPICAL).view(-1, 1, 1)
+        return hidden, torch.cat((change[:, :2], rest[:, :3] + self.fit * scores, rest[:, 3:]), 1)
 
 
 class Judge(nn.Module):
@@ -297,10 +315,10 @@ class FlowNet(nn.Module):
             offsets = torch.cat((_compressed(torch.cat((hint - flow, around - flow, flow / 4), 1)), known), 1)
             wide = _lookup(volumes[1], F.avg_pool2d(flow, 2) / 2, self.config.reach)
             near = _lookup(volumes[0], flow, self.config.reach)
-            looks = torch.cat((near, F.interpolate(wide, scale_factor=2.0, mode="nearest"), given, offsets), 1)
+            looks = torch.cat((near, F.interpolate(wide, scale_factor=2.0, mode="nearest"), given), 1)
             scores = torch.cat((near[:, middle : middle + 1], of_hint, of_around), 1)
             scores = scores - scores.amax(1, keepdim=True)
-            hidden, change = self.updater(hidden, context, looks, scores)
+            hidden, change = self.updater(hidden, context, (looks, offsets), scores)
             delta, choice, info = torch.split(change, [2, 3, INFO], 1)
             candidates = torch.stack((flow, hint, around), 1)
             # One of them and no mean: halfway between two motions there is none.
