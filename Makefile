@@ -10,14 +10,14 @@ demo: env
 	$(BIN)/python -m answerprint demo -o demo
 
 test: env-dev lint
-	$(BIN)/python -m pytest -q -m "not nightly"
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not nightly"
 
 # make bench NAME=look ARGS="--data ../shared/data/video": Answerprint beside its peers, all in one run.
 bench: env-dev
 	$(BIN)/python -m benchmarks $(NAME) $(ARGS)
 
 nightly: env-dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 docs: env-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
