@@ -35,7 +35,7 @@ def scenes(count: int = 10, seed: int = 0) -> list[torch.Tensor]:
 
 def graded(pictures: list[torch.Tensor], params: grade.Params) -> list[torch.Tensor]:
     frames = [Frame(picture, Fraction(i, 25)) for i, picture in enumerate(pictures)]
-    return [frame.pixels.clamp(0, 1) for frame in grade.run(iter(frames), params, None, CPU)]
+    return [frame.pixels.clamp(0, 1) for frame in grade.run(iter(frames), params, CPU)]
 
 
 def written(folder: Path, pictures: list[torch.Tensor], first: int = 0) -> Path:

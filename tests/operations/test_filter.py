@@ -105,11 +105,17 @@ def test_equalize_spreads_the_luma_and_an_edited_curve_is_used() -> None:
 
 
 def test_luma_follows_the_matrix_of_the_footage() -> None:
-    red = torch.zeros(3, 2, 2)
-    red[0] = 1
-    by = {tag: float(filtering.luma(red, ColorTags(matrix=tag))[0, 0, 0]) for tag in ("bt709", "smpte170m", "bt2020nc")}
+    """A curve that takes every luma to 0 moves a red picture by just its luma."""
+    curve = filtering.Findings(curve=(0.0, 0.0))
+
+    def luma_of(color: ColorTags) -> float:
+        red = Frame(torch.tensor([1.0, 0, 0]).view(3, 1, 1).repeat(1, 2, 2), Fraction(0), color)
+        dark = next(iter(FILTER.run(iter([red]), filtering.Params(kind="equalize"), curve, CPU))).pixels
+        return float((red.pixels - dark)[0, 0, 0])
+
+    by = {tag: luma_of(ColorTags(matrix=tag)) for tag in ("bt709", "smpte170m", "bt2020nc")}
     assert by == pytest.approx({"bt709": 0.2126, "smpte170m": 0.299, "bt2020nc": 0.2627})
-    assert float(filtering.luma(red, ColorTags(matrix="rgb", primaries="bt2020"))[0, 0, 0]) == pytest.approx(0.2627)
+    assert luma_of(ColorTags(matrix="rgb", primaries="bt2020")) == pytest.approx(0.2627)
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "sobel"}, {"radius": 0}, {"radius": 65}, {"sigma": -1}, {"edge": 0}])

@@ -279,8 +279,8 @@ def test_every_frame_is_worked_out_once(
     job.deliver(made, tmp_path / "whole.mov", Options(start="0", stop="2"))
     worked: list[Fraction] = []
 
-    def counted(frames: Iterator[Frame], params: grade.Params, findings: None, device: torch.device) -> Iterator[Frame]:
-        for frame in graded(frames, params, findings, device):
+    def counted(frames: Iterator[Frame], params: grade.Params, device: torch.device) -> Iterator[Frame]:
+        for frame in graded(frames, params, device):
             worked.append(frame.time)
             yield frame
 

@@ -76,10 +76,6 @@ class Values:
     curve_green: Points = CURVE
     curve_blue: Points = CURVE
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Each value as a tensor: () for a number, (3,) for a triple, (7,) for a curve."""
-        return {name: torch.tensor(getattr(self, name)) for name in NAMES}
-
     @property
     def curved(self) -> bool:
         """True where a tone curve bends."""
@@ -88,6 +84,11 @@ class Values:
 
 NAMES = tuple(entry.name for entry in fields(Values))
 NEUTRAL = Values()
+
+
+def to_tensors(values: Values) -> dict[str, Tensor]:
+    """Each value as a tensor: () for a number, (3,) for a triple, (7,) for a curve."""
+    return {name: torch.tensor(getattr(values, name)) for name in NAMES}
 
 
 def columns(grades: Sequence[Values]) -> dict[str, tuple[Any, ...]]:
@@ -138,7 +139,7 @@ def transform(values: Values, residual: Tensor | None = None) -> Transform:
     # What is neutral costs time and changes nothing; curves go together.
     names = {name for name in NAMES if getattr(values, name) != getattr(NEUTRAL, name)}
     names |= set(CURVES) if names & set(CURVES) else set()
-    tensors = {name: tensor for name, tensor in values.tensors().items() if name in names}
+    tensors = {name: tensor for name, tensor in to_tensors(values).items() if name in names}
     cube = lattice.residual_cube(residual) if residual is not None else None
 
     def grade_pixels(pixels: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from torch import Tensor
 from answerprint.color import cdl as cdl_file
 from answerprint.color import cube_file, fused, grade, lut
 from answerprint.color import steps as grade_steps
+from answerprint.color.grade import MID_GRAY
 from answerprint.color.steps import GradeStep, GradeSteps
 from answerprint.color.values import HELP, NEUTRAL, Degrees, Factor, Power, Triple, Warmth
 from answerprint.errors import ColorError
@@ -51,7 +52,7 @@ class Params(Settings):
     power: tuple[Exponent, Exponent, Exponent] = Field(NEUTRAL.power, description=HELP["power"])
     saturation: Factor = Field(NEUTRAL.saturation, description=HELP["saturation"])
     contrast: Factor = Field(NEUTRAL.contrast, description="Scales the distance from the pivot.")
-    pivot: float = Field(grade.MID_GRAY, ge=0, le=1, description="The value that contrast leaves where it is.")
+    pivot: float = Field(MID_GRAY, ge=0, le=1, description="The value that contrast leaves where it is.")
     gamma: Power = Field(NEUTRAL.gamma, description=HELP["gamma"])
     hue: Degrees = Field(NEUTRAL.hue, description=HELP["hue"])
     lut: Path | None = Field(None, description="A .cube LUT (3D or 1D), applied last.")

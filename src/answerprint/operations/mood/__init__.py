@@ -31,7 +31,7 @@ from torch import Tensor
 from answerprint.color import cdl as cdl_file
 from answerprint.color import display, emotion, lut
 from answerprint.color.emotion import Mood
-from answerprint.color.values import NAMES, columns, to_values
+from answerprint.color.values import NAMES, columns, to_tensors, to_values
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.media.pictures.names import ENDINGS
@@ -234,7 +234,7 @@ def _findings(
 ) -> Findings:
     tensors = {name: torch.from_numpy(np.asarray(value)).float() for name, value in grade_of(moves).items()}
     values = to_values(tensors)
-    tensors = {name: tensor for name, tensor in values.tensors().items() if name in tensors}
+    tensors = {name: tensor for name, tensor in to_tensors(values).items() if name in tensors}
     with torch.no_grad():
         after = samples.emotion_of(samples.graded(tensors))
         structure = float(samples.structure(tensors, clamp=False))
