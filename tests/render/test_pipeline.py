@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import Field
 
 from answerprint.frame import Frame, Shot
@@ -104,6 +106,20 @@ def test_chunks_equal_the_whole(chain: tuple[Step, ...], chunk: int) -> None:
     right = rendered(clip, shot, steps, 1000)
     assert len(right) == len(shot) * chain_rate(steps)
     ours = rendered(clip, shot, steps, chunk)
+    assert [frame.time for frame in ours] == [frame.time for frame in right]
+    assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(ours, right, strict=True))
+
+
+@given(
+    st.lists(st.sampled_from([GAIN, MEDIAN, DOUBLE]), max_size=3),
+    st.integers(0, 9),
+    st.integers(10, 40),
+    st.integers(1, 12),
+)
+@settings(deadline=None, max_examples=40)
+def test_any_chunks_of_any_shot_equal_the_whole(chain: list[Step], start: int, stop: int, chunk: int) -> None:
+    clip, shot = MemoryClip(40), ShotRange("001", start, stop)
+    right, ours = rendered(clip, shot, chain, 1000), rendered(clip, shot, chain, chunk)
     assert [frame.time for frame in ours] == [frame.time for frame in right]
     assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(ours, right, strict=True))
 
