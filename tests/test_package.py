@@ -13,7 +13,7 @@ HEAVY = {"torch", "numpy", "av", "cv2", "numba", "scipy", "pydantic"}
 
 
 def test_dir_lists_the_public_functions() -> None:
-    assert dir(answerprint) == ["__version__", "analyze", "deliver", "load", "open", "resume"]
+    assert dir(answerprint) == ["__version__", "analyze", "deliver", "flow", "load", "open", "resume"]
 
 
 @pytest.mark.parametrize("name", [name for name in dir(answerprint) if not name.startswith("_")])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from answerprint.media.reader import open as open
+    from answerprint.nets.flow.estimate import flow as flow
     from answerprint.render.decide import analyze as analyze
     from answerprint.render.decide import load as load
     from answerprint.render.job import deliver as deliver
@@ -27,6 +28,7 @@ _HOMES = {
     "open": ("answerprint.media.reader", "open"),
     "analyze": ("answerprint.render.decide", "analyze"),
     "load": ("answerprint.render.decide", "load"),
+    "flow": ("answerprint.nets.flow.estimate", "flow"),
     "deliver": ("answerprint.render.job", "deliver"),
     "resume": ("answerprint.render.job", "resume"),
 }

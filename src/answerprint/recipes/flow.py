@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from answerprint.metrics import motion
 from answerprint.motion import evidence
-from answerprint.nets.flow import CELL, Config, Estimate, FlowNet, Step, grid, log_density
+from answerprint.nets.flow import CELL, Config, Estimate, FlowNet, FlowUpdate, grid, log_density
 from answerprint.nets.flow.estimate import estimates, judged
 from answerprint.train import flights
 from answerprint.train.data import Library
@@ -198,7 +198,7 @@ def _codes(picture: Tensor) -> NDArray[np.uint8]:
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
 
 
-def _choosing(step: Step, truth: Tensor) -> Tensor:
+def _choosing(step: FlowUpdate, truth: Tensor) -> Tensor:
     """What the choice costs beyond the best one: near errors count by their share, far ones by their size."""
     errors = (step.candidates - truth[:, None]).norm(dim=2)
     cost = errors.log1p() + 0.1 * errors.clamp(max=60)

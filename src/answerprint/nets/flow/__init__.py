@@ -65,7 +65,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Step:
+class FlowUpdate:
     """What one update came to.
 
     Attributes:
@@ -96,7 +96,7 @@ class Estimate:
     flow: Tensor
     info: Tensor
     match: Match
-    steps: tuple[Step, ...]
+    steps: tuple[FlowUpdate, ...]
     logs: tuple[tuple[Tensor, Tensor, Tensor], ...]
 
 
@@ -135,7 +135,7 @@ class Attention(nn.Module):
         return cells.view(*cells.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-class Encoder(nn.Module):
+class FlowEncoder(nn.Module):
     """Features of a pair of pictures at 1/8 size, each with what it knows of the other."""
 
     def __init__(self, config: Config) -> None:
@@ -257,7 +257,7 @@ class FlowNet(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.encoder = Encoder(config)
+        self.encoder = FlowEncoder(config)
         self.start = nn.Conv2d(width, width + config.context, 1)
         self.updater = Updater(config)
         self.edges = nn.Conv2d(4 * config.stem, 48, 1)
@@ -298,7 +298,7 @@ class FlowNet(nn.Module):
 
     def _refined(
         self, cells: Tensor, volumes: tuple[Tensor, Tensor], match: Match, hint: Tensor | None, updates: int
-    ) -> tuple[list[Step], Tensor]:
+    ) -> tuple[list[FlowUpdate], Tensor]:
         """What each update came to, and the hidden state after the last."""
         planes = cells.permute(0, 3, 1, 2)
         hidden, context = torch.split(self.start(planes), [self.config.width, self.config.context], 1)
@@ -324,7 +324,7 @@ class FlowNet(nn.Module):
             # One of them and no mean: halfway between two motions there is none.
             best = choice.argmax(1)[:, None, None].expand_as(candidates[:, :1])
             flow = candidates.gather(1, best)[:, 0] + delta
-            steps.append(Step(flow * CELL, info, choice, candidates * CELL))
+            steps.append(FlowUpdate(flow * CELL, info, choice, candidates * CELL))
         return steps, hidden
 
 
