@@ -10,7 +10,7 @@ import pytest
 
 from answerprint.errors import MediaError
 from answerprint.media import reader, unpack
-from coded import encode_clip, planes_of, same  # type: ignore[import-not-found]
+from coded import encode_clip, planes_of, same
 
 
 @pytest.mark.parametrize("size", [(63, 95), (1, 1), (2, 33)])

@@ -7,13 +7,8 @@ import torch
 from answerprint.noise import measure as noise
 from answerprint.noise import synth
 from answerprint.train import degrade
-from pictures import photographs
+from pictures import noisy, photographs
 from pictures import shaded as scene
-
-
-def noisy(picture, sigma):
-    rng = np.random.default_rng(1)
-    return [degrade.gaussian(picture, sigma, rng) for _ in range(2)]
 
 
 def test_each_channel_and_luma_band_has_its_own_level():
@@ -45,6 +40,7 @@ def test_grain_is_known_by_its_reach(reach):
     assert float(found.levels.mean()) == pytest.approx(0.05, rel=0.15)
 
 
+@pytest.mark.footage
 def test_texture_that_stands_still_is_no_noise():
     for photo in photographs():
         alone, pair = noise.measure(photo), noise.measure(photo, photo)
@@ -52,6 +48,7 @@ def test_texture_that_stands_still_is_no_noise():
         assert float(noise.measure(*noisy(photo, 0.1)).levels.mean()) == pytest.approx(0.1, rel=0.1)
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize("sigma", [0.01, 0.03])
 def test_texture_in_a_single_picture_is_no_noise(sigma):
     found = []

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,9 +25,9 @@ from answerprint.operations import bitdepth
 from answerprint.render.pipeline import shot_after
 from answerprint.shots.boundary import ShotRange
 from answerprint.train import septuplets
+from footage import as_shot, shared
 
 CPU = torch.device("cpu")
-VIDEO = Path(__file__).parents[3] / "shared/data/video"
 TAGS = ColorTags("bt709", "bt709", "bt709", "limited", "left")
 
 
@@ -196,7 +195,7 @@ def test_pixels_that_another_operation_changed_are_worked_on_as_they_are():
     y, x = np.mgrid[:96, :160]
     plane = np.rint(80 + 12 * x / 160 + y / 96) / 255
     frame = Frame(torch.from_numpy(plane.astype(np.float32)).expand(3, -1, -1).contiguous(), Fraction(0))
-    shot = Shot("001", 1, Fraction(25), lambda start, stop: iter([frame][start:stop]))
+    shot = as_shot([frame])
     (done,), found = work(shot)
     assert found.layout == "" and found.codec == ""
     assert float((done.pixels - frame.pixels).abs().max()) <= 0.5 / 255 + 1e-5
@@ -216,7 +215,7 @@ def test_strength_and_switches(tmp_path):
 def shown(plane):
     """A shot of one gray frame of such luma, 0..1 of limited range."""
     pixels = torch.from_numpy(plane.astype(np.float32)).expand(3, -1, -1).contiguous()
-    return Shot("001", 1, Fraction(25), lambda start, stop: iter([Frame(pixels, Fraction(0))][start:stop]))
+    return as_shot([Frame(pixels, Fraction(0))])
 
 
 def test_log_footage_is_guessed_named_and_told():
@@ -276,7 +275,7 @@ def test_a_matte_keeps_the_rest(tmp_path):
     matte = torch.zeros(1, 128, 192)
     matte[:, 30:60, 30:90] = 1
     masked = Frame(frame.pixels, frame.time, frame.color, matte=matte, origin=frame.origin)
-    shot = Shot("001", 1, Fraction(25), lambda start, stop: iter([masked][start:stop]))
+    shot = as_shot([masked])
     (done,), _ = work(shot)
     outside = (matte == 0).expand(3, -1, -1)
     assert torch.equal(done.pixels[outside], frame.pixels[outside])
@@ -321,10 +320,9 @@ def test_a_variable_rate_and_a_very_low_bitrate_keep_their_frames(tmp_path):
     assert found.quantizer > 80 and all(bool(frame.pixels.isfinite().all()) for frame in done)
 
 
+@pytest.mark.footage
 def test_real_footage_is_moved_no_farther_than_its_bound():
-    path = VIDEO / "sam2_01_dog_854x480.mp4"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+    path = shared("video", "sam2_01_dog_854x480.mp4")
     clip = reader.open(path)
     shot = shot_after(clip, ShotRange("001", 0, 2), [], CPU)
     done, found = work(shot, chroma=False)
@@ -437,11 +435,10 @@ def test_faint_lines_of_color_behind_the_network_are_smoothed_by_no_more_than_ro
     assert float((color("bounds", 0.5) - color("bounds", 3.0)).abs().max()) > 0.2
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize("rate", [0.06, 0.2])
 def test_the_network_that_ships_comes_nearer_to_a_master_it_never_saw(rate):
-    path = VIDEO / "davis_goat_854x480.mp4"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+    path = shared("video", "davis_goat_854x480.mp4")
     shot, master = coded(path, rate)
     by_default, found = work(shot, model="network")
     by_filters, _ = work(shot)
@@ -459,10 +456,9 @@ def test_the_network_that_ships_comes_nearer_to_a_master_it_never_saw(rate):
     )
 
 
+@pytest.mark.footage
 def test_the_papers_network_that_ships_comes_nearer_too():
-    path = VIDEO / "davis_goat_854x480.mp4"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+    path = shared("video", "davis_goat_854x480.mp4")
     shot, master = coded(path, 0.12)
     done, found = work(shot, model="toflow")
     plain, made = (quality.psnr(frames[3].pixels.clamp(0, 1), master) for frames in (list(shot.frames()), done))

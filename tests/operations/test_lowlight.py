@@ -3,7 +3,6 @@
 import itertools
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,15 +10,15 @@ import pytest
 import torch
 
 from answerprint.errors import SettingsError, WeightsError
-from answerprint.frame import ColorTags, Frame, Shot
+from answerprint.frame import ColorTags, Frame
 from answerprint.media import reader
 from answerprint.metrics.quality import psnr
 from answerprint.operations import load, lowlight
 from answerprint.operations.lowlight.display import as_coded, as_displayed
 from answerprint.train import degrade
+from footage import as_shot, shared, shot_of
 
 CPU = torch.device("cpu")
-NIGHT = Path(__file__).parents[3] / "shared/data/video/street_night_640x360.mp4"
 CODE = 1 / 255
 
 
@@ -28,11 +27,6 @@ def scene(height=90, width=160, seed=1):
     rng = np.random.default_rng(seed)
     coarse = torch.from_numpy(rng.random((1, 3, 7, 11), dtype=np.float32))
     return 0.1 + 0.7 * torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")[0]
-
-
-def shot_of(pictures, **more):
-    frames = [Frame(picture, Fraction(t, 25), **more) for t, picture in enumerate(pictures)]
-    return Shot("001", len(frames), Fraction(25), lambda start, stop: iter(frames[start:stop]))
 
 
 def work(shot, findings=None, **params):
@@ -220,7 +214,7 @@ def test_hdr_is_lifted_below_diffuse_white_and_untouched_above(transfer):
 def test_frames_of_a_variable_rate_are_worked_on_by_their_times():
     pictures = [scene() ** 3] * 6
     frames = [Frame(p, Fraction(t * t, 50)) for t, p in enumerate(pictures)]
-    shot = Shot("001", 6, Fraction(25), lambda start, stop: iter(frames[start:stop]))
+    shot = as_shot(frames)
     found = lowlight.analyze(shot, lowlight.Params(), CPU)
     done = list(lowlight.run(iter(frames), lowlight.Params(), found, CPU))
     assert [frame.time for frame in done] == [frame.time for frame in frames]
@@ -254,12 +248,10 @@ def test_keys_that_do_not_fit_are_told():
         lowlight.Findings.of({"times": [0, 1]})
 
 
+@pytest.mark.footage
 def test_a_real_night_street_gets_brighter_and_no_restless():
-    if not NIGHT.exists():
-        pytest.skip(f"{NIGHT} is not here")
-    frames = list(reader.open(NIGHT).frames(0, 8))
-    shot = Shot("001", len(frames), Fraction(25), lambda start, stop: iter(frames[start:stop]))
-    done, found = work(shot, only_dark=False)
+    frames = list(reader.open(shared("video", "street_night_640x360.mp4")).frames(0, 8))
+    done, found = work(as_shot(frames), only_dark=False)
     before = [float(frame.pixels.mean()) for frame in frames]
     after = [float(picture.mean()) for picture in done]
     gain = np.mean(after) / np.mean(before)
@@ -276,10 +268,9 @@ def test_a_shot_that_is_one_long_fade_gets_one_curve():
     assert np.abs(np.asarray(found.green) - np.asarray(lit.green)).max() < 0.06
 
 
+@pytest.mark.footage
 def test_the_network_that_ships_comes_nearer_to_what_was_darkened():
-    photos = Path(__file__).parents[3] / "shared/data/train/photos/bsds"
-    if not photos.exists():
-        pytest.skip(f"{photos} is not here")
+    photos = shared("train", "photos", "bsds")
     ahead = []
     for path in sorted(photos.glob("*.jpg"))[5::20]:
         bright = torch.from_numpy(np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])).permute(2, 0, 1) / 255

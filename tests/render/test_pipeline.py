@@ -18,6 +18,7 @@ from answerprint.operation import Operation, spool, windows
 from answerprint.render.pipeline import Step, analyze_shot, chain_handles, chain_rate, render_chunk
 from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
+from footage import as_shot
 
 CPU = torch.device("cpu")
 RATE = Fraction(24000, 1001)
@@ -149,7 +150,7 @@ def looking(count: int) -> Step:
 def test_analysis_sees_the_shot_as_the_operations_before_leave_it(before: Step) -> None:
     clip, shot = MemoryClip(60), ShotRange("001", 10, 50)
     after = list(render_chunk(clip, shot, [before], 10, 50, CPU))  # type: ignore[arg-type]
-    view = Shot("001", len(after), RATE, lambda a, b: iter(after[a:b]))
+    view = as_shot(after, RATE)
     right = float(torch.stack([frame.pixels for frame in view.sample(5)]).mean())
     steps = analyze_shot(clip, shot, [before, looking(5)], CPU)  # type: ignore[arg-type]
     assert isinstance(steps[1].findings, MeanFindings)

@@ -12,6 +12,7 @@ from torch import nn
 from answerprint.errors import TrainingError
 from answerprint.inference import weights
 from answerprint.train import data, params
+from footage import shared
 from pictures import spots
 
 
@@ -19,9 +20,6 @@ def load(folders: list[Path], smallest: int = 96, **options: Any) -> data.Splits
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "SMALLEST", smallest)
         return data.load(folders, **options)
-
-
-SHARED = Path(__file__).parents[3] / "shared/data"
 
 
 def picture(path, seed=0, size=(120, 160)):
@@ -214,11 +212,10 @@ def test_scales_hold_each_clip_at_several_sizes(tmp_path):
     assert [version.shape[1:3] for version in clip.versions] == [(240, 320), (120, 160)]
 
 
+@pytest.mark.footage
 def test_real_photographs_and_clips_load():
-    folder = SHARED / "train/photos/skimage"
-    if not folder.exists():
-        pytest.skip(f"{folder} is not here")
-    splits = load([folder, SHARED / "vos/davis/dog/frames"], scales=(0.5,), ratio=(1, 0, 0), longest=4)
+    folder = shared("train", "photos", "skimage")
+    splits = load([folder, shared("vos", "davis", "dog", "frames")], scales=(0.5,), ratio=(1, 0, 0), longest=4)
     assert len(splits.training.clips) == 5
     assert max(len(clip.versions[0]) for clip in splits.training.clips) == 4
 

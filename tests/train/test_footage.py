@@ -2,7 +2,6 @@
 
 import json
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import cv2
@@ -12,9 +11,9 @@ import pytest
 from answerprint import cli
 from answerprint.errors import TrainingError
 from answerprint.train import data, footage
+from footage import shared
 
 SIZE = (120, 160)
-SHARED = Path(__file__).parents[3] / "shared/data"
 
 
 def card(seed, size=(240, 400)):
@@ -188,10 +187,9 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_used(archive, tmp_path, ca
         made(clip(tmp_path / "black.mkv", [np.zeros((*SIZE, 3), np.uint8)] * 12), tmp_path / "none")
 
 
+@pytest.mark.footage
 def test_real_footage(tmp_path, capsys):
-    path = SHARED / "video/bikes_640x272.mp4"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+    path = shared("video", "bikes_640x272.mp4")
     cli.main(["dataset", str(path), "-o", str(tmp_path), "--licence", "BSD-3-Clause"])
     said = capsys.readouterr().out
     assert "6 shots" in said and f"written: {tmp_path / 'manifest.json'}" in said

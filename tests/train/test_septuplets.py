@@ -1,7 +1,6 @@
 """Septuplets: at the rate that was drawn, in place with the master, the same however often the work was stopped."""
 
 import json
-from pathlib import Path
 
 import av
 import cv2
@@ -13,6 +12,7 @@ from answerprint import cli
 from answerprint.errors import TrainingError
 from answerprint.media import reader
 from answerprint.train import septuplets
+from footage import shared
 
 SMALL = {"height": 64, "width": 96, "crops": 2, "groups": 4}
 
@@ -152,10 +152,9 @@ def test_what_cannot_be_used_is_refused_with_the_reason(masters, tmp_path, capsy
         septuplets.read(broken)
 
 
+@pytest.mark.footage
 def test_real_masters(tmp_path):
-    path = Path(__file__).parents[3] / "shared/data/video/10bit/window_1920x1080_hevc10.mp4"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+    path = shared("video", "10bit", "window_1920x1080_hevc10.mp4")
     params = septuplets.Params(groups=1, crops=2, hevc=0, mpeg2=0)
     (row,) = septuplets.make([path], tmp_path, params, lambda line: None)
     assert row["bits a pixel"] == pytest.approx(row["wanted"], rel=0.04)
