@@ -30,7 +30,7 @@ def copy(source: Path, out: Path, preset: str | None = None, forget: bool = Fals
             writer.write(replace(frame, origin=None) if forget else frame)
 
 
-def codes(path: Path, layout: str, count: int | None = None) -> list[list[np.ndarray]]:  # type: ignore[type-arg]
+def codes(path: Path, layout: str, count: int | None = None) -> list[list[np.ndarray]]:
     """Decoded code values by PyAV alone."""
     found = []
     with av.open(str(path)) as container:

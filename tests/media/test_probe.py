@@ -20,7 +20,7 @@ from footage import shared
 @pytest.mark.footage
 def test_real_interlaced_footage() -> None:
     palms = reader.open(shared("video", "interlaced/palms_1080i_h264_422_10bit.mp4"))
-    assert (palms.info.field_order, palms.info.layout, palms.info.rate) == ("tff", "yuv422p10", 25)
+    assert (palms.info.field_order, palms.info.layout, palms.info.rate) == ("tff", "yuv422p10", 25)  # type: ignore[comparison-overlap]
     assert palms.info.timecode == "08:00:37:05"
     assert [stream.kind for stream in palms.info.streams] == ["audio"] * 4 + ["data"]
     assert any("cut off" in note for note in palms.info.notes)

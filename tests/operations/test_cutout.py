@@ -131,7 +131,7 @@ def test_motion_alone_finds_the_ball() -> None:
 
 def test_depth_that_does_not_change_rules_the_region_out_and_nan_is_said() -> None:
     made = [replace(frame, depth=torch.full((1, H, W), 4.0)) for frame in frames()]
-    made[2].depth[0, :4] = torch.nan  # type: ignore[index]
+    made[2].depth[0, :4] = torch.nan
     _, by_depth = mattes(made, Params(depth_influence=1.0))
     assert by_depth.start == "nothing" and by_depth.depth == "Z channel" and by_depth.depth_share == 0
     assert "NaN" in by_depth.note
@@ -408,7 +408,7 @@ def test_depth_from_a_clip(codec: str, layout: str, tmp_path: Path) -> None:
         return tuple(one.astype(np.uint8 if bits == 8 else np.uint16) for one in planes)
 
     def flat(*said: Any) -> tuple[np.ndarray, ...]:
-        return plane(*said, change=0.0)
+        return plane(*said, change=0.0)  # type: ignore[misc]
 
     told = []
     for name, picture in (("nearing.mkv", plane), ("flat.mkv", flat)):

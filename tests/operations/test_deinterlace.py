@@ -50,7 +50,7 @@ def card(height: int = 96, width: int = 128) -> Tensor:
 
 
 def frames_of(pictures: list[Tensor], order: str = "tff", rate: Fraction = NTSC, first: int = 0) -> list[Frame]:
-    return [Frame(p, (first + i) / rate, field_order=order) for i, p in enumerate(pictures)]  # type: ignore[arg-type]
+    return [Frame(p, (first + i) / rate, field_order=order) for i, p in enumerate(pictures)]
 
 
 def from_fields(pictures: list[Tensor], order: str, first: int = 0) -> list[Frame]:

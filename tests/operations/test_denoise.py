@@ -1,6 +1,8 @@
 """Denoise: the noise is measured right, taken out, and nothing else is."""
 
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,27 +25,27 @@ from pictures import shaded as scene
 CPU = torch.device("cpu")
 
 
-def work(frames, findings=None, **params):
+def work(frames: list[Frame], findings: denoise.Findings | None = None, **params: Any) -> list[torch.Tensor]:
     settings = denoise.Params.of(params)
     findings = findings or denoise.analyze(as_shot(frames), settings, CPU)
     return [frame.pixels for frame in operations.load("denoise").run(iter(frames), settings, findings, CPU)]
 
 
 @pytest.mark.parametrize("sigma", [5 / 255, 15 / 255, 50 / 255])
-def test_white_noise_is_measured_within_a_tenth(sigma):
+def test_white_noise_is_measured_within_a_tenth(sigma: float) -> None:
     found = denoise.analyze(as_shot(frames_of(noisy(scene(), sigma))), denoise.Params(), CPU)
     assert found.levels.mean().item() == pytest.approx(sigma, rel=0.1)
     assert found.reach == 0 and found.impulses < 0.002
 
 
 @pytest.mark.parametrize("model", ["ours", "gan"])
-def test_the_next_shot_does_not_wait_for_the_network_again(monkeypatch, model):
+def test_the_next_shot_does_not_wait_for_the_network_again(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     """To make it ready for a size takes seconds: more than a chunk of a job."""
     frames = frames_of(noisy(scene(96, 128), 0.05))
     first = work(frames, model=model)
     assert not torch.equal(first[0], frames[0].pixels)
 
-    def again(*_):
+    def again(*_: Any) -> None:
         raise AssertionError("made ready twice")
 
     monkeypatch.setattr(engine, "ready", again)
@@ -52,7 +54,7 @@ def test_the_next_shot_does_not_wait_for_the_network_again(monkeypatch, model):
 
 
 @pytest.mark.parametrize("density", [0.01, 0.05])
-def test_impulses_are_counted_and_mended(density):
+def test_impulses_are_counted_and_mended(density: float) -> None:
     picture = scene()
     hit_picture, hit = degrade.salt_and_pepper(picture, density, np.random.default_rng(1))
     frames = frames_of([hit_picture, degrade.salt_and_pepper(picture, density, np.random.default_rng(2))[0]])
@@ -65,7 +67,7 @@ def test_impulses_are_counted_and_mended(density):
 
 
 @pytest.mark.footage
-def test_impulses_over_other_noise_cost_little_more_than_it_does():
+def test_impulses_over_other_noise_cost_little_more_than_it_does() -> None:
     """White and black near what was there are impulses too, told by the channels in which they are farther from it."""
     for photo in photographs():
         piece = photo[:, 40:200, 60:220]
@@ -76,7 +78,7 @@ def test_impulses_over_other_noise_cost_little_more_than_it_does():
 
 
 @pytest.mark.parametrize("density", [0.2, 0.4])
-def test_strong_impulse_noise_is_taken_out_under_other_noise(density):
+def test_strong_impulse_noise_is_taken_out_under_other_noise(density: float) -> None:
     """So many that they hide each other: pixels beside one like them were taken for lines, and left."""
     picture = scene(128, 160)
     rng = np.random.default_rng(1)
@@ -88,7 +90,7 @@ def test_strong_impulse_noise_is_taken_out_under_other_noise(density):
     assert psnr(done.clamp(0, 1), picture) > 27
 
 
-def test_letters_halftones_and_highlights_are_no_crowd_of_impulses():
+def test_letters_halftones_and_highlights_are_no_crowd_of_impulses() -> None:
     page = degrade.lettering(torch.full((1, 3, 96, 128), 0.995), np.random.default_rng(4))[0]
     checks = ((torch.arange(96)[:, None] + torch.arange(128)) % 2).float().expand(3, 96, 128)
     stars = torch.full((3, 96, 128), 0.01)
@@ -97,8 +99,8 @@ def test_letters_halftones_and_highlights_are_no_crowd_of_impulses():
         assert not impulse.is_crowded(picture.clamp(0, 1))
 
 
-def test_large_pictures_are_measured_on_bands_and_mapped_in_strips(monkeypatch):
-    picture = frames_of(noisy(scene(320, 416), 0.05))[0].pixels
+def test_large_pictures_are_measured_on_bands_and_mapped_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = noisy(scene(320, 416), 0.05)[0]
     found = denoise.analyze(as_shot(frames_of([picture])), denoise.Params(), CPU)
     plain = denoise.level_map(picture, found)
     monkeypatch.setattr(denoise, "ENOUGH", 416 * 100)
@@ -108,7 +110,7 @@ def test_large_pictures_are_measured_on_bands_and_mapped_in_strips(monkeypatch):
     assert torch.allclose(denoise.level_map(picture, found), plain, atol=1e-6)
 
 
-def test_highlights_and_thin_lines_are_no_impulses():
+def test_highlights_and_thin_lines_are_no_impulses() -> None:
     picture = torch.full((3, 60, 60), 0.1)
     picture[:, 30, :] = 1.0  # a line of one pixel
     picture[:, 10:12, 10:12] = 1.0  # a glint of four
@@ -119,7 +121,7 @@ def test_highlights_and_thin_lines_are_no_impulses():
 
 @pytest.mark.footage
 @pytest.mark.parametrize(("sigma", "gain"), [(15, 5.0), (25, 6.5), (50, 8.5)])
-def test_photographs_get_much_better_than_they_came_and_than_classical_filters(sigma, gain):
+def test_photographs_get_much_better_than_they_came_and_than_classical_filters(sigma: int, gain: float) -> None:
     gains, ahead = [], []
     for photo in photographs():
         frames = frames_of(noisy(photo, sigma / 255, count=1))
@@ -133,7 +135,7 @@ def test_photographs_get_much_better_than_they_came_and_than_classical_filters(s
 
 
 @pytest.mark.footage
-def test_refining_brings_photographs_nearer_and_keeps_what_is_silent_mended():
+def test_refining_brings_photographs_nearer_and_keeps_what_is_silent_mended() -> None:
     near = ((37.65, 36.64), (39.74, 39.36), (32.78, 30.1))
     for photo, floors in zip(photographs(), near, strict=True):
         piece = photo[:, 40:200, 60:220]
@@ -144,18 +146,18 @@ def test_refining_brings_photographs_nearer_and_keeps_what_is_silent_mended():
             assert refined > max(floor, plain + gain)
 
 
-def test_clean_footage_stays_as_it_is():
+def test_clean_footage_stays_as_it_is() -> None:
     pictures = [scene().roll(2 * t, dims=-1) for t in range(3)]
     for before, after in zip(pictures, work(frames_of(pictures)), strict=True):
         assert float((before - after).abs().mean()) < 1 / 255
-    faint = frames_of(noisy(scene(), 0.0015, count=3))
-    for before, after in zip(faint, work(faint), strict=True):
-        assert float((before.pixels - after).abs().mean()) < 1 / 255
+    faint = noisy(scene(), 0.0015, count=3)
+    for before, after in zip(faint, work(frames_of(faint)), strict=True):
+        assert float((before - after).abs().mean()) < 1 / 255
 
 
 @pytest.mark.footage
 @pytest.mark.parametrize("sigma", [0.003, 0.006])
-def test_photographs_with_hardly_any_noise_do_not_get_worse_by_much(sigma):
+def test_photographs_with_hardly_any_noise_do_not_get_worse_by_much(sigma: float) -> None:
     """Nothing that is far off the noise is taken for it, and the less there is the less is touched."""
     level = (sigma,) * 4
     findings = denoise.Findings(red=level, green=level, blue=level)
@@ -166,12 +168,12 @@ def test_photographs_with_hardly_any_noise_do_not_get_worse_by_much(sigma):
         assert float((done - frames[0].pixels).abs().max()) <= denoise.FARTHEST * sigma + 1e-6
 
 
-def test_footage_without_noise_is_not_even_touched():
+def test_footage_without_noise_is_not_even_touched() -> None:
     frames = frames_of([scene()])
     assert torch.equal(work(frames, denoise.Findings())[0], frames[0].pixels)
 
 
-def test_strength_luma_and_chroma_say_how_much_goes():
+def test_strength_luma_and_chroma_say_how_much_goes() -> None:
     frames = frames_of(noisy(scene(), 0.08, count=1))
     before = frames[0].pixels
     full, half = work(frames)[0], work(frames, strength=0.5)[0]
@@ -184,7 +186,7 @@ def test_strength_luma_and_chroma_say_how_much_goes():
     assert torch.allclose(light_only[0], light_only[2], atol=1e-6)
 
 
-def test_kept_grain_has_the_measured_level_and_moves():
+def test_kept_grain_has_the_measured_level_and_moves() -> None:
     frames = frames_of(
         [
             torch.full((3, 128, 160), 0.5) + noise
@@ -200,8 +202,8 @@ def test_kept_grain_has_the_measured_level_and_moves():
     assert torch.equal(again[0], grainy[0])
 
 
-def test_a_matte_keeps_the_rest():
-    picture = frames_of(noisy(scene(), 0.1, count=1))[0].pixels
+def test_a_matte_keeps_the_rest() -> None:
+    picture = noisy(scene(), 0.1, count=1)[0]
     matte = torch.zeros(1, 160, 208)
     matte[:, 40:80, 40:120] = 1
     (done,) = work([Frame(picture, Fraction(0), matte=matte)])
@@ -211,20 +213,20 @@ def test_a_matte_keeps_the_rest():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 30), (33, 50)])
-def test_pictures_of_any_size_come_back_as_large(size):
+def test_pictures_of_any_size_come_back_as_large(size: tuple[int, int]) -> None:
     frames = frames_of([torch.rand(3, *size)])
     level = (0.1, 0.1, 0.1, 0.1)
     (done,) = work(frames, denoise.Findings(red=level, green=level, blue=level))
     assert done.shape == (3, *size) and bool(torch.isfinite(done).all())
 
 
-def test_super_whites_survive():
+def test_super_whites_survive() -> None:
     picture = scene() + 0.25
     (done,) = work(frames_of([degrade.gaussian(picture, 0.02, np.random.default_rng(1))]))
     assert float((done - picture).abs().mean()) < 0.01
 
 
-def test_rendering_without_findings_and_strange_weights_are_refused(tmp_path):
+def test_rendering_without_findings_and_strange_weights_are_refused(tmp_path: Path) -> None:
     frames = frames_of([scene()])
     with pytest.raises(SettingsError, match="analyze"):
         list(operations.load("denoise").run(iter(frames), denoise.Params(), None, CPU))
@@ -232,7 +234,7 @@ def test_rendering_without_findings_and_strange_weights_are_refused(tmp_path):
         work(frames_of(noisy(scene(), 0.1)), model=str(tmp_path / "none.safetensors"))
 
 
-def test_another_model_stands_in_for_ours(tmp_path, monkeypatch):
+def test_another_model_stands_in_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that takes a tenth of the light away, known by name and by file; strength and luma still hold."""
     network = gan.Generator(gan.Config(width=4, depth=1)).eval()
     with torch.no_grad():
@@ -250,7 +252,7 @@ def test_another_model_stands_in_for_ours(tmp_path, monkeypatch):
         assert torch.allclose(half, frames[0].pixels - 0.05, atol=1e-3)
 
 
-def test_a_model_without_weights_is_told_before_any_work(tmp_path, monkeypatch):
+def test_a_model_without_weights_is_told_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(weights, "SHIPPED", tmp_path)
     with pytest.raises(WeightsError, match="answerprint train cyclegan"):
