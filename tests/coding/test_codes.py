@@ -43,7 +43,7 @@ def test_debanding_leaves_edges_texture_and_grain() -> None:
     assert np.abs(codes.deband(edges, 0.5) - edges).max() < 0.05
     grainy = np.rint(ramp() + grain())
     assert np.abs(codes.deband(grainy, 0.5) - grainy).mean() < 0.01
-    assert codes.deband(edges[:4, :4], 0.5) is not None
+    assert np.array_equal(codes.deband(grainy[:4, :4], 0.5), grainy[:4, :4]), "too small to tell a slope from grain"
 
 
 @pytest.mark.parametrize("bound", [0.0, 0.125, 2.0])
