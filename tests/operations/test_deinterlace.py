@@ -318,7 +318,7 @@ def test_telecine_phase_counts_from_the_clip_and_not_from_the_shot() -> None:
     film = [scene(i) for i in range(24)]
     frames = telecine(film, 1, 22)
     shot = frames[7:20]
-    result = deinterlace.analyze(as_shot(shot), Params(), CPU)
+    result = deinterlace.analyze(as_shot(shot, NTSC), Params(), CPU)
     assert (result.cadence, result.phase) == ("3:2", 1)
     whole = render(frames, result, telecine="remove")
     part = render(shot, result, telecine="remove")
