@@ -273,7 +273,7 @@ def _marked(frame: av.VideoFrame, field_order: str, base: Fraction, kept: list[G
     kept[0].push(frame)
     marked: Any = kept[0].pull()
     marked.pts, marked.time_base = frame.pts, frame.time_base
-    return marked  # type: ignore[no-any-return]
+    return marked
 
 
 def _chapters(chapters: Sequence[tuple[Fraction, Fraction, str]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Coded clips of a texture that moves, and the real footage beside the repository."""
+"""Coded clips of a texture that moves."""
 
 from __future__ import annotations
 
@@ -7,20 +7,11 @@ from pathlib import Path
 
 import av
 import numpy as np
-import pytest
 import torch
 
 from answerprint.frame import Frame
 
-VIDEO = Path(__file__).resolve().parents[2] / "shared" / "data" / "video"
 NTSC = Fraction(30000, 1001)
-
-
-def footage(name: str) -> Path:
-    path = VIDEO / name
-    if not path.exists():
-        pytest.skip(f"real footage {name} is not here")
-    return path
 
 
 def texture(number: int, height: int, width: int) -> np.ndarray:

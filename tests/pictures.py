@@ -1,15 +1,14 @@
 """Pictures for tests of restoration, in memory: one without any noise, and photographs never trained on."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
-PHOTOS = Path(__file__).parents[2] / "shared/data/train/photos/bsds"
+from answerprint.train import degrade
+from footage import shared
 
 
 def shaded(height: int = 160, width: int = 208) -> Tensor:
@@ -29,9 +28,7 @@ def spots(rng: np.random.Generator, rows: int, columns: int, height: int, width:
 
 def photographs(count: int = 3, height: int = 224, width: int = 288) -> Iterator[Tensor]:
     """Pieces of photographs that no network was trained on, (3, H, W)."""
-    if not PHOTOS.exists():
-        pytest.skip(f"{PHOTOS} is not here")
-    for path in sorted(PHOTOS.glob("*.jpg"))[::19][:count]:
+    for path in sorted(shared("train", "photos", "bsds").glob("*.jpg"))[::19][:count]:
         code = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
         yield torch.from_numpy(code).permute(2, 0, 1).float()[:, :height, :width] / 255
 
@@ -42,3 +39,19 @@ def bars(shift: float, angle: float, height: int = 80, width: int = 160) -> Tens
     across = (x - angle * y - shift) % 60
     picture = torch.sigmoid((across - 15) * 2) * torch.sigmoid((45 - across) * 2)
     return picture.expand(3, height, width).contiguous()
+
+
+def noisy(picture: Tensor, sigma: float, count: int = 2, seed: int = 1) -> list[Tensor]:
+    """The picture so many times, each with Gaussian noise of its own."""
+    rng = np.random.default_rng(seed)
+    return [degrade.gaussian(picture, sigma, rng) for _ in range(count)]
+
+
+def psnr(one: Tensor, other: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB for a peak of 1, at most 120, reckoned in the tensors' own precision."""
+    return float(-10 * torch.log10((one - other).square().mean().clamp(min=1e-12)))
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two masks."""
+    return float((a & b).sum() / (a | b).sum())

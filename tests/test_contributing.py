@@ -13,7 +13,7 @@ import torch
 from answerprint import cli, operations
 from answerprint.frame import Frame
 from answerprint.media import reader
-from clips import card  # type: ignore[import-not-found]
+from clips import card
 
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 

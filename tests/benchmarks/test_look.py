@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from benchmarks.look import nearness, steadiness
 
 def _scene(seed: int, height: int = 72, width: int = 96) -> np.ndarray:
     coarse = np.random.default_rng(seed).random((6, 8, 3), np.float32)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1))
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_clip_is_cut_as_a_job_cuts_it_and_its_longest_shots_are_taken(tmp_path
 def test_every_content_meets_every_look(data: Path) -> None:
     table = nearness.every_pair(data, quick=False)
     assert table.title.endswith(": 4")
-    rows = {row[0]: row[1] for row in table.rows}
+    rows: dict[Any, Any] = {row[0]: row[1] for row in table.rows}
     assert rows["distance to the look, look (extended)"] < rows["distance to the look, reinhard"]
     assert rows["SSIM of luma, look (extended)"] >= rows["SSIM of luma, reinhard"]
     assert table.met

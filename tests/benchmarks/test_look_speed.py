@@ -11,8 +11,7 @@ import torch
 
 from answerprint.frame import Frame
 from benchmarks.look import speed
-
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+from footage import shared
 
 
 def test_all_who_take_the_lut_give_the_same_picture(tmp_path: Path) -> None:
@@ -31,12 +30,12 @@ def test_all_who_take_the_lut_give_the_same_picture(tmp_path: Path) -> None:
     assert float(np.abs(interleaved.transpose(2, 0, 1) - ours.pixels.numpy()).max()) < 1e-5
 
 
+@pytest.mark.footage
 def test_the_table_holds_every_size_and_asks_at_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not (DATA / "style").is_dir():
-        pytest.skip("no pictures to measure on: ../shared/data/style is absent")
+    data = shared("style").parent
     monkeypatch.setattr(speed, "SIZES", {"small": (96, 54), "odd": (101, 67)})
     monkeypatch.setattr(speed, "_rounds", lambda width, height: 2)
-    table = speed.speed(DATA, quick=False)
+    table = speed.speed(data, quick=False)
     assert [row[:2] for row in table.rows] == [
         (size, kind) for size in ("small", "odd") for kind in ("photograph", "noise")
     ]

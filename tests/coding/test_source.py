@@ -1,6 +1,9 @@
 """How hard a file was coded: rate and quantizer; measuring leaves the log level of the process alone."""
 
 import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import av
 import av.logging
@@ -12,7 +15,7 @@ from answerprint.media import reader
 
 
 @pytest.fixture
-def hevc(tmp_path):
+def hevc(tmp_path: Path) -> Path:
     path = tmp_path / "clip.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx265", rate=25, options={"x265-params": "log-level=none", "qp": "30"})
@@ -28,21 +31,21 @@ def hevc(tmp_path):
 class Slow:
     """A container whose packets wait until the other thread is at its own, or is not coming."""
 
-    def __init__(self, container, own, other):
+    def __init__(self, container: Any, own: threading.Event, other: threading.Event) -> None:
         self.container, self.own, self.other = container, own, other
 
-    def demux(self, stream):
+    def demux(self, stream: Any) -> Iterator[av.Packet]:
         self.own.set()
         self.other.wait(1.0)
         yield from self.container.demux(stream)
 
 
-def test_two_threads_that_ask_leave_the_logging_of_the_process_as_it_was(hevc):
+def test_two_threads_that_ask_leave_the_logging_of_the_process_as_it_was(hevc: Path) -> None:
     """One that began while the other was at it took the other's level for that of the process, and left it at that."""
     before = av.logging.get_level()
     begun, done, found = [threading.Event(), threading.Event()], threading.Event(), []
 
-    def ask(own, other):
+    def ask(own: threading.Event, other: threading.Event) -> None:
         with av.open(str(hevc)) as container:
             found.append(mean_step(Slow(container, own, other), container.streams.video[0], 4))
 
@@ -62,7 +65,7 @@ def test_two_threads_that_ask_leave_the_logging_of_the_process_as_it_was(hevc):
 
 
 @pytest.mark.parametrize("ending", ["mkv", "ts", "mpg"])
-def test_bits_a_pixel_are_those_of_the_picture_alone(tmp_path, ending):
+def test_bits_a_pixel_are_those_of_the_picture_alone(tmp_path: Path, ending: str) -> None:
     """Sound was counted where the container knows no rate of the stream, and MPEG-2 told the ceiling it was given."""
     path = tmp_path / f"clip.{ending}"
     with av.open(str(path), "w") as container:

@@ -40,6 +40,9 @@ def test_one_value_per_picture_of_a_batch() -> None:
         assert torch.allclose(together[i], values.apply(pixels[i], values.bound(free[i], names)), atol=1e-5)
 
 
-def test_every_value_has_its_bounds() -> None:
-    for name in values.NAMES:
-        values.bound(torch.zeros(sum(values.sizes((name,)).values())), (name,))
+def test_every_value_alone_is_neutral_at_zero_and_moves_the_picture_elsewhere() -> None:
+    pixels = 0.2 + 0.6 * torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(2))
+    for names in (*((name,) for name in values.NAMES if name not in CURVES), CURVES):
+        free = torch.zeros(sum(values.sizes(names).values()))
+        assert torch.allclose(values.apply(pixels, values.bound(free, names)), pixels, atol=1e-5), names
+        assert not torch.allclose(values.apply(pixels, values.bound(free + 1, names)), pixels, atol=1e-3), names

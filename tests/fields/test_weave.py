@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from answerprint.fields import weave
 from answerprint.fields.weave import FieldNeighbors
-from pictures import bars
-
-
-def psnr(one: Tensor, other: Tensor) -> float:
-    return float(-10 * torch.log10((one - other).square().mean().clamp(min=1e-12)))
+from pictures import bars, psnr
 
 
 @pytest.mark.parametrize("angle", [2.0, 3.0, -2.5])

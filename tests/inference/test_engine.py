@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from answerprint.inference import engine
@@ -18,7 +20,7 @@ from answerprint.nets.denoise import Config, Denoiser, Streamed
 CPU = torch.device("cpu")
 
 
-def trained_like(widths=(16, 24, 32)):
+def trained_like(widths: tuple[int, ...] = (16, 24, 32)) -> Denoiser:
     """Weights that do something of the size a trained denoiser does."""
     torch.manual_seed(3)
     net = Denoiser(Config(widths=widths, blocks=(1, 1, 2)))
@@ -27,23 +29,23 @@ def trained_like(widths=(16, 24, 32)):
     return net.eval()
 
 
-def planes(height, width):
+def planes(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     noisy = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
     return noisy, torch.full_like(noisy, 0.1), torch.zeros(1, 1, height, width)
 
 
-def decibels(a, b):
+def decibels(a: Tensor, b: Tensor) -> float:
     return -10 * math.log10(float((a - b).double().square().mean()) + 1e-30)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (17, 31), (64, 48)])
-def test_any_size_comes_back_as_it_was(size):
+def test_any_size_comes_back_as_it_was(size: tuple[int, int]) -> None:
     run = engine.ready(trained_like(), CPU, "fp32")
     made = engine.tiled(run, planes(*size))
     assert made.shape == (1, 3, *size) and bool(torch.isfinite(made).all())
 
 
-def test_a_picture_in_tiles_has_no_seam():
+def test_a_picture_in_tiles_has_no_seam() -> None:
     run = engine.ready(trained_like(), CPU, "fp32")
     inputs = planes(200, 264)
     whole, tiles = run(*inputs), engine.tiled(run, inputs, tile=128, overlap=64)
@@ -55,7 +57,7 @@ def test_a_picture_in_tiles_has_no_seam():
     assert float(error.mean(0).max()) < 0.02 * float(changed) and float(error.mean(1).max()) < 0.02 * float(changed)
 
 
-def test_tiles_cover_everything_and_fade_into_each_other():
+def test_tiles_cover_everything_and_fade_into_each_other() -> None:
     total = torch.zeros(300, 410)
     tiles = engine.grid(300, 410, 128, 32)
     assert {(tile.height, tile.width) for tile in tiles} == {(122, 128)}, "no larger than needed"
@@ -68,7 +70,7 @@ def test_tiles_cover_everything_and_fade_into_each_other():
 
 @pytest.mark.parametrize("length", [129, 136, 200, 1080, 1088, 2160, 4320])
 @pytest.mark.parametrize("multiple", [1, 8])
-def test_neighboring_tiles_share_at_least_the_overlap(length, multiple):
+def test_neighboring_tiles_share_at_least_the_overlap(length: int, multiple: int) -> None:
     length += -length % multiple
     tiles = engine.grid(8, length, 128, 32, multiple)
     ends = [tile.left + tile.width for tile in tiles]
@@ -79,10 +81,10 @@ def test_neighboring_tiles_share_at_least_the_overlap(length, multiple):
     assert all(tile.left % multiple == 0 and tile.width % multiple == 0 for tile in tiles)
 
 
-def test_memory_does_not_grow_with_the_picture():
+def test_memory_does_not_grow_with_the_picture() -> None:
     seen = []
 
-    def run(picture):
+    def run(picture: Tensor) -> Tensor:
         seen.append(picture.shape[-2] * picture.shape[-1])
         return picture
 
@@ -92,7 +94,7 @@ def test_memory_does_not_grow_with_the_picture():
 
 
 @pytest.mark.parametrize("backend", ["bf16", "openvino"])
-def test_fast_back_ends_are_within_70_db_of_float32(backend):
+def test_fast_back_ends_are_within_70_db_of_float32(backend: str) -> None:
     if backend == "openvino" and not importlib.util.find_spec("openvino"):
         pytest.skip("openvino is not installed")
     net, inputs = trained_like(), planes(64, 96)
@@ -103,7 +105,7 @@ def test_fast_back_ends_are_within_70_db_of_float32(backend):
     assert decibels(exact, inputs[0]) < 45  # it did take something away
 
 
-def test_what_a_network_leaves_of_the_picture_is_not_rounded_to_bf16():
+def test_what_a_network_leaves_of_the_picture_is_not_rounded_to_bf16() -> None:
     """The picture itself has to come through a fast back end whole: only the change may be coarse."""
     net = trained_like()
     torch.nn.init.zeros_(net.head.weight)
@@ -112,7 +114,7 @@ def test_what_a_network_leaves_of_the_picture_is_not_rounded_to_bf16():
 
 
 @pytest.mark.parametrize("backend", ["bf16", "openvino"])
-def test_streaming_runs_on_the_fast_back_ends_too(backend):
+def test_streaming_runs_on_the_fast_back_ends_too(backend: str) -> None:
     if backend == "openvino" and not importlib.util.find_spec("openvino"):
         pytest.skip("openvino is not installed")
     torch.manual_seed(3)
@@ -125,20 +127,20 @@ def test_streaming_runs_on_the_fast_back_ends_too(backend):
     assert min(decibels(a, b) for a, b in zip(exact, fast, strict=True)) > 70
 
 
-def test_the_back_end_is_one_that_runs_here():
+def test_the_back_end_is_one_that_runs_here() -> None:
     backend = engine.choose(CPU)
     made = engine.ready(torch.nn.Conv2d(3, 3, 3, padding=1), CPU, backend)(torch.rand(1, 3, 16, 16))
     assert made.shape == (1, 3, 16, 16)
 
 
-def test_padding_mirrors_and_repeats_where_there_is_too_little():
+def test_padding_mirrors_and_repeats_where_there_is_too_little() -> None:
     (mirrored,) = engine.padded([torch.arange(6.0).view(1, 1, 1, 6).expand(1, 1, 6, 6)], 8)
     assert mirrored[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 4, 3]
     (repeated,) = engine.padded([torch.ones(1, 1, 1, 1)], 8)
     assert torch.equal(repeated, F.pad(torch.ones(1, 1, 1, 1), (0, 7, 0, 7), mode="replicate"))
 
 
-def test_nothing_of_the_network_leaves_the_machine(tmp_path):
+def test_nothing_of_the_network_leaves_the_machine(tmp_path: Path) -> None:
     """OpenVINO tells its maker of every use, under a name that it leaves in the home folder."""
     if not importlib.util.find_spec("openvino"):
         pytest.skip("openvino is not installed")
@@ -155,15 +157,15 @@ def test_nothing_of_the_network_leaves_the_machine(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_network_that_goes_by_the_size_of_its_input_is_made_ready_in_silence():
+def test_a_network_that_goes_by_the_size_of_its_input_is_made_ready_in_silence() -> None:
     if not importlib.util.find_spec("openvino"):
         pytest.skip("openvino is not installed")
 
     class Halved(torch.nn.Module):
-        def forward(self, plane):
+        def forward(self, plane: Tensor) -> Tensor:
             return plane * 0.5 if plane.shape[-1] > 8 else plane / len(plane[0])
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error", torch.jit.TracerWarning)
+        warnings.simplefilter("error", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         made = engine.ready(Halved(), CPU, "openvino")(torch.ones(1, 3, 16, 16))
     assert torch.allclose(made, torch.full((1, 3, 16, 16), 0.5))

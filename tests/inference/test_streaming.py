@@ -3,9 +3,12 @@
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from answerprint.inference import streaming
 from answerprint.nets.denoise import Config, Denoiser, Streamed
@@ -13,7 +16,7 @@ from answerprint.nets.denoise import Config, Denoiser, Streamed
 CPU = torch.device("cpu")
 
 
-def network():
+def network() -> Denoiser:
     torch.manual_seed(3)
     net = Denoiser(Config(widths=(8, 12, 16), blocks=(1, 1, 1), temporal=True)).eval()
     with torch.no_grad():
@@ -23,20 +26,20 @@ def network():
     return net
 
 
-def footage(count, height, width, seed=1):
+def footage(count: int, height: int, width: int, seed: int = 1) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(seed)
     for _ in range(count):
         noisy = torch.rand(1, 3, height, width, generator=generator)
         yield noisy, torch.full_like(noisy, 0.1), torch.zeros(1, 1, height, width)
 
 
-def run(stream, count, size, **how):
+def run(stream: Streamed, count: int, size: tuple[int, int], **how: Any) -> list[Tensor]:
     how = {"multiple": 8, "tile": 128, "overlap": 64} | how
     return list(streaming.frames(stream, footage(count, *size), **how))
 
 
 @torch.no_grad()
-def test_tiles_have_no_seam_and_no_frame_is_lost():
+def test_tiles_have_no_seam_and_no_frame_is_lost() -> None:
     stream, size = Streamed(network(), CPU, "fp32"), (150, 237)
     whole, tiles = run(stream, 8, size, tile=256), run(stream, 8, size)
     assert len(whole) == len(tiles) == 8 and tiles[0].shape == (1, 3, *size)
@@ -50,7 +53,7 @@ def test_tiles_have_no_seam_and_no_frame_is_lost():
 
 @torch.no_grad()
 @pytest.mark.parametrize("most", [1, 3])
-def test_memory_on_disk_and_turns_of_several_frames_change_nothing(most, monkeypatch):
+def test_memory_on_disk_and_turns_of_several_frames_change_nothing(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     stream, size = Streamed(network(), CPU, "fp32"), (136, 200)
     held = run(stream, 7, size)
     monkeypatch.setattr(streaming, "MOST", most)
@@ -60,12 +63,12 @@ def test_memory_on_disk_and_turns_of_several_frames_change_nothing(most, monkeyp
 
 @torch.no_grad()
 @pytest.mark.parametrize("count", [0, 1, 2, 6])
-def test_shots_of_any_length(count):
+def test_shots_of_any_length(count: int) -> None:
     assert len(run(Streamed(network(), CPU, "fp32"), count, (136, 200))) == count
 
 
 @torch.no_grad()
-def test_chunks_of_a_large_picture_are_the_whole_bit_for_bit():
+def test_chunks_of_a_large_picture_are_the_whole_bit_for_bit() -> None:
     stream, size = Streamed(network(), CPU, "fp32"), (136, 200)
     frames = list(footage(16, *size))
     how = {"multiple": 8, "tile": 128, "overlap": 64}
@@ -93,7 +96,7 @@ print(next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if 
 """
 
 
-def test_memory_does_not_grow_with_what_tiles_remember():
+def test_memory_does_not_grow_with_what_tiles_remember() -> None:
     held, parked = (
         int(subprocess.run([sys.executable, "-c", PEAK.format(room=room)], capture_output=True, check=True).stdout)
         for room in (1 << 40, 0)

@@ -1,6 +1,7 @@
 """Weights on disk: what was saved comes back, what cannot be trusted is refused with the reason."""
 
 import json
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -15,7 +16,7 @@ CARD = weights.Card(name="denoise", summary="Takes noise away.", licence="Apache
 
 
 @pytest.fixture
-def saved(tmp_path):
+def saved(tmp_path: Path) -> tuple[Path, Denoiser]:
     torch.manual_seed(0)
     path = tmp_path / "denoise.safetensors"
     network = Denoiser(SMALL)
@@ -23,7 +24,7 @@ def saved(tmp_path):
     return path, network
 
 
-def test_weights_carry_their_own_dimensions_and_card(saved):
+def test_weights_carry_their_own_dimensions_and_card(saved: tuple[Path, Denoiser]) -> None:
     path, network = saved
     kept = weights.load("denoise", path)
     assert Config.of(kept.config) == SMALL and kept.card == CARD
@@ -33,23 +34,23 @@ def test_weights_carry_their_own_dimensions_and_card(saved):
         assert torch.allclose(again.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
 
 
-def test_an_installation_is_read_by_everyone(saved):
+def test_an_installation_is_read_by_everyone(saved: tuple[Path, Denoiser]) -> None:
     assert saved[0].stat().st_mode & 0o444 == 0o444
 
 
-def test_another_network_is_refused(saved):
+def test_another_network_is_refused(saved: tuple[Path, Denoiser]) -> None:
     with pytest.raises(WeightsError, match="weights of 'denoise', not of 'deinterlace'"):
         weights.load("deinterlace", saved[0])
 
 
-def test_a_checkpoint_is_refused_as_weights(tmp_path):
+def test_a_checkpoint_is_refused_as_weights(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     weights.write(path, {"net/a": torch.zeros(2)}, {"recipe": "denoise", "step": 3})
     with pytest.raises(WeightsError, match="a checkpoint of a training run"):
         weights.load("denoise", path)
 
 
-def test_one_changed_bit_is_noticed(saved):
+def test_one_changed_bit_is_noticed(saved: tuple[Path, Denoiser]) -> None:
     path, _ = saved
     data = bytearray(path.read_bytes())
     data[-100] ^= 4
@@ -58,28 +59,28 @@ def test_one_changed_bit_is_noticed(saved):
         weights.load("denoise", path)
 
 
-def test_a_changed_card_is_noticed(saved):
+def test_a_changed_card_is_noticed(saved: tuple[Path, Denoiser]) -> None:
     path, _ = saved
     path.write_bytes(path.read_bytes().replace(b"Takes noise away", b"Takes noise awry"))
     with pytest.raises(WeightsError, match="SHA-256 does not fit"):
         weights.load("denoise", path)
 
 
-def test_a_pickle_is_refused_unopened(tmp_path):
+def test_a_pickle_is_refused_unopened(tmp_path: Path) -> None:
     for name, options in (("new.pth", {}), ("old.pth", {"_use_new_zipfile_serialization": False})):
         torch.save({"a": torch.zeros(3)}, tmp_path / name, **options)
         with pytest.raises(WeightsError, match=rf"{name}: a pickle"):
             weights.read(tmp_path / name)
 
 
-def test_a_file_whose_length_looks_like_a_pickle_is_none(tmp_path):
+def test_a_file_whose_length_looks_like_a_pickle_is_none(tmp_path: Path) -> None:
     for length in range(60):
         path = tmp_path / "any.safetensors"
         weights.write(path, {"a": torch.zeros(2)}, {"padding": "x" * 8 * length})
         assert weights.read(path)[1]["padding"] == "x" * 8 * length
 
 
-def test_truncated_foreign_and_absent_files_are_refused(saved, tmp_path):
+def test_truncated_foreign_and_absent_files_are_refused(saved: tuple[Path, Denoiser], tmp_path: Path) -> None:
     path, _ = saved
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(WeightsError, match="truncated"):
@@ -92,7 +93,7 @@ def test_truncated_foreign_and_absent_files_are_refused(saved, tmp_path):
         weights.read(tmp_path / "absent.safetensors")
 
 
-def test_weights_that_do_not_fit_their_config_are_refused(tmp_path):
+def test_weights_that_do_not_fit_their_config_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "denoise.safetensors"
     weights.save(path, Denoiser(SMALL), Config(widths=(8, 12, 20), blocks=(1, 1, 1)), CARD)
     kept = weights.load("denoise", path)
@@ -100,7 +101,9 @@ def test_weights_that_do_not_fit_their_config_are_refused(tmp_path):
         weights.fill(Denoiser(Config.of(kept.config)), kept)
 
 
-def test_a_network_is_built_and_filled_and_another_versions_config_is_refused(saved, tmp_path):
+def test_a_network_is_built_and_filled_and_another_versions_config_is_refused(
+    saved: tuple[Path, Denoiser], tmp_path: Path
+) -> None:
     path, network = saved
     again = weights.network("denoise", Config, Denoiser, path)
     assert again.config == SMALL and torch.allclose(again.stem.weight, network.stem.weight, atol=1e-3)
@@ -111,7 +114,9 @@ def test_a_network_is_built_and_filled_and_another_versions_config_is_refused(sa
         weights.network("denoise", Config, Denoiser, newer)
 
 
-def test_a_users_weights_are_listed_beside_those_that_ship_and_come_first(saved, monkeypatch):
+def test_a_users_weights_are_listed_beside_those_that_ship_and_come_first(
+    saved: tuple[Path, Denoiser], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, _ = saved
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(path.parent))
     entry = next(each for each in weights.listing()[0] if each.path == path)
@@ -119,7 +124,9 @@ def test_a_users_weights_are_listed_beside_those_that_ship_and_come_first(saved,
     assert weights.load("denoise").card == CARD
 
 
-def test_a_damaged_file_is_left_out_of_the_list_with_the_reason(saved, monkeypatch):
+def test_a_damaged_file_is_left_out_of_the_list_with_the_reason(
+    saved: tuple[Path, Denoiser], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, _ = saved
     damaged = path.with_name("damaged.safetensors")
     damaged.write_bytes(path.read_bytes()[:100])
@@ -129,7 +136,7 @@ def test_a_damaged_file_is_left_out_of_the_list_with_the_reason(saved, monkeypat
     assert len(refused) == 1 and "damaged.safetensors: truncated" in str(refused[0])
 
 
-def test_what_ships_can_be_trusted_and_says_its_licence():
+def test_what_ships_can_be_trusted_and_says_its_licence() -> None:
     shipped = [entry for entry in weights.listing()[0] if entry.ships]
     if not shipped:
         pytest.skip("no weights ship yet")
@@ -139,13 +146,13 @@ def test_what_ships_can_be_trusted_and_says_its_licence():
         assert all(bool(torch.isfinite(tensor).all()) for tensor in kept.tensors.values())
 
 
-def test_no_weights_at_all_says_what_to_do(tmp_path, monkeypatch):
+def test_no_weights_at_all_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsError, match=r"no weights for 'unheard'.*answerprint train"):
         weights.load("unheard")
 
 
-def test_a_foreign_model_without_spandrel_says_what_to_install(tmp_path):
+def test_a_foreign_model_without_spandrel_says_what_to_install(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     path.write_bytes(json.dumps({}).encode())
     with pytest.raises(WeightsError, match="spandrel"):

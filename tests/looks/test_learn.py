@@ -15,9 +15,10 @@ import torch
 from answerprint.cli import main
 from answerprint.color import cdl, cube_file, spaces
 from answerprint.errors import ColorError, MediaError, SettingsError
-from answerprint.frame import Frame, Shot
+from answerprint.frame import Frame
 from answerprint.looks import deliver, learn
 from answerprint.operations import grade, look
+from footage import as_shot, frames_of, shot_of
 
 CPU = torch.device("cpu")
 CDL = grade.Params(slope=(1.15, 1.0, 0.85), offset=(0.03, 0.0, -0.02), power=(1.1, 1.0, 0.9), saturation=0.8)
@@ -79,9 +80,8 @@ def test_what_a_cdl_cannot_hold_is_in_the_lut_and_holds_on_another_scene(tmp_pat
 
     # The same as an operation on other footage, its numbers in the decision list.
     params = look.Params(learned=tmp_path / "look.json")
-    frames = [Frame(picture, Fraction(i, 25)) for i, picture in enumerate(scenes(2, seed=5))]
-    shot = Shot("001", 2, Fraction(25), lambda start, stop: iter(frames[start:stop]))
-    findings = look.analyze(shot, params, CPU)
+    frames = frames_of(scenes(2, seed=5))
+    findings = look.analyze(as_shot(frames), params, CPU)
     done = next(look.run(iter(frames), params, findings, CPU)).pixels
     assert float((done - table.apply(frames[0].pixels)).abs().mean()) < 2e-3
     assert "learned" in findings.summary
@@ -174,8 +174,7 @@ def test_the_command_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_what_is_no_learned_look_is_refused(tmp_path: Path) -> None:
     (tmp_path / "l.json").write_text('{"format": "something"}')
-    frames = [Frame(scenes(1)[0], Fraction(0))]
-    shot = Shot("001", 1, Fraction(25), lambda start, stop: iter(frames))
+    shot = shot_of(scenes(1))
     with pytest.raises(SettingsError, match="no learned look"):
         look.analyze(shot, look.Params(learned=tmp_path / "l.json"), CPU)
     with pytest.raises(SettingsError, match="alone"):

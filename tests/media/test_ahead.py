@@ -10,7 +10,7 @@ import pytest
 
 from answerprint.media import reader
 from answerprint.media.ahead import ahead
-from coded import encode_clip  # type: ignore[import-not-found]
+from coded import encode_clip
 
 
 def readers() -> int:

@@ -13,9 +13,9 @@ import pytest
 
 from answerprint.media import presets, reader
 from answerprint.media.writer.direct import Writer
-from clips import noise, write  # type: ignore[import-not-found]
+from clips import noise, write
+from footage import shared
 
-FOOTAGE = Path(__file__).parents[3] / "shared" / "data" / "video"
 COLORS = [("smpte170m", "smpte170m"), ("bt709", "bt709"), ("bt2020nc", "bt2020")]
 
 
@@ -30,7 +30,7 @@ def copy(source: Path, out: Path, preset: str | None = None, forget: bool = Fals
             writer.write(replace(frame, origin=None) if forget else frame)
 
 
-def codes(path: Path, layout: str, count: int | None = None) -> list[list[np.ndarray]]:  # type: ignore[type-arg]
+def codes(path: Path, layout: str, count: int | None = None) -> list[list[np.ndarray]]:
     """Decoded code values by PyAV alone."""
     found = []
     with av.open(str(path)) as container:
@@ -101,6 +101,7 @@ def test_png_to_ffv1_to_png(tmp_path: Path) -> None:
     assert np.array_equal(back, picture.astype(np.uint16) * 257)
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize(
     "name",
     [
@@ -111,17 +112,15 @@ def test_png_to_ffv1_to_png(tmp_path: Path) -> None:
     ],
 )
 def test_real_footage_keeps_its_codes(tmp_path: Path, name: str) -> None:
-    found = sorted(FOOTAGE.glob(f"{name}*"))
-    if not found:
-        pytest.skip(f"footage {name} is not here")
-    clip = reader.open(found[0])
+    path = shared("video", f"{name}.mp4")
+    clip = reader.open(path)
     delivery = presets.choose(tmp_path / "out.mkv", None, clip.info)
     with Writer(tmp_path / "out.mkv", delivery, clip) as writer:
         for frame in clip.frames(0, 2):
             writer.write(frame)
-    with av.open(str(found[0])) as container:
+    with av.open(str(path)) as container:
         layout = next(container.decode(video=0)).format.name.removesuffix("le")
-    before, after = codes(found[0], layout, 2), codes(tmp_path / "out.mkv", layout)
+    before, after = codes(path, layout, 2), codes(tmp_path / "out.mkv", layout)
     assert len(after) == 2
     for one, two in zip(before, after, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))

@@ -13,20 +13,22 @@ import torch
 from answerprint.errors import SettingsError
 from answerprint.media import fieldorder, reader
 from answerprint.media.planes import to_rgb
-from coded import encode_clip, footage, planes_of, texture  # type: ignore[import-not-found]
+from coded import encode_clip, planes_of, texture
+from footage import shared
 
 
+@pytest.mark.footage
 def test_real_interlaced_footage() -> None:
-    palms = reader.open(footage("interlaced/palms_1080i_h264_422_10bit.mp4"))
-    assert (palms.info.field_order, palms.info.layout, palms.info.rate) == ("tff", "yuv422p10", 25)
+    palms = reader.open(shared("video", "interlaced/palms_1080i_h264_422_10bit.mp4"))
+    assert (palms.info.field_order, palms.info.layout, palms.info.rate) == ("tff", "yuv422p10", 25)  # type: ignore[comparison-overlap]
     assert palms.info.timecode == "08:00:37:05"
     assert [stream.kind for stream in palms.info.streams] == ["audio"] * 4 + ["data"]
     assert any("cut off" in note for note in palms.info.notes)
     assert {frame.field_order for frame in palms.frames()} == {"tff"}
-    flowers = reader.open(footage("interlaced/flowers_480i_mpeg2.mp4"))
+    flowers = reader.open(shared("video", "interlaced/flowers_480i_mpeg2.mp4"))
     assert (flowers.info.field_order, flowers.info.sar) == ("tff", Fraction(8, 9))
     assert all(frame.origin is not None and frame.origin.interlaced for frame in flowers.frames())
-    presenter = reader.open(footage("interlaced/presenter_480i_mpeg2.mp4"))
+    presenter = reader.open(shared("video", "interlaced/presenter_480i_mpeg2.mp4"))
     assert presenter.info.measured_field_order == "progressive" and presenter.info.tagged_field_order == "tff"
     assert any("the pictures measure progressive" in note for note in presenter.info.notes)
 

@@ -16,7 +16,8 @@ import torch
 
 from answerprint.errors import MediaError, NotMediaError
 from answerprint.media import reader
-from coded import NTSC, encode_clip, footage, same  # type: ignore[import-not-found]
+from coded import NTSC, encode_clip, same
+from footage import shared
 
 
 def reaches_alike(path: Path, places: list[int]) -> None:
@@ -84,6 +85,7 @@ def test_dnxhr_and_dv(tmp_path: Path) -> None:
     assert reader.open(tmp_path / "pal.avi").info.assumed.matrix == "bt470bg"
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize(
     ("name", "places"),
     [
@@ -98,11 +100,12 @@ def test_dnxhr_and_dv(tmp_path: Path) -> None:
     ],
 )
 def test_real_footage_is_the_same_however_it_is_reached(name: str, places: list[int]) -> None:
-    reaches_alike(footage(name), places)
+    reaches_alike(shared("video", name), places)
 
 
+@pytest.mark.footage
 def test_times_are_what_the_decoder_gives() -> None:
-    for path in sorted(footage("").rglob("*.mp4")):
+    for path in sorted(shared("video").rglob("*.mp4")):
         clip = reader.open(path)
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
@@ -138,8 +141,9 @@ def test_variable_frame_times_are_exact(tmp_path: Path) -> None:
     assert [frame.time for frame in clip.frames(3, 6)] == [Fraction(n, 25) for n in (5, 6, 10)]
 
 
+@pytest.mark.footage
 def test_phone_footage_has_a_variable_rate() -> None:
-    info = reader.open(footage("10bit/window_1920x1080_hevc10.mp4")).info
+    info = reader.open(shared("video", "10bit/window_1920x1080_hevc10.mp4")).info
     assert info.variable_rate and info.rate == NTSC and info.frames == 73
     assert (info.assumed.transfer, info.assumed.matrix, info.layout) == ("arib-std-b67", "bt2020nc", "yuv420p10")
 
@@ -246,8 +250,9 @@ def test_a_change_of_size_is_named(tmp_path: Path) -> None:
         list(clip.frames())
 
 
+@pytest.mark.footage
 def test_keys_that_the_decoder_does_not_trust_are_not_begun_at() -> None:
-    clip = reader.open(footage("cockatoo_1280x720_yuv444p.mp4"))
+    clip = reader.open(shared("video", "cockatoo_1280x720_yuv444p.mp4"))
     whole = {number: frame for number, frame in enumerate(clip.frames(0, 152)) if number >= 148}
     for number, frame in enumerate(clip.frames(148, 152), 148):
         assert torch.equal(frame.pixels, whole[number].pixels)

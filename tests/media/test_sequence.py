@@ -15,6 +15,7 @@ from answerprint.frame import Frame
 from answerprint.media import reader
 from answerprint.media.layout import parse_layout
 from answerprint.media.pictures.header import write_rate_and_timecode
+from coded import planes_of
 
 
 def store(
@@ -75,11 +76,6 @@ def only(path: Path | str) -> Frame:
     return frames[0]
 
 
-def stored(frame: Frame) -> tuple[torch.Tensor, ...]:
-    assert frame.origin is not None
-    return frame.origin.planes
-
-
 def run(folder: Path, numbers: list[int], name: str = "shot.{:04d}.png", **size: int) -> None:
     for number in numbers:
         store(folder / name.format(number), codes(8, seed=number, **size), "gbrp")
@@ -112,8 +108,8 @@ def test_code_values_survive_writing_and_reading(
     store(path, planes, layout)
     frame = only(path)
     assert reader.open(path).info.layout == layout
-    assert len(stored(frame)) == len(planes)
-    for got, want in zip(stored(frame), planes, strict=True):
+    assert len(planes_of(frame)) == len(planes)
+    for got, want in zip(planes_of(frame), planes, strict=True):
         assert torch.equal(got, want)
     assert (frame.alpha is not None) == (len(planes) in (2, 4))
 
@@ -172,9 +168,9 @@ def test_pattern_and_folder_name_the_same_sequence(tmp_path: Path, named: str) -
     assert clip.info.path.endswith("shot.%04d.png")
     assert clip.info.rate == 24 and any("24 fps assumed" in note for note in clip.info.notes)
     assert list(clip.times) == [Fraction(0), Fraction(1, 24), Fraction(2, 24)]
-    assert [torch.equal(stored(f)[0], codes(8, seed=n)[0]) for f, n in zip(clip.frames(), (8, 9, 10), strict=True)] == [
-        True
-    ] * 3
+    assert [
+        torch.equal(planes_of(f)[0], codes(8, seed=n)[0]) for f, n in zip(clip.frames(), (8, 9, 10), strict=True)
+    ] == [True] * 3
     assert [frame.time for frame in clip.frames(2)] == [Fraction(1, 12)]
 
 

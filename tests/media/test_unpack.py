@@ -10,7 +10,7 @@ import pytest
 
 from answerprint.errors import MediaError
 from answerprint.media import reader, unpack
-from coded import encode_clip, planes_of, same  # type: ignore[import-not-found]
+from coded import encode_clip, planes_of, same
 
 
 @pytest.mark.parametrize("size", [(63, 95), (1, 1), (2, 33)])
@@ -59,7 +59,7 @@ def test_packed_formats_keep_their_code_values(name: str) -> None:
         want = [plane >> (16 - how.bits) for plane in (luma, chroma[:, 0::2], chroma[:, 1::2])]
     elif name.startswith("ya"):
         pairs = np.frombuffer(source.planes[0], np.uint16).reshape(22, -1)[:, :76]
-        want = [pairs[:, 0::2], pairs[:, 1::2]]
+        want = [pairs[:, 0::2], pairs[:, 1::2]]  # type: ignore[list-item]
     else:
         want = [plane.numpy() for plane in unpack.planes(source, unpack.storage(target, "a.mov"))]
     for got, expected in zip(unpack.planes(packed, how), want, strict=True):

@@ -25,7 +25,7 @@ from answerprint.media.writer import files
 from answerprint.media.writer.chunk import ChunkWriter
 from answerprint.media.writer.direct import Writer
 from answerprint.media.writer.join import join
-from clips import Sound, flat, gradient, interlaced, samples, variable, write  # type: ignore[import-not-found]
+from clips import Sound, flat, gradient, interlaced, samples, variable, write
 
 HD = ColorTags("bt709", "bt709", "bt709", "limited", "left")
 FILM = Fraction(24000, 1001)

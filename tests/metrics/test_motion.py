@@ -8,13 +8,13 @@ import torch
 from answerprint.metrics import motion
 
 
-def test_f1():
+def test_f1() -> None:
     mask, truth = torch.tensor([1, 1, 0, 0]).bool(), torch.tensor([1, 0, 1, 0]).bool()
     assert motion.f1(mask, truth) == 0.5 and motion.f1(truth, truth) == 1.0
     assert math.isnan(motion.f1(torch.zeros(3).bool(), torch.zeros(3).bool()))
 
 
-def test_area():
+def test_area() -> None:
     truth = torch.tensor([1, 1, 0, 0]).bool()
     assert motion.area(torch.tensor([0.9, 0.8, 0.2, 0.1]), truth) == 1.0
     assert motion.area(torch.tensor([0.1, 0.2, 0.8, 0.9]), truth) == 0.0

@@ -23,10 +23,10 @@ from answerprint.frame import ColorTags
 from answerprint.metrics import page, report, words
 from answerprint.operation import Operation
 from answerprint.settings import Settings
+from footage import shared
 
 REC709 = ColorTags("bt709", "bt709", "bt709", "limited", "left")
 HLG = ColorTags("bt2020", "arib-std-b67", "bt2020nc", "limited", "left")
-DANCE = Path(__file__).parents[3] / "shared/data/video/dance_960x540.mp4"
 
 
 class Params(Settings):
@@ -282,10 +282,9 @@ def test_versions_name_what_worked() -> None:
     assert {"answerprint", "python", "torch", "PyAV", "libavcodec"} <= set(page.versions())
 
 
+@pytest.mark.footage
 def test_a_shot_of_real_footage_is_light(tmp_path: Path) -> None:
-    if not DANCE.exists():
-        pytest.skip(f"{DANCE} is not here")
-    with av.open(str(DANCE)) as container:
+    with av.open(str(shared("video", "dance_960x540.mp4"))) as container:
         frames = [
             frame.to_ndarray(format="rgb24") for frame, _ in zip(container.decode(video=0), range(3), strict=False)
         ]

@@ -22,7 +22,7 @@ def table(**changes: object) -> Table:
         "notes": ("Median of 7 runs.",),
         "targets": (at_most("ratio", 1.24, 1.3), at_least("speed", 0.61, 0.7, "fps")),
     }
-    return Table(**{**values, **changes})  # type: ignore[arg-type]
+    return Table(**{**values, **changes})
 
 
 def printed(shown: Table) -> str:

@@ -11,6 +11,7 @@ from answerprint.motion.layers import View
 from answerprint.operations.cutout import levelset
 from answerprint.operations.cutout.propagate import propagate
 from answerprint.operations.cutout.state import ContourSettings, ContourState
+from pictures import overlap
 
 H, W = 120, 180
 GROUND, TARGET = (-2, 1), (5, 2)  # pixels a frame, x and y
@@ -37,10 +38,6 @@ def picture(number: int) -> np.ndarray:
         return whole[top : top + H, left : left + W]
 
     return np.where(mask(number)[..., None], shown(FRONT, TARGET), shown(BACK, GROUND)).astype(np.uint8)
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a & b).sum() / (a | b).sum())
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 from answerprint.nets import bitdepth
 
 
-def test_it_stays_inside_its_bounds():
+def test_it_stays_inside_its_bounds() -> None:
     torch.manual_seed(1)
     net = bitdepth.Decoder(bitdepth.Config(width=8, blocks=2, radius=2))
     for parameter in net.parameters():
@@ -18,7 +18,7 @@ def test_it_stays_inside_its_bounds():
     assert float(out[0].abs().max()) <= 0.5 and 0.5 < float(out[1].abs().max()) <= 4.5
 
 
-def test_what_is_folded_comes_back_at_its_pixels():
+def test_what_is_folded_comes_back_at_its_pixels() -> None:
     luma = torch.arange(48.0).view(1, 1, 6, 8)
     chroma = torch.zeros(1, 2, 3, 4)
     folded = bitdepth.fold(luma, chroma)

@@ -1,7 +1,10 @@
 """The deinterlacer as a network: small, turned over it is the same, what stands still is woven back."""
 
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 
 from answerprint.inference import engine
 from answerprint.nets import deinterlace as nets
@@ -11,25 +14,25 @@ CPU = torch.device("cpu")
 SMALL = {"widths": (8, 8, 8)}
 
 
-def network(**dimensions):
+def network(**dimensions: Any) -> Deinterlacer:
     torch.manual_seed(1)
     return Deinterlacer(Config(told="differences", **dimensions)).eval()
 
 
-def pictures(count=5, height=64, width=64):
+def pictures(count: int = 5, height: int = 64, width: int = 64) -> list[Tensor]:
     generator = torch.Generator().manual_seed(2)
     return [torch.rand(3, height, width, generator=generator) for _ in range(count)]
 
 
-def planes(moments):
+def planes(moments: list[Tensor]) -> list[Tensor]:
     return [part[None] for part in nets.first_inputs(moments)]
 
 
-def test_it_is_small():
+def test_it_is_small() -> None:
     assert sum(parameter.numel() for parameter in network().parameters()) <= 150_000
 
 
-def test_it_is_told_the_lines_of_the_moments():
+def test_it_is_told_the_lines_of_the_moments() -> None:
     # Too small to look for motion in: what is moved stays as it is.
     moments = [torch.full((3, 6, 4), float(t)) + torch.arange(6.0)[:, None] / 10 for t in range(5)]
     lines, between = torch.tensor([0.0, 0.2, 0.4]), torch.tensor([0.1, 0.3, 0.4])
@@ -44,19 +47,19 @@ def test_it_is_told_the_lines_of_the_moments():
 
 
 @torch.no_grad()
-def test_it_answers_in_the_fields_own_size():
+def test_it_answers_in_the_fields_own_size() -> None:
     assert network(**SMALL)(*planes(pictures())).shape == (1, 3, 32, 64)
 
 
 @torch.no_grad()
-def test_folding_keeps_every_pixel_at_its_place():
+def test_folding_keeps_every_pixel_at_its_place() -> None:
     lines = torch.rand(2, 1, 6, 16)
     assert torch.equal(nets._unfold(nets._fold(lines)), lines)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("guess", range(5))
-def test_a_guess_it_is_sure_of_comes_out_as_it_is(guess):
+def test_a_guess_it_is_sure_of_comes_out_as_it_is(guess: int) -> None:
     made = network(**SMALL)
     made.head.weight.zero_()
     made.head.bias.zero_()
@@ -69,16 +72,16 @@ def test_a_guess_it_is_sure_of_comes_out_as_it_is(guess):
 
 @pytest.mark.parametrize("parity", [0, 1])
 @pytest.mark.parametrize("size", [(64, 96), (65, 70), (3, 5), (2, 2)])
-def test_the_kept_lines_stay_and_what_stands_still_is_woven(parity, size):
+def test_the_kept_lines_stay_and_what_stands_still_is_woven(parity: int, size: tuple[int, int]) -> None:
     run = engine.ready(nets.Steady(network(**SMALL)), CPU, "fp32")
     check_lines(run, parity, size)
 
 
-def test_the_quickest_way_to_run_it_is_as_true():
+def test_the_quickest_way_to_run_it_is_as_true() -> None:
     check_lines(nets.ready(network(**SMALL), CPU), 0, (402, 512))
 
 
-def check_lines(run, parity, size):
+def check_lines(run: Any, parity: int, size: tuple[int, int]) -> None:
     moving = [torch.rand(3, *size, generator=torch.Generator().manual_seed(t)) for t in range(5)]
     for before in (None, tuple(moving[1:4])):
         made = nets.fill(run, moving, parity, last_pass=before)
@@ -88,7 +91,7 @@ def check_lines(run, parity, size):
 
 
 @pytest.mark.parametrize("over", [False, True])
-def test_a_bottom_field_is_a_top_field_upside_down(over):
+def test_a_bottom_field_is_a_top_field_upside_down(over: bool) -> None:
     run = engine.ready(nets.Steady(network(**SMALL)), CPU, "fp32")
     moments = [torch.rand(3, 64, 80, generator=torch.Generator().manual_seed(t)) for t in range(5)]
     turned = [moment.flip(-2) for moment in moments]
@@ -98,7 +101,7 @@ def test_a_bottom_field_is_a_top_field_upside_down(over):
 
 
 @pytest.mark.parametrize("moves", [False, True])
-def test_under_noise_what_stands_still_is_woven_and_what_moves_is_not(moves):
+def test_under_noise_what_stands_still_is_woven_and_what_moves_is_not(moves: bool) -> None:
     run = engine.ready(nets.Steady(network(**SMALL)), CPU, "fp32")
     stripes = torch.zeros(3, 64, 96)
     stripes[:, ::2] = 1.0  # one-line stripes: half of them in no field but the other

@@ -1,7 +1,10 @@
 """The denoiser as a network: neighbors are neutral until trained, streaming equals seeing all at once."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
+from torch import Tensor
 
 from answerprint.nets.denoise import Config, Denoiser, Streamed
 
@@ -9,7 +12,7 @@ SMALL = {"widths": (8, 12, 16), "blocks": (1, 1, 1)}
 CPU = torch.device("cpu")
 
 
-def network(temporal=True, trained=True):
+def network(temporal: bool = True, trained: bool = True) -> Denoiser:
     torch.manual_seed(1)
     made = Denoiser(Config(**SMALL, temporal=temporal))
     if trained:
@@ -18,18 +21,20 @@ def network(temporal=True, trained=True):
     return made.eval()
 
 
-def footage(frames=7, height=24, width=32):
+def footage(frames: int = 7, height: int = 24, width: int = 32) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(2)
     noisy = torch.rand(1, frames, 3, height, width, generator=generator)
     return noisy, torch.full_like(noisy, 0.1), torch.zeros(1, frames, 1, height, width)
 
 
-def listed(sequence, first=0, last=None):
+def listed(
+    sequence: tuple[Tensor, Tensor, Tensor], first: int = 0, last: int | None = None
+) -> Iterator[tuple[Tensor, ...]]:
     return iter([tuple(plane[:, t] for plane in sequence) for t in range(sequence[0].shape[1])][first:last])
 
 
 @torch.no_grad()
-def test_neighbors_change_nothing_before_they_are_trained():
+def test_neighbors_change_nothing_before_they_are_trained() -> None:
     still, temporal = network(temporal=False, trained=False), network(temporal=True, trained=False)
     temporal.load_state_dict(still.state_dict(), strict=False)
     sequence = footage()
@@ -38,7 +43,7 @@ def test_neighbors_change_nothing_before_they_are_trained():
 
 
 @torch.no_grad()
-def test_trained_neighbors_within_the_radius_count_and_none_beyond():
+def test_trained_neighbors_within_the_radius_count_and_none_beyond() -> None:
     net = network()
     noisy, sigma, reach = footage(frames=13)
     changed = noisy.clone()
@@ -50,7 +55,7 @@ def test_trained_neighbors_within_the_radius_count_and_none_beyond():
 
 @pytest.mark.parametrize("temporal", [False, True])
 @torch.no_grad()
-def test_streaming_equals_seeing_all_at_once(temporal):
+def test_streaming_equals_seeing_all_at_once(temporal: bool) -> None:
     net, sequence = network(temporal), footage()
     whole = net(*sequence)
     streamed = list(Streamed(net, CPU, "fp32").frames(listed(sequence)))
@@ -60,7 +65,7 @@ def test_streaming_equals_seeing_all_at_once(temporal):
 
 
 @torch.no_grad()
-def test_chunks_with_handles_are_the_whole_bit_for_bit():
+def test_chunks_with_handles_are_the_whole_bit_for_bit() -> None:
     net, sequence = network(), footage(frames=16)
     stream = Streamed(net, CPU, "fp32")
     whole = list(stream.frames(listed(sequence)))
@@ -70,10 +75,10 @@ def test_chunks_with_handles_are_the_whole_bit_for_bit():
 
 
 @torch.no_grad()
-def test_a_frame_leaves_as_soon_as_its_neighbors_are_known():
+def test_a_frame_leaves_as_soon_as_its_neighbors_are_known() -> None:
     asked = []
 
-    def counted(frames):
+    def counted(frames: Iterator[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
         for frame in frames:
             asked.append(1)
             yield frame
@@ -84,7 +89,7 @@ def test_a_frame_leaves_as_soon_as_its_neighbors_are_known():
 
 
 @torch.no_grad()
-def test_twice_the_picture_and_twice_the_noise_is_twice_the_answer():
+def test_twice_the_picture_and_twice_the_noise_is_twice_the_answer() -> None:
     net = network()
     noisy, sigma, reach = footage(frames=1)
     assert torch.allclose(net(2 * noisy, 2 * sigma, reach), 2 * net(noisy, sigma, reach), atol=1e-4)

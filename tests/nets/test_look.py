@@ -88,10 +88,10 @@ def test_vgg19_is_read_from_a_file_or_url_and_checked(tmp_path: Path, ending: st
     torch.save(state, path) if ending == ".pth" else safetensors.torch.save_file(state, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     encoder = look.vgg19(path, digest[:8])
-    assert torch.equal(encoder.layers[8].weight, state["features.19.weight"])  # type: ignore[arg-type]
+    assert torch.equal(encoder.layers[8].weight, state["features.19.weight"])
     assert [layer.shape[1] for layer in encoder(torch.rand(1, 3, 32, 32))] == [64, 128, 256, 512]
     fetched = look.vgg19(path.as_uri(), digest, folder=tmp_path / "kept")
-    assert torch.equal(fetched.layers[0].weight, encoder.layers[0].weight)  # type: ignore[arg-type]
+    assert torch.equal(fetched.layers[0].weight, encoder.layers[0].weight)
     with pytest.raises(WeightsError, match="SHA-256"):
         look.vgg19(path, "00000000")
 

@@ -25,7 +25,7 @@ def blurred(picture: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(picture[None], 3, 1, 1, count_include_pad=False)[0]
 
 
-def test_a_weave_that_the_pilot_has_half_lost_comes_back():
+def test_a_weave_that_the_pilot_has_half_lost_comes_back() -> None:
     clean = cloth()
     noisy = degrade.gaussian(clean, SIGMA, np.random.default_rng(1))
     pilot = blurred(blurred(noisy))
@@ -34,13 +34,13 @@ def test_a_weave_that_the_pilot_has_half_lost_comes_back():
     assert psnr(made, clean) > psnr(noisy, clean) + 6
 
 
-def test_where_there_is_no_noise_the_picture_stays():
+def test_where_there_is_no_noise_the_picture_stays() -> None:
     clean = cloth()
     made = blocks.filter_stacks(clean, blurred(clean), torch.zeros_like(clean))
     assert (made - clean).abs().max() < 1e-3
 
 
-def test_noise_is_taken_where_it_is_told_to_be():
+def test_noise_is_taken_where_it_is_told_to_be() -> None:
     clean = cloth()
     sigma = torch.full_like(clean, 0.002)
     sigma[..., 60:] = SIGMA
@@ -50,7 +50,7 @@ def test_noise_is_taken_where_it_is_told_to_be():
     assert psnr(made[..., 68:], clean[..., 68:]) > psnr(noisy[..., 68:], clean[..., 68:]) + 6
 
 
-def test_grain_goes_better_when_its_reach_is_told():
+def test_grain_goes_better_when_its_reach_is_told() -> None:
     clean = cloth()
     noisy = clean + SIGMA * synth.correlated(clean.shape, 1.0, np.random.default_rng(3))
     sigma, pilot = torch.full_like(clean, SIGMA), clean.lerp(blurred(clean), 0.5)
@@ -59,7 +59,9 @@ def test_grain_goes_better_when_its_reach_is_told():
 
 
 @pytest.mark.parametrize("size", [(32, 33), (41, 130)])
-def test_any_size_gives_the_same_in_one_piece_as_in_tiles(size, monkeypatch):
+def test_any_size_gives_the_same_in_one_piece_as_in_tiles(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     clean = cloth(*size)
     noisy = degrade.gaussian(clean, SIGMA, np.random.default_rng(4))
     sigma = torch.full_like(clean, SIGMA)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from answerprint.frame import Coding, ColorTags, Frame, Origin, Shot
 from answerprint.inference import weights
 from answerprint.media import reader
 from answerprint.media.planes import from_rgb, to_rgb
+from answerprint.media.reader import Clip
 from answerprint.metrics import quality
 from answerprint.nets import bitdepth as bitdepth_net
 from answerprint.nets import toflow
@@ -26,13 +28,13 @@ from answerprint.operations import bitdepth
 from answerprint.render.pipeline import shot_after
 from answerprint.shots.boundary import ShotRange
 from answerprint.train import septuplets
+from footage import as_shot, shared
 
 CPU = torch.device("cpu")
-VIDEO = Path(__file__).parents[3] / "shared/data/video"
 TAGS = ColorTags("bt709", "bt709", "bt709", "limited", "left")
 
 
-def sky(number, width, height, layout):
+def sky(number: int, width: int, height: int, layout: str) -> clips.Planes:
     """A slow gradient with a hard-edged card in it and color that changes with it, in codes of the layout."""
     y, x = np.mgrid[:height, :width]
     luma = 80 + 12 * x / width + 3 * y / height + 0.3 * number
@@ -50,27 +52,27 @@ def sky(number, width, height, layout):
     return tuple(np.ascontiguousarray(np.rint(plane * depth)).astype(kind) for plane in planes)
 
 
-def clip_of(path, layout="yuv420p", codec="ffv1", **more):
+def clip_of(path: Path, layout: str = "yuv420p", codec: str = "ffv1", **more: Any) -> Clip:
     clips.write(path, codec=codec, layout=layout, width=192, height=128, frames=3, picture=sky, siting="left", **more)
     return reader.open(path)
 
 
-def shot_of(clip):
+def shot_of(clip: Clip) -> Shot:
     return shot_after(clip, ShotRange("001", 0, len(clip)), [], CPU)
 
 
-def work(shot, findings=None, **params):
+def work(shot: Shot, findings: bitdepth.Findings | None = None, **params: Any) -> tuple[list[Frame], bitdepth.Findings]:
     settings = bitdepth.Params.of({"model": "bounds"} | params)
     findings = findings or bitdepth.analyze(shot, settings, CPU)
     return list(operations.load("bitdepth").run(shot.frames(), settings, findings, CPU)), findings
 
 
-def luma(frame):
+def luma(frame: Frame) -> np.ndarray:
     matrix = frame.origin.color.matrix if frame.origin is not None else "bt709"
     return 16 + 219 * spaces.luma(frame.pixels, matrix)[0].numpy()
 
 
-def test_a_gradient_gets_the_values_between_its_codes_and_the_card_keeps_its_edge(tmp_path):
+def test_a_gradient_gets_the_values_between_its_codes_and_the_card_keeps_its_edge(tmp_path: Path) -> None:
     shot = shot_of(clip_of(tmp_path / "a.mkv"))
     done, found = work(shot)
     true = sky(1, 192, 128, "yuv420p")[0].astype(np.float32)
@@ -85,7 +87,7 @@ def test_a_gradient_gets_the_values_between_its_codes_and_the_card_keeps_its_edg
     assert "estimated, not recovered" in found.note and found.bits == 8
 
 
-def test_codes_that_are_not_touched_are_written_as_they_were(tmp_path):
+def test_codes_that_are_not_touched_are_written_as_they_were(tmp_path: Path) -> None:
     shot = shot_of(clip_of(tmp_path / "a.mkv"))
     frame = next(shot.frames())
     (done, *_), _ = work(shot, chroma=False)
@@ -94,7 +96,7 @@ def test_codes_that_are_not_touched_are_written_as_they_were(tmp_path):
     assert done.origin is not None
 
 
-def test_what_the_stream_tells_is_found(tmp_path):
+def test_what_the_stream_tells_is_found(tmp_path: Path) -> None:
     clip = clip_of(tmp_path / "a.mp4", codec="libx264", options={"qp": "30"})
     found = bitdepth.analyze(shot_of(clip), bitdepth.Params(), CPU)
     assert found.codec == "h264" and found.layout == "yuv420p"
@@ -115,20 +117,20 @@ def test_what_the_stream_tells_is_found(tmp_path):
         ("libvpx-vp9", {"crf": "40", "b": "0", "cpu-used": "8"}),
     ],
 )
-def test_the_quantizer_of_other_coders_is_found_too(tmp_path, codec, options):
+def test_the_quantizer_of_other_coders_is_found_too(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
     found = bitdepth.analyze(shot_of(clip_of(tmp_path / "a.mkv", codec=codec, options=options)), bitdepth.Params(), CPU)
     # Quantizer 30 of HEVC is a step of 20 codes; index 40 of 63 of the others is nearly the same.
     assert 14 < found.quantizer < 45
     assert ("headers" in found.note) == (codec != "libvpx-vp9")
 
 
-def test_a_quantizer_that_nothing_tells_is_guessed_and_told_so(tmp_path):
+def test_a_quantizer_that_nothing_tells_is_guessed_and_told_so(tmp_path: Path) -> None:
     clip = clip_of(tmp_path / "a.mkv", codec="libvpx", options={"b": "100000", "cpu-used": "8"})
     found = bitdepth.analyze(shot_of(clip), bitdepth.Params(), CPU)
     assert found.codec == "vp8" and found.quantizer > 0 and "guess by rate and detail" in found.note
 
 
-def test_why_the_network_is_not_in_it_is_told_as_it_is(tmp_path):
+def test_why_the_network_is_not_in_it_is_told_as_it_is(tmp_path: Path) -> None:
     """Frames of two pixels and footage with centered chroma were told to be no 8-bit 4:2:0."""
     tiny = tmp_path / "tiny.mkv"
     clips.write(tiny, codec="ffv1", layout="yuv420p", width=2, height=2, frames=1, picture=sky, siting="left")
@@ -142,7 +144,7 @@ def test_why_the_network_is_not_in_it_is_told_as_it_is(tmp_path):
         assert why in found.note and not found.learned
 
 
-def test_the_network_is_believed_as_far_as_the_coder_took_something(tmp_path):
+def test_the_network_is_believed_as_far_as_the_coder_took_something(tmp_path: Path) -> None:
     """It learned on footage of low rates; on luma that lost nothing but by rounding it cost 1.5 dB."""
     share = {}
     for codec, options in (("ffv1", {}), ("libx264", {"qp": "12"}), ("libx264", {"qp": "30"})):
@@ -153,20 +155,20 @@ def test_the_network_is_believed_as_far_as_the_coder_took_something(tmp_path):
     assert share[None] == 0 < share["12"] < 1 == share["30"]
 
 
-def test_the_guess_follows_the_rate():
+def test_the_guess_follows_the_rate() -> None:
     plane = np.random.default_rng(1).normal(100, 10, (64, 64)).astype(np.float32)
     assert codes.quantizer(plane, 0.05) > 3 * codes.quantizer(plane, 0.25) > 0
     assert codes.quantizer(plane, 0) == codes.quantizer(plane, 3) == 0
 
 
-def test_a_source_of_ten_bits_has_nothing_to_interpolate(tmp_path):
+def test_a_source_of_ten_bits_has_nothing_to_interpolate(tmp_path: Path) -> None:
     shot = shot_of(clip_of(tmp_path / "a.mkv", layout="yuv422p10"))
     done, found = work(shot)
     assert found.bits == 10 and found.bound == 0 and "nothing to interpolate" in found.note
     assert torch.equal(done[0].pixels, next(shot.frames()).pixels)
 
 
-def test_ten_coded_bits_are_freed_of_what_the_coder_left_alone(tmp_path):
+def test_ten_coded_bits_are_freed_of_what_the_coder_left_alone(tmp_path: Path) -> None:
     shot = shot_of(clip_of(tmp_path / "a.mp4", layout="yuv420p10", codec="libx264", options={"qp": "30"}))
     found = bitdepth.analyze(shot, bitdepth.Params(), CPU)
     assert found.bits == 10 and found.quantizer > 0 and found.bound == pytest.approx(found.quantizer / 16, abs=1e-3)
@@ -174,7 +176,7 @@ def test_ten_coded_bits_are_freed_of_what_the_coder_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["yuv444p", "gbrp", "yuv422p"])
-def test_other_layouts_of_eight_bits_work(tmp_path, layout):
+def test_other_layouts_of_eight_bits_work(tmp_path: Path, layout: str) -> None:
     shot = shot_of(clip_of(tmp_path / "a.mkv", layout=layout) if layout != "gbrp" else _rgb(tmp_path))
     done, found = work(shot)
     frame = next(shot.frames())
@@ -183,8 +185,8 @@ def test_other_layouts_of_eight_bits_work(tmp_path, layout):
     assert codes.banding(luma(done[0]).astype(np.float32)) < 0.5 * codes.banding(luma(frame).astype(np.float32))
 
 
-def _rgb(folder):
-    def gray(number, width, height, layout):
+def _rgb(folder: Path) -> Clip:
+    def gray(number: int, width: int, height: int, layout: str) -> clips.Planes:
         one = sky(number, width, height, "gray")[0]
         return one, one, one
 
@@ -192,18 +194,18 @@ def _rgb(folder):
     return reader.open(folder / "rgb.avi")
 
 
-def test_pixels_that_another_operation_changed_are_worked_on_as_they_are():
+def test_pixels_that_another_operation_changed_are_worked_on_as_they_are() -> None:
     y, x = np.mgrid[:96, :160]
     plane = np.rint(80 + 12 * x / 160 + y / 96) / 255
     frame = Frame(torch.from_numpy(plane.astype(np.float32)).expand(3, -1, -1).contiguous(), Fraction(0))
-    shot = Shot("001", 1, Fraction(25), lambda start, stop: iter([frame][start:stop]))
+    shot = as_shot([frame])
     (done,), found = work(shot)
     assert found.layout == "" and found.codec == ""
     assert float((done.pixels - frame.pixels).abs().max()) <= 0.5 / 255 + 1e-5
     assert len(torch.unique(done.pixels)) > 10 * len(torch.unique(frame.pixels))
 
 
-def test_strength_and_switches(tmp_path):
+def test_strength_and_switches(tmp_path: Path) -> None:
     shot = shot_of(clip_of(tmp_path / "a.mkv"))
     frame = next(shot.frames())
     assert torch.equal(work(shot, strength=0)[0][0].pixels, frame.pixels)
@@ -213,13 +215,13 @@ def test_strength_and_switches(tmp_path):
     assert torch.allclose(half - frame.pixels, (whole - frame.pixels) / 2, atol=1e-6)
 
 
-def shown(plane):
+def shown(plane: np.ndarray) -> Shot:
     """A shot of one gray frame of such luma, 0..1 of limited range."""
     pixels = torch.from_numpy(plane.astype(np.float32)).expand(3, -1, -1).contiguous()
-    return Shot("001", 1, Fraction(25), lambda start, stop: iter([Frame(pixels, Fraction(0))][start:stop]))
+    return as_shot([Frame(pixels, Fraction(0))])
 
 
-def test_log_footage_is_guessed_named_and_told():
+def test_log_footage_is_guessed_named_and_told() -> None:
     scene = 0.012 + 0.85 * np.random.default_rng(1).random((64, 64)) ** 3
     # Sony's formula, in the codes of 10 bits that it is stored as.
     log = ((420 + np.log10((scene + 0.01) / 0.19) * 261.5) / 4 - 16) / 219
@@ -235,7 +237,7 @@ def test_log_footage_is_guessed_named_and_told():
     ("said", "curve"),
     [("<CaptureGamma>V-Log</CaptureGamma>", "v-log"), ("S-Log3/S-Gamut3.Cine", "s-log3"), ("a catalog 3", "")],
 )
-def test_a_tag_names_the_curve(tmp_path, said, curve):
+def test_a_tag_names_the_curve(tmp_path: Path, said: str, curve: str) -> None:
     clips.write(
         tmp_path / "a.mkv", codec="ffv1", layout="yuv420p", width=64, height=48, frames=1, picture=sky,
         metadata={"comment": said},
@@ -246,10 +248,10 @@ def test_a_tag_names_the_curve(tmp_path, said, curve):
 
 
 @pytest.mark.parametrize("layout", ["yuv420p", "yuv422p"])
-def test_woven_fields_are_worked_on_one_by_one(tmp_path, layout):
+def test_woven_fields_are_worked_on_one_by_one(tmp_path: Path, layout: str) -> None:
     """Two fields of other light: a gradient across lines of both would take it for texture, or mix them."""
 
-    def fields(number, width, height, form):
+    def fields(number: int, width: int, height: int, form: str) -> clips.Planes:
         planes = [plane.astype(np.int16) for plane in sky(number, width, height, form)]
         for plane in planes:
             plane[1::2] += 9
@@ -271,25 +273,27 @@ def test_woven_fields_are_worked_on_one_by_one(tmp_path, layout):
     assert np.abs(luma(done[0]) - luma(frame)).max() <= found.bound + 1e-3
 
 
-def test_a_matte_keeps_the_rest(tmp_path):
+def test_a_matte_keeps_the_rest(tmp_path: Path) -> None:
     frame = next(shot_of(clip_of(tmp_path / "a.mkv")).frames())
     matte = torch.zeros(1, 128, 192)
     matte[:, 30:60, 30:90] = 1
     masked = Frame(frame.pixels, frame.time, frame.color, matte=matte, origin=frame.origin)
-    shot = Shot("001", 1, Fraction(25), lambda start, stop: iter([masked][start:stop]))
+    shot = as_shot([masked])
     (done,), _ = work(shot)
     outside = (matte == 0).expand(3, -1, -1)
     assert torch.equal(done.pixels[outside], frame.pixels[outside])
     assert not torch.equal(done.pixels, frame.pixels)
 
 
-def test_rendering_without_findings_is_refused(tmp_path):
+def test_rendering_without_findings_is_refused(tmp_path: Path) -> None:
     shot = shot_of(clip_of(tmp_path / "a.mkv"))
     with pytest.raises(SettingsError, match="analyze"):
         list(operations.load("bitdepth").run(shot.frames(), bitdepth.Params(), None, CPU))
 
 
-def test_the_command_makes_prores_of_ten_bits_with_values_between(tmp_path, capsys):
+def test_the_command_makes_prores_of_ten_bits_with_values_between(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     clip_of(tmp_path / "a.mp4", codec="libx264", options={"crf": "20"})
     main(["bitdepth", str(tmp_path / "a.mp4"), "-o", str(tmp_path / "b.mov")])
     made = reader.open(tmp_path / "b.mov")
@@ -301,7 +305,7 @@ def test_the_command_makes_prores_of_ten_bits_with_values_between(tmp_path, caps
 
 
 @pytest.mark.parametrize(("width", "height"), [(2, 2), (16, 16), (34, 18)])
-def test_tiny_frames(tmp_path, width, height):
+def test_tiny_frames(tmp_path: Path, width: int, height: int) -> None:
     clips.write(
         tmp_path / "t.mkv", codec="ffv1", layout="yuv420p", width=width, height=height, frames=2, picture=clips.bars
     )
@@ -309,7 +313,7 @@ def test_tiny_frames(tmp_path, width, height):
     assert done[0].pixels.shape == (3, height, width) and bool(done[0].pixels.isfinite().all())
 
 
-def test_a_variable_rate_and_a_very_low_bitrate_keep_their_frames(tmp_path):
+def test_a_variable_rate_and_a_very_low_bitrate_keep_their_frames(tmp_path: Path) -> None:
     path = tmp_path / "v.mp4"
     clips.write(
         path, codec="libx264", layout="yuv420p", width=192, height=128, times=clips.variable(12), frames=12,
@@ -321,10 +325,9 @@ def test_a_variable_rate_and_a_very_low_bitrate_keep_their_frames(tmp_path):
     assert found.quantizer > 80 and all(bool(frame.pixels.isfinite().all()) for frame in done)
 
 
-def test_real_footage_is_moved_no_farther_than_its_bound():
-    path = VIDEO / "sam2_01_dog_854x480.mp4"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+@pytest.mark.footage
+def test_real_footage_is_moved_no_farther_than_its_bound() -> None:
+    path = shared("video", "sam2_01_dog_854x480.mp4")
     clip = reader.open(path)
     shot = shot_after(clip, ShotRange("001", 0, 2), [], CPU)
     done, found = work(shot, chroma=False)
@@ -333,21 +336,21 @@ def test_real_footage_is_moved_no_farther_than_its_bound():
     assert found.codec == "h264" and moved.max() <= found.bound + max(found.deblock * 1.3, 0) + 0.01
 
 
-def trained(folder, name):
+def trained(folder: Path, name: str) -> Path:
     """Weights of a network that was never trained, as a user's own."""
     torch.manual_seed(1)
+    path, card = folder / f"{name}.safetensors", weights.Card(name=name)
     if name == "bitdepth":
-        config = bitdepth_net.Config(width=8, blocks=1)
-        network = bitdepth_net.Decoder(config)
+        decoder = bitdepth_net.Config(width=8, blocks=1)
+        weights.save(path, bitdepth_net.Decoder(decoder), decoder, card)
     else:
-        config = toflow.Config(levels=2, flow_widths=(4,), width=4)
-        network = toflow.TOFlow(config)
-    weights.save(folder / f"{name}.safetensors", network, config, weights.Card(name=name))
-    return folder / f"{name}.safetensors"
+        flow = toflow.Config(levels=2, flow_widths=(4,), width=4)
+        weights.save(path, toflow.TOFlow(flow), flow, card)
+    return path
 
 
 @pytest.mark.parametrize(("model", "name"), [("network", "bitdepth"), ("toflow", "toflow")])
-def test_networks_come_in_front_of_the_bounds_and_chunks_equal_the_whole(tmp_path, model, name):
+def test_networks_come_in_front_of_the_bounds_and_chunks_equal_the_whole(tmp_path: Path, model: str, name: str) -> None:
     clips.write(
         tmp_path / "a.mp4", codec="libx264", layout="yuv420p", width=66, height=50, frames=9, picture=sky,
         options={"qp": "30"},
@@ -367,7 +370,7 @@ def test_networks_come_in_front_of_the_bounds_and_chunks_equal_the_whole(tmp_pat
         assert float(np.abs(luma(whole[4]) - luma(next(shot.frames(4, 5)))).max()) <= limit + 0.01
 
 
-def coded(path, rate):
+def coded(path: Path, rate: float) -> tuple[Shot, torch.Tensor]:
     """Seven frames at half size of a clip, through a coder: the frames as decoded, and the middle one of the master."""
     with torch.inference_mode():
         whole = [frame.pixels[:, 60:420, 100:740] for frame in reader.open(path).frames(10, 17)]
@@ -385,12 +388,12 @@ def coded(path, rate):
     return Shot("001", 7, Fraction(25), lambda a, b: iter(frames[a:b]), coding=lambda: told), small[3]
 
 
-def test_the_network_hears_of_every_block_how_coarsely_it_was_coded(tmp_path):
+def test_the_network_hears_of_every_block_how_coarsely_it_was_coded(tmp_path: Path) -> None:
     shot, _ = coded_noise()
     params = bitdepth.Params.of({"model": "network", "weights": trained(tmp_path, "bitdepth")})
     found = bitdepth.analyze(shot, params, CPU)
     frames = list(shot.frames())
-    said = replace(frames[3].origin, steps=torch.full((6, 8), found.quantizer))
+    said = replace(frames[3].origin, steps=torch.full((6, 8), found.quantizer))  # type: ignore[type-var]
     said.steps[:3] = 4 * found.quantizer
     other = [*frames[:3], replace(frames[3], origin=said), *frames[4:]]
     before, after = (
@@ -401,7 +404,7 @@ def test_the_network_hears_of_every_block_how_coarsely_it_was_coded(tmp_path):
     assert float(apart[:16].max()) > 0 and float(apart[-8:].max()) == 0
 
 
-def coded_noise():
+def coded_noise() -> tuple[Shot, Frame]:
     """Seven frames of 64 x 48, all blocks of all of them with one quantizer, which their decoder does not tell."""
     rng = np.random.default_rng(5)
     frames = []
@@ -416,7 +419,7 @@ def coded_noise():
     return Shot("001", 7, Fraction(25), lambda a, b: iter(frames[a:b]), coding=lambda: told), frames[3]
 
 
-def test_faint_lines_of_color_behind_the_network_are_smoothed_by_no_more_than_rounding(tmp_path):
+def test_faint_lines_of_color_behind_the_network_are_smoothed_by_no_more_than_rounding(tmp_path: Path) -> None:
     lines = np.where(np.arange(80) % 12 == 6, 122, 120)
     kept = tuple(
         torch.from_numpy(np.ascontiguousarray(np.broadcast_to(plane, shape)).astype(np.uint8))
@@ -427,21 +430,20 @@ def test_faint_lines_of_color_behind_the_network_are_smoothed_by_no_more_than_ro
     told = Coding("h264", 0.2, 8.0)
     shot = Shot("001", 1, Fraction(25), lambda a, b: iter([frame][a:b]), coding=lambda: told)
 
-    def color(model, bound):
+    def color(model: str, bound: float) -> torch.Tensor:
         params = bitdepth.Params.of({"model": model, "weights": trained(tmp_path, "bitdepth")})
         found = bitdepth.analyze(shot, params, CPU).model_copy(update={"bound": bound})
         (done,) = operations.load("bitdepth").run(shot.frames(), params, found, CPU)
-        return 224 * torch.stack(spaces.to_ycbcr(*done.pixels, "bt709")[1:])
+        return 224 * torch.stack(spaces.to_ycbcr(*done.pixels, "bt709")[1:])  # type: ignore[call-arg]
 
     assert float((color("network", 0.5) - color("network", 3.0)).abs().max()) < 1e-3  # codes
     assert float((color("bounds", 0.5) - color("bounds", 3.0)).abs().max()) > 0.2
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize("rate", [0.06, 0.2])
-def test_the_network_that_ships_comes_nearer_to_a_master_it_never_saw(rate):
-    path = VIDEO / "davis_goat_854x480.mp4"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+def test_the_network_that_ships_comes_nearer_to_a_master_it_never_saw(rate: float) -> None:
+    path = shared("video", "davis_goat_854x480.mp4")
     shot, master = coded(path, rate)
     by_default, found = work(shot, model="network")
     by_filters, _ = work(shot)
@@ -459,10 +461,9 @@ def test_the_network_that_ships_comes_nearer_to_a_master_it_never_saw(rate):
     )
 
 
-def test_the_papers_network_that_ships_comes_nearer_too():
-    path = VIDEO / "davis_goat_854x480.mp4"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+@pytest.mark.footage
+def test_the_papers_network_that_ships_comes_nearer_too() -> None:
+    path = shared("video", "davis_goat_854x480.mp4")
     shot, master = coded(path, 0.12)
     done, found = work(shot, model="toflow")
     plain, made = (quality.psnr(frames[3].pixels.clamp(0, 1), master) for frames in (list(shot.frames()), done))
@@ -472,7 +473,7 @@ def test_the_papers_network_that_ships_comes_nearer_too():
 LEAST_GAIN = 0.05  # dB over the decoder alone; it was measured at several times that
 
 
-def test_what_the_network_never_learned_is_left_to_the_filters(tmp_path):
+def test_what_the_network_never_learned_is_left_to_the_filters(tmp_path: Path) -> None:
     for layout in ("yuv444p", "yuv422p10"):
         shot = shot_of(clip_of(tmp_path / f"{layout}.mkv", layout=layout))
         done, found = work(shot, model="network")
@@ -480,7 +481,7 @@ def test_what_the_network_never_learned_is_left_to_the_filters(tmp_path):
         assert torch.equal(done[1].pixels, work(shot)[0][1].pixels)
 
 
-def test_a_network_without_weights_is_refused_in_words(tmp_path, monkeypatch):
+def test_a_network_without_weights_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANSWERPRINT_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(weights, "SHIPPED", tmp_path)
     shot = shot_of(clip_of(tmp_path / "a.mkv"))

@@ -25,9 +25,9 @@ from answerprint.operations.cutout.deliver import matte_of
 from answerprint.render import decide, job
 from answerprint.render.options import Options
 from clips import bits_of, gradient, sizes, write
+from footage import shared
 
 CPU = torch.device("cpu")
-DAVIS = Path(__file__).resolve().parents[2].parent / "shared/data/vos/davis"
 H, W = 96, 144
 
 
@@ -131,7 +131,7 @@ def test_motion_alone_finds_the_ball() -> None:
 
 def test_depth_that_does_not_change_rules_the_region_out_and_nan_is_said() -> None:
     made = [replace(frame, depth=torch.full((1, H, W), 4.0)) for frame in frames()]
-    made[2].depth[0, :4] = torch.nan  # type: ignore[index]
+    made[2].depth[0, :4] = torch.nan
     _, by_depth = mattes(made, Params(depth_influence=1.0))
     assert by_depth.start == "nothing" and by_depth.depth == "Z channel" and by_depth.depth_share == 0
     assert "NaN" in by_depth.note
@@ -408,7 +408,7 @@ def test_depth_from_a_clip(codec: str, layout: str, tmp_path: Path) -> None:
         return tuple(one.astype(np.uint8 if bits == 8 else np.uint16) for one in planes)
 
     def flat(*said: Any) -> tuple[np.ndarray, ...]:
-        return plane(*said, change=0.0)
+        return plane(*said, change=0.0)  # type: ignore[misc]
 
     told = []
     for name, picture in (("nearing.mkv", plane), ("flat.mkv", flat)):
@@ -437,12 +437,11 @@ def test_depth_from_a_sequence(tmp_path: Path) -> None:
         mattes(made, Params(depth=tmp_path / "none.mov"))
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize(("name", "number", "least"), [("dog", 0, 0.75), ("parkour", 12, 0.7), ("bmx-trees", 24, 0.6)])
 def test_a_box_is_enough_on_real_footage(name: str, number: int, least: float, tmp_path: Path) -> None:
     """Most of such a box is background, some of it in the target's own colors."""
-    folder = DAVIS / name
-    if not folder.is_dir():
-        pytest.skip(f"no footage at {folder}")
+    folder = shared("vos", "davis", name)
     right = cv2.imread(str(folder / f"masks/{number:05d}.png"), 0) > 127
     around = slice(max(0, number - 12), number + 13)
     pictures = [cv2.imread(str(path))[..., ::-1] for path in sorted((folder / "frames").glob("*.jpg"))[around]]
@@ -458,11 +457,10 @@ def test_a_box_is_enough_on_real_footage(name: str, number: int, least: float, t
     assert overlap(found[at], right) > least
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize("name", ["dog", pytest.param("parkour", marks=pytest.mark.nightly)])
 def test_real_footage_beats_the_bare_difference(name: str, tmp_path: Path) -> None:
-    folder = DAVIS / name
-    if not folder.is_dir():
-        pytest.skip(f"no footage at {folder}")
+    folder = shared("vos", "davis", name)
     masks = [cv2.imread(str(folder / f"masks/{i:05d}.png"), 0)[::2, ::2] > 127 for i in range(6)]
     made = []
     for i in range(6):
@@ -489,13 +487,12 @@ def _outlined(name: str, number: int, picture: np.ndarray) -> np.ndarray:
     return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
 
 
+@pytest.mark.footage
 @pytest.mark.nightly
 @pytest.mark.parametrize(("name", "least"), [("goat", 0.6), ("soapbox", 0.6), ("dance-twirl", 0.4)])
 def test_clips_that_the_bench_does_not_report(name: str, least: float, tmp_path: Path) -> None:
     """What cutout was developed on; the four sequences of the bench stay a test."""
-    path = DAVIS.parents[1] / f"video/davis_{name}_854x480.mp4"
-    if not path.is_file():
-        pytest.skip(f"no footage at {path}")
+    path = shared("video", f"davis_{name}_854x480.mp4")
     made = list(reader.open(path).frames(0, 21))
     pictures = [(frame.pixels.permute(1, 2, 0).numpy().clip(0, 1) * 255).astype(np.uint8) for frame in made]
     pictures = [np.ascontiguousarray(one[..., ::-1]) for one in (pictures[0], pictures[20])]
@@ -566,10 +563,9 @@ def test_what_has_the_color_of_a_rope_beside_it_stays_out() -> None:
     assert spilled(np.stack((nothing, signed))) < 0.1 * spilled(signed[None])
 
 
+@pytest.mark.footage
 def test_the_lines_of_a_kite_are_cut_out_of_real_footage(tmp_path: Path) -> None:
-    folder = DAVIS / "kite-surf"
-    if not folder.is_dir():
-        pytest.skip(f"no footage at {folder}")
+    folder = shared("vos", "davis", "kite-surf")
     masks = [cv2.imread(str(folder / f"masks/{i:05d}.png"), 0) > 127 for i in range(3)]
     made = []
     for i in range(3):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,14 +15,15 @@ from torch import Tensor
 
 from answerprint.errors import SettingsError
 from answerprint.fields import combs, weave
-from answerprint.frame import Frame, Shot
+from answerprint.frame import Frame
 from answerprint.media import reader
 from answerprint.operations import deinterlace
 from answerprint.operations.deinterlace import HANDLES, Findings, Params
+from footage import as_shot, shared
+from pictures import psnr
 
 CPU = torch.device("cpu")
 NTSC = Fraction(30000, 1001)
-REAL = Path(__file__).parents[3] / "shared" / "data" / "video" / "interlaced"
 
 
 def scene(number: float, height: int = 96, width: int = 128, noise: float = 0.0) -> Tensor:
@@ -50,7 +50,7 @@ def card(height: int = 96, width: int = 128) -> Tensor:
 
 
 def frames_of(pictures: list[Tensor], order: str = "tff", rate: Fraction = NTSC, first: int = 0) -> list[Frame]:
-    return [Frame(p, (first + i) / rate, field_order=order) for i, p in enumerate(pictures)]  # type: ignore[arg-type]
+    return [Frame(p, (first + i) / rate, field_order=order) for i, p in enumerate(pictures)]
 
 
 def from_fields(pictures: list[Tensor], order: str, first: int = 0) -> list[Frame]:
@@ -73,22 +73,14 @@ def telecine(film: list[Tensor], phase: int, frames: int, order: str = "tff") ->
     return from_fields(spread, order)
 
 
-def shot_of(frames: list[Frame], rate: Fraction = NTSC) -> Shot:
-    return Shot("001", len(frames), rate, lambda start, stop: iter(frames[start:stop]))
-
-
 def found(frames: list[Frame], **params: str) -> Findings:
-    return deinterlace.analyze(shot_of(frames), Params.of(params), CPU)
+    return deinterlace.analyze(as_shot(frames, NTSC), Params.of(params), CPU)
 
 
 def render(frames: list[Frame], findings: Findings | None = None, **params: Any) -> list[Frame]:
     settings = Params.of(params)
-    findings = findings or deinterlace.analyze(shot_of(frames), settings, CPU)
+    findings = findings or deinterlace.analyze(as_shot(frames, NTSC), settings, CPU)
     return list(deinterlace.run(iter(frames), settings, findings, CPU))
-
-
-def psnr(one: Tensor, other: Tensor) -> float:
-    return float(-10 * torch.log10((one - other).square().mean().clamp(min=1e-12)))
 
 
 @pytest.mark.parametrize("order", ["tff", "bff"])
@@ -149,12 +141,11 @@ def test_film_that_repeats_a_picture_now_and_then_gives_it_back_whole(order: str
             assert psnr(out[u].pixels, scene(moments[u])) > 34.0, u
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize(("name", "mixed"), [("abomb_blast_432x320.mp4", True), ("old_002.mp4", False)])
 def test_old_film_that_is_repeated_but_not_quite_is_not_woven(name: str, mixed: bool) -> None:
     """The second repeats pictures too, but each time with other light and things moved a little: woven, it combs."""
-    clip = REAL.parent / "oldfilm" / name
-    if not clip.exists():
-        pytest.skip(f"{clip} is not here")
+    clip = shared("video", "oldfilm", name)
     moments = [frame.pixels for frame in reader.open(clip).frames(0, 20)]
     assert found(from_fields(moments, "tff"), field_order="tff").mixed is mixed
 
@@ -213,10 +204,9 @@ def test_still_text_over_motion_stays_still() -> None:
         assert twitter[name] < 0.7 * twitter["adaptive"]
 
 
+@pytest.mark.footage
 def test_on_footage_it_never_saw_learned_lines_are_nearer_and_nearer_still_gone_over() -> None:
-    clip = REAL.parent / "davis_goat_854x480.mp4"
-    if not clip.exists():
-        pytest.skip(f"{clip} is not here")
+    clip = shared("video", "davis_goat_854x480.mp4")
     moments = [frame.pixels[:, 160:340, 240:560].contiguous() for frame in reader.open(clip).frames(0, 12)]
     frames = from_fields(moments, "tff")
     figures = []
@@ -229,12 +219,11 @@ def test_on_footage_it_never_saw_learned_lines_are_nearer_and_nearer_still_gone_
     assert thrice > twice + 0.1
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize("passes", [1, 3])
 def test_a_dark_line_at_the_edge_stays_dark(passes: int) -> None:
     """The last line of this clip is half covered, as on many tapes; it has a neighbor on one side only."""
-    clip = REAL.parent / "davis_motocross-jump_854x480.mp4"
-    if not clip.exists():
-        pytest.skip(f"{clip} is not here")
+    clip = shared("video", "davis_motocross-jump_854x480.mp4")
     moments = [frame.pixels[:, -160:, 240:560].contiguous() for frame in reader.open(clip).frames(0, 12)]
     out = render(from_fields(moments, "tff"), Findings(field_order="tff"), rate="field", passes=passes)
     off = sum((out[u].pixels - moments[u])[:, -1].abs().mean() for u in (4, 6))
@@ -329,7 +318,7 @@ def test_telecine_phase_counts_from_the_clip_and_not_from_the_shot() -> None:
     film = [scene(i) for i in range(24)]
     frames = telecine(film, 1, 22)
     shot = frames[7:20]
-    result = deinterlace.analyze(shot_of(shot), Params(), CPU)
+    result = deinterlace.analyze(as_shot(shot, NTSC), Params(), CPU)
     assert (result.cadence, result.phase) == ("3:2", 1)
     whole = render(frames, result, telecine="remove")
     part = render(shot, result, telecine="remove")
@@ -395,16 +384,15 @@ def test_said_order_wins_and_film_without_fields_is_refused() -> None:
     assert deinterlace.rate(Params(telecine="remove"), None) == Fraction(4, 5)
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize(
     "name, order", [("flowers_480i_mpeg2.mp4", "tff"), ("presenter_480i_mpeg2.mp4", "progressive")]
 )
 def test_real_footage_flagged_interlaced(name: str, order: str) -> None:
     """Flowers are video; the presenter is progressive under an interlaced flag."""
-    if not (REAL / name).exists():
-        pytest.skip(f"{REAL / name} is not here")
-    clip = reader.open(REAL / name)
+    clip = reader.open(shared("video", "interlaced", name))
     frames = list(clip.frames(0, 4))
-    result = deinterlace.analyze(shot_of(frames, clip.info.rate), Params(), CPU)
+    result = deinterlace.analyze(as_shot(frames, clip.info.rate), Params(), CPU)
     assert result.field_order == order
     for before, after in zip(frames, render(frames, result), strict=True):
         beside = [weave.brightness(frame.pixels) for frame in frames if frame is not before]

@@ -16,9 +16,10 @@ import torch
 from answerprint import operations
 from answerprint.assets import Assets
 from answerprint.cli.options import of_job
-from answerprint.frame import FieldOrder, Frame, Shot
+from answerprint.frame import FieldOrder, Frame
 from answerprint.operation import Operation
 from answerprint.settings import Settings, values
+from footage import as_shot
 
 CPU = torch.device("cpu")
 RATE = Fraction(25)
@@ -41,10 +42,6 @@ def moving_clip(height: int = 48, width: int = 64) -> list[Frame]:
     ]
 
 
-def as_shot(frames: list[Frame]) -> Shot:
-    return Shot("001", len(frames), RATE, lambda start, stop: iter(frames[start:stop]))
-
-
 @pytest.fixture
 def reference(tmp_path: Path) -> Path:
     still = np.random.default_rng(3).integers(0, 255, (40, 60, 3), dtype=np.uint8)
@@ -62,7 +59,7 @@ def a_params(operation: Operation, reference: Path) -> Settings:
 def worked(operation: Operation, frames: list[Frame], params: Settings) -> tuple[list[Frame], Settings | None]:
     """The frames as the operation leaves them, and its findings."""
     assets = Assets()
-    findings = operation.analyze(as_shot(frames), params, CPU, assets=assets)
+    findings = operation.analyze(as_shot(frames, RATE), params, CPU, assets=assets)
     return list(operation.run(iter(frames), params, findings, CPU, assets)), findings
 
 
@@ -100,7 +97,7 @@ def test_findings_survive_the_decision_list(operation: Operation, reference: Pat
     if operation.findings_type is None:
         pytest.skip("it finds nothing")
     params = a_params(operation, reference)
-    findings = operation.analyze(as_shot(moving_clip()), params, CPU, assets=Assets())
+    findings = operation.analyze(as_shot(moving_clip(), RATE), params, CPU, assets=Assets())
     assert findings is not None
     again = operation.findings_type.model_validate_json(findings.model_dump_json())
     assert again == findings
@@ -111,7 +108,7 @@ def test_chunks_with_handles_equal_the_whole(operation: Operation, reference: Pa
     frames = moving_clip()
     params = a_params(operation, reference)
     assets = Assets()
-    findings = operation.analyze(as_shot(frames), params, CPU, assets=assets)
+    findings = operation.analyze(as_shot(frames, RATE), params, CPU, assets=assets)
     handles = operation.handles(params)
     whole = list(operation.run(iter(frames), params, findings, CPU, assets))
     joined: list[Frame] = []

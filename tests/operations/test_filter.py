@@ -12,8 +12,9 @@ from torch import Tensor
 
 from answerprint import operations
 from answerprint.errors import SettingsError
-from answerprint.frame import ColorTags, Frame, Shot
+from answerprint.frame import ColorTags, Frame
 from answerprint.operations import filter as filtering
+from footage import as_shot
 
 FILTER = operations.load("filter")
 CPU = torch.device("cpu")
@@ -29,8 +30,7 @@ def picture(seed: int = 1, height: int = 60, width: int = 80) -> Tensor:
 
 def filtered(frames: Sequence[Frame], **params: Any) -> list[Tensor]:
     given = filtering.Params.of(params)
-    shot = Shot("001", len(frames), Fraction(25), lambda start, stop: iter(frames[start:stop]))
-    findings = filtering.analyze(shot, given, CPU)
+    findings = filtering.analyze(as_shot(frames), given, CPU)
     return [frame.pixels for frame in FILTER.run(iter(frames), given, findings, CPU)]
 
 

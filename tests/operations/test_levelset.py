@@ -11,15 +11,12 @@ import pytest
 
 from answerprint.operations.cutout import levelset
 from answerprint.operations.cutout.levelset import LevelSetTerms, LevelSetWeights
+from pictures import overlap
 
 
 def disc(size: int = 96, radius: float = 24, at: tuple[float, float] = (48, 48)) -> np.ndarray:
     y, x = np.mgrid[0:size, 0:size]
     return np.hypot(x - at[0], y - at[1]) < radius
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a & b).sum() / (a | b).sum())
 
 
 def noisy(mask: np.ndarray, noise: float = 0.15) -> np.ndarray:

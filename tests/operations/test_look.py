@@ -18,10 +18,9 @@ from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.operations import look
 from answerprint.operations.look import targets
 from answerprint.operations.match.reference import read_reference
+from footage import shared, shot_of
 
 CPU = torch.device("cpu")
-RATE = Fraction(25)
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def scene(seed: int = 0, height: int = 60, width: int = 90) -> torch.Tensor:
@@ -29,11 +28,6 @@ def scene(seed: int = 0, height: int = 60, width: int = 90) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 3, 6, 9, generator=generator) * 0.5 + torch.rand(1, 1, 6, 9, generator=generator) * 0.4
     return torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=False)[0].clamp(0, 1)
-
-
-def shot_of(pictures: Sequence[torch.Tensor]) -> Shot:
-    frames = [Frame(picture, i / RATE) for i, picture in enumerate(pictures)]
-    return Shot("001", len(frames), RATE, lambda start, stop: iter(frames[start:stop]))
 
 
 def written(path: Path, picture: torch.Tensor, depth: int = 8) -> Path:
@@ -312,10 +306,9 @@ def test_sharpness_sharpens_and_keeps_the_outside_of_a_matte() -> None:
     assert float(done[..., 50:].diff(dim=2).abs().mean()) > float(picture[..., 50:].diff(dim=2).abs().mean())
 
 
+@pytest.mark.footage
 def test_nearer_than_reinhard_at_equal_structure_on_photographs() -> None:
-    folder = DATA / "style"
-    if not folder.is_dir():
-        pytest.skip("no ../shared/data/style here")
+    folder = shared("style")
     from benchmarks.look import methods as bench
 
     found = [bench.compare(*pair) for pair in bench.pairs(folder)[:3]]

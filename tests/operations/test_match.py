@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,16 @@ from torch import Tensor
 from answerprint import operations
 from answerprint.color import spaces
 from answerprint.errors import MediaError, NotMediaError, SettingsError
-from answerprint.frame import Frame, Shot
+from answerprint.frame import Frame
 from answerprint.media import reader
 from answerprint.operations import match
 from answerprint.operations.match import combined
 from answerprint.operations.match.neighbors import NeighborRegression
+from footage import as_shot, shared
 
 CPU = torch.device("cpu")
 MATCH = operations.load("match")
 METHODS = ["reinhard", "knn", "combined"]
-DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def picture(seed: int, tint: tuple[float, float, float] = (1.0, 1.0, 1.0), height: int = 60, width: int = 80) -> Tensor:
@@ -41,10 +40,6 @@ def save(pixels: Tensor, path: Path) -> Path:
     codes = np.rint(pixels.clamp(0, 1).numpy().transpose(1, 2, 0)[..., ::-1] * 65535).astype(np.uint16)
     cv2.imwrite(str(path), codes)
     return path
-
-
-def as_shot(frames: Sequence[Frame]) -> Shot:
-    return Shot("001", len(frames), Fraction(25), lambda start, stop: iter(frames[start:stop]))
 
 
 def matched(pixels: Tensor, reference: Path, matte: Tensor | None = None, **params: Any) -> Tensor:
@@ -336,12 +331,10 @@ def test_not_a_number_does_not_spread(warm: Path, method: str) -> None:
 # --------------------------------------------------------------------------------------------------- real footage
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize("method", METHODS)
 def test_real_footage_does_not_flicker(method: str) -> None:
-    clip_path, looks = DATA / "video" / "davis_cows_854x480.mp4", DATA / "style" / "photo_looks"
-    if not clip_path.exists() or not looks.exists():
-        pytest.skip("the footage of ../shared/data is not here")
-    clip = reader.open(clip_path)
+    clip, looks = reader.open(shared("video", "davis_cows_854x480.mp4")), shared("style", "photo_looks")
     frames = [Frame(f.pixels[:, ::3, ::3].contiguous(), f.time, f.color) for f in clip.frames(0, 4)]
     reference = sorted(path for path in looks.iterdir() if path.suffix in (".png", ".jpg"))[3]
     params = match.Params.of({"reference": reference, "method": method})

@@ -14,6 +14,7 @@ from answerprint.color import display, emotion, spaces, style
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.operations import mood
+from footage import as_shot, shot_of
 
 CPU = torch.device("cpu")
 
@@ -23,11 +24,6 @@ def scene(seed: int = 0, height: int = 48, width: int = 72) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 3, 6, 9, generator=generator) * 0.3 + torch.rand(1, 1, 6, 9, generator=generator) * 0.6
     return torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=False)[0].clamp(0, 1)
-
-
-def shot_of(*pictures: torch.Tensor) -> Shot:
-    frames = [Frame(picture, Fraction(i, 25)) for i, picture in enumerate(pictures)]
-    return Shot("001", len(frames), Fraction(25), lambda start, stop: iter(frames[start:stop]))
 
 
 def done(shot: Shot, params: mood.Params, findings: mood.Findings) -> torch.Tensor:
@@ -44,7 +40,7 @@ def quick(word: str = "", **more: object) -> mood.Params:
 
 @pytest.mark.parametrize("word", ["joy", "mystery"])
 def test_it_comes_nearer_and_says_how(word: str) -> None:
-    shot, params = shot_of(scene()), quick(word)
+    shot, params = shot_of([scene()]), quick(word)
     findings = mood.analyze(shot, params, CPU)
     target = torch.tensor(emotion.moods()[word].target)
     before, after = felt(scene()), felt(done(shot, params, findings))
@@ -56,7 +52,7 @@ def test_it_comes_nearer_and_says_how(word: str) -> None:
 
 
 def test_moods_pull_apart_and_the_amount_counts() -> None:
-    shot = shot_of(scene())
+    shot = shot_of([scene()])
     joy, mystery = (done(shot, quick(w), mood.analyze(shot, quick(w), CPU)) for w in ("joy", "mystery"))
     assert float(felt(joy)[0]) > float(felt(mystery)[0]) + 0.1  # warmer
     assert float(felt(joy)[1]) < float(felt(mystery)[1]) - 0.3  # lighter
@@ -76,14 +72,13 @@ def test_hdr_footage_is_felt_as_its_light_and_brought_nearer(transfer: str) -> N
     findings = {}
     for name, pixels, tags in (("sdr", picture, sdr), ("hdr", coded, hdr)):
         frame = Frame(pixels, Fraction(0), tags)
-        shot = Shot("001", 1, Fraction(25), lambda start, stop, frame=frame: iter([frame][start:stop]))
-        findings[name] = mood.analyze(shot, params, CPU)
+        findings[name] = mood.analyze(as_shot([frame]), params, CPU)
     assert findings["hdr"].before == pytest.approx(findings["sdr"].before, abs=0.02)
     assert findings["hdr"].reached > 0.1 and "SDR display" in findings["hdr"].note
 
 
 def test_the_same_seed_gives_the_same_moves_and_an_edit_is_rendered() -> None:
-    shot, params = shot_of(scene()), quick("tension")
+    shot, params = shot_of([scene()]), quick("tension")
     findings = mood.analyze(shot, params, CPU)
     assert findings == mood.analyze(shot, params, CPU)
     edited = findings.model_copy(update={"saturation": (0.0,)})
@@ -95,7 +90,7 @@ def test_the_same_seed_gives_the_same_moves_and_an_edit_is_rendered() -> None:
 def test_skin_stays_skin_and_gray_is_not_dyed() -> None:
     skin = torch.tensor([0.78, 0.6, 0.5]).view(3, 1, 1) * torch.linspace(0.6, 1.1, 40).view(1, 40, 1).expand(1, 40, 60)
     gray = torch.linspace(0.2, 0.9, 40).view(1, 40, 1).expand(3, 40, 60)
-    shot, params = shot_of(torch.cat([skin, gray], 2).contiguous()), mood.Params(mood="mystery", rounds=12)
+    shot, params = shot_of([torch.cat([skin, gray], 2).contiguous()]), mood.Params(mood="mystery", rounds=12)
     lab = spaces.rgb_to_lab(done(shot, params, mood.analyze(shot, params, CPU)).clamp(0, 1))
     hue = torch.rad2deg(torch.atan2(lab[2, :, :60], lab[1, :, :60])).median()
     assert 10 < float(hue) < 90
@@ -108,9 +103,9 @@ def test_shots_of_a_scene_get_the_same_moves(tmp_path: Path) -> None:
     for i in range(2):
         cv2.imwrite(str(folder / f"{i}.png"), (scene(i) * 255).permute(1, 2, 0).numpy()[..., ::-1])
     params = quick("calm sadness", scene=folder, apart=0)
-    one, other = (mood.analyze(shot_of(scene(i)), params, CPU) for i in range(2))
+    one, other = (mood.analyze(shot_of([scene(i)]), params, CPU) for i in range(2))
     assert one.moves == other.moves and one.slope == other.slope and "scene" in one.note
-    near = mood.analyze(shot_of(scene(0)), quick("calm sadness", scene=folder, apart=0.1), CPU)
+    near = mood.analyze(shot_of([scene(0)]), quick("calm sadness", scene=folder, apart=0.1), CPU)
     assert abs(near.temperature[0] - one.temperature[0]) <= 4.6
     assert abs(np.log(near.gamma[0] / one.gamma[0])) <= 0.1 * np.log(1.4) + 1e-3
 
@@ -120,14 +115,14 @@ def test_of_a_folder_of_stills_the_nearest_to_the_mood_gives_its_look(tmp_path: 
     for name, tint in tints.items():
         picture = (scene(4) * torch.tensor(tint).view(3, 1, 1)).clamp(0, 1)
         cv2.imwrite(str(tmp_path / f"{name}.png"), (picture * 255).permute(1, 2, 0).numpy()[..., ::-1])
-    shot, params = shot_of(scene()), quick("mystery", references=tmp_path)
+    shot, params = shot_of([scene()]), quick("mystery", references=tmp_path)
     findings = mood.analyze(shot, params, CPU)
     assert findings.picked == "night.png" and "CDL" in findings.summary
     assert float(felt(done(shot, params, findings))[1]) > float(felt(scene())[1]) + 0.5
 
 
 def test_it_can_be_handed_over() -> None:
-    shot, params = shot_of(scene()), quick("epic")
+    shot, params = shot_of([scene()]), quick("epic")
     findings = mood.analyze(shot, params, CPU)
     table = mood.cube(params, findings, 33)
     assert float((table.apply(scene()) - done(shot, params, findings)).abs().mean()) < 3e-3
@@ -138,13 +133,13 @@ def test_it_can_be_handed_over() -> None:
 @pytest.mark.parametrize("level", [0.0, 0.4, 1.0, float("nan")])
 def test_a_frame_of_one_tone_never_gives_not_a_number(level: float) -> None:
     picture = torch.full((3, 20, 30), level)
-    shot, params = shot_of(picture), quick("joy")
+    shot, params = shot_of([picture]), quick("joy")
     result = done(shot, params, mood.analyze(shot, params, CPU))
     assert bool(torch.isfinite(result).all()) or level != level
 
 
 def test_what_makes_no_sense_is_told(tmp_path: Path) -> None:
-    shot = shot_of(scene())
+    shot = shot_of([scene()])
     with pytest.raises(SettingsError, match="'fury' is unknown; there are: calm sadness"):
         mood.analyze(shot, quick("fury"), CPU)
     with pytest.raises(SettingsError, match="holds no stills"):

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from pictures import spots
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(3)
     for index in range(8):
@@ -26,7 +27,7 @@ def photos(tmp_path_factory):
     return folder
 
 
-def run(name: str, folder: Path, photos: Path, **more):
+def run(name: str, folder: Path, photos: Path, **more: Any) -> Any:
     stop_after = more.pop("stop_after", None)
     recipe = recipes.load(name)
     small = {
@@ -45,7 +46,7 @@ def run(name: str, folder: Path, photos: Path, **more):
 
 
 @pytest.mark.parametrize("name", recipes.names())
-def test_says_what_it_is(name):
+def test_says_what_it_is(name: str) -> None:
     recipe = recipes.load(name)
     assert recipes.summary(name).endswith(".") and recipe.__doc__.startswith(recipes.summary(name))
     for value in values(recipe.Params):
@@ -53,7 +54,7 @@ def test_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", recipes.names())
-def test_stop_and_resume_equals_not_stopping_and_exports(name, tmp_path, photos):
+def test_stop_and_resume_equals_not_stopping_and_exports(name: str, tmp_path: Path, photos: Path) -> None:
     run(name, tmp_path / "whole", photos)
     run(name, tmp_path / "parts", photos, stop_after=2)
     run(name, tmp_path / "parts", photos)
@@ -66,7 +67,7 @@ def test_stop_and_resume_equals_not_stopping_and_exports(name, tmp_path, photos)
 
 
 @pytest.mark.parametrize("name", recipes.names())
-def test_it_learns(name, tmp_path, photos):
+def test_it_learns(name: str, tmp_path: Path, photos: Path) -> None:
     if getattr(recipes.load(name), "SLOW", False):
         pytest.skip("it learns too little in a few steps")
     run(name, tmp_path / "run", photos, steps=24, validate_every=24, rate=2e-3, average=0.0)
@@ -76,13 +77,13 @@ def test_it_learns(name, tmp_path, photos):
     assert last < first - 0.1 * abs(first)
 
 
-def test_a_temporal_denoiser_trains_on_sequences_and_on_stills(tmp_path, photos):
+def test_a_temporal_denoiser_trains_on_sequences_and_on_stills(tmp_path: Path, photos: Path) -> None:
     assert run("denoise", tmp_path / "run", photos, frames=3, steps=6).step == 6
     tensors, _ = weights.read(tmp_path / "run" / checkpoint.CHECKPOINT)
     assert float(tensors["net/denoiser/stages.0.neighbors.weight"].abs().sum()) > 0
 
 
-def test_a_denoiser_is_told_what_noise_is_left_where_neighbors_are_laid_onto_a_frame(photos):
+def test_a_denoiser_is_told_what_noise_is_left_where_neighbors_are_laid_onto_a_frame(photos: Path) -> None:
     recipe = recipes.load("denoise")
     params = recipe.Params.of({"frames": 5, "stills": 0.0, "batch": 20, "joined": 1.0, "gaussian": 1.0, "crop": 48})
     batch = recipe.batch(params, np.random.default_rng(3), training.load([photos]).training)
@@ -91,7 +92,7 @@ def test_a_denoiser_is_told_what_noise_is_left_where_neighbors_are_laid_onto_a_f
     assert float((error / told).std()) == pytest.approx(1.0, abs=0.25)
 
 
-def test_toflow_is_trained_on_noise_first_then_on_coded_footage(tmp_path, photos):
+def test_toflow_is_trained_on_noise_first_then_on_coded_footage(tmp_path: Path, photos: Path) -> None:
     run("toflow", tmp_path / "noise", photos, task="denoise", steps=2)
     begun = {"init_from": tmp_path / "noise" / checkpoint.BEST, "steps": 1, "rate": 1e-9}
     run("toflow", tmp_path / "decode", photos, **begun)
@@ -101,7 +102,7 @@ def test_toflow_is_trained_on_noise_first_then_on_coded_footage(tmp_path, photos
 
 
 @pytest.mark.parametrize("task", ["denoise", "decode"])
-def test_toflow_learns_a_batch_by_heart(task, photos):
+def test_toflow_learns_a_batch_by_heart(task: str, photos: Path) -> None:
     recipe = recipes.load("toflow")
     small = recipe.TINY | {"task": task, "relative": True, "crop": 32, "rates": (0.3, 0.3)}
     params = recipe.Params.of(small)
@@ -112,7 +113,7 @@ def test_toflow_learns_a_batch_by_heart(task, photos):
     optimizer = torch.optim.Adam(nets["toflow"].parameters(), 5e-3)
     losses = []
 
-    def update(_, loss):
+    def update(_: str, loss: torch.Tensor) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -123,7 +124,7 @@ def test_toflow_learns_a_batch_by_heart(task, photos):
     assert losses[0] == pytest.approx(1, abs=0.1) and losses[-1] < 0.97
 
 
-def test_toflow_learns_flow_from_any_footage(tmp_path):
+def test_toflow_learns_flow_from_any_footage(tmp_path: Path) -> None:
     """Pictures that move by half a pixel: what flow lays onto the master must come nearer to it."""
     rng = np.random.default_rng(1)
     for clip in range(6):
@@ -143,12 +144,12 @@ def test_toflow_learns_flow_from_any_footage(tmp_path):
     assert all(torch.equal(none[key], some[key]) for key in none if key.startswith("net/toflow/processing"))
 
 
-def test_an_unknown_recipe_is_named():
+def test_an_unknown_recipe_is_named() -> None:
     with pytest.raises(TrainingError, match="unknown recipe 'paint'; there are:"):
         recipes.load("paint")
 
 
-def test_a_cyclegan_sees_the_clean_side_of_a_noisy_picture_only_where_it_is_asked_for(photos):
+def test_a_cyclegan_sees_the_clean_side_of_a_noisy_picture_only_where_it_is_asked_for(photos: Path) -> None:
     recipe = recipes.load("cyclegan")
     clips = training.load([photos], scales=(1.0,)).training
     for pairs in (0.0, 10.0):

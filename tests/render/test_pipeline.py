@@ -20,6 +20,7 @@ from answerprint.operation import Operation, spool, windows
 from answerprint.render.pipeline import Step, analyze_shot, chain_handles, chain_rate, render_chunk
 from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
+from footage import as_shot
 
 CPU = torch.device("cpu")
 RATE = Fraction(24000, 1001)
@@ -164,17 +165,17 @@ def looking(count: int) -> Step:
 @pytest.mark.parametrize("before", [GAIN, MEDIAN, DOUBLE, DROP, WHOLE])
 def test_analysis_sees_the_shot_as_the_operations_before_leave_it(before: Step) -> None:
     clip, shot = MemoryClip(60), ShotRange("001", 10, 50)
-    after = list(render_chunk(clip, shot, [before], 10, 50, CPU))  # type: ignore[arg-type]
-    view = Shot("001", len(after), RATE, lambda a, b: iter(after[a:b]))
+    after = list(render_chunk(clip, shot, [before], 10, 50, CPU))
+    view = as_shot(after, RATE)
     right = float(torch.stack([frame.pixels for frame in view.sample(5)]).mean())
-    steps = analyze_shot(clip, shot, [before, looking(5)], CPU)  # type: ignore[arg-type]
+    steps = analyze_shot(clip, shot, [before, looking(5)], CPU)
     assert isinstance(steps[1].findings, MeanFindings)
     assert steps[1].findings.mean == pytest.approx(right, abs=1e-7)
 
 
 def test_only_the_frames_that_are_looked_at_are_worked_out() -> None:
     clip = MemoryClip(500)
-    analyze_shot(clip, ShotRange("001", 0, 500), [MEDIAN, looking(3)], CPU)  # type: ignore[arg-type]
+    analyze_shot(clip, ShotRange("001", 0, 500), [MEDIAN, looking(3)], CPU)
     assert len(clip.read) == 3 * 5
 
 
@@ -182,6 +183,6 @@ def test_what_is_locked_is_not_looked_at_again() -> None:
     clip = MemoryClip(20)
     held = replace(looking(3), findings=MeanFindings(mean=0.123))
     shot = ShotRange("001", 0, 20)
-    steps = analyze_shot(clip, shot, [held], CPU, keep=lambda position: True)  # type: ignore[arg-type]
+    steps = analyze_shot(clip, shot, [held], CPU, keep=lambda position: True)
     assert steps[0] is held
     assert not clip.read

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from answerprint.errors import ShotError
 from answerprint.frame import Frame
 from answerprint.shots import boundary
+from footage import shared
 
-VIDEO = Path(__file__).parents[3] / "shared" / "data" / "video"
 Pictures = NDArray[np.uint8]  # (frames, height, width, RGB)
 
 
@@ -70,9 +69,7 @@ def dissolve(one: Pictures, other: Pictures, frames: int) -> Pictures:
 def real(name: str) -> Pictures:
     """A clip of the development data, 320 pixels wide."""
     av = pytest.importorskip("av")
-    if not (VIDEO / name).exists():
-        pytest.skip(f"{VIDEO / name} is not here")
-    with av.open(str(VIDEO / name)) as container:
+    with av.open(str(shared("video", name))) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     return np.stack([cv2.resize(frame, (320, 180), interpolation=cv2.INTER_AREA) for frame in frames])
 
@@ -147,12 +144,14 @@ CLIPS = ["car-roundabout", "cows", "dance-twirl", "drift-chicane", "drift-straig
 CLIPS += ["paragliding-launch", "scooter-black", "soapbox"]
 
 
+@pytest.mark.footage
 def test_real_moving_shots_put_together_come_apart_again() -> None:
     clips = [real(f"davis_{name}_854x480.mp4") for name in CLIPS]
     true = np.cumsum([len(clip) for clip in clips])[:-1].tolist()
     assert found(np.concatenate(clips)) == [(cut, "cut") for cut in true]
 
 
+@pytest.mark.footage
 @pytest.mark.parametrize(
     ("name", "cuts"),
     [

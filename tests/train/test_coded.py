@@ -12,7 +12,7 @@ from pictures import spots
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
+def library(tmp_path_factory: pytest.TempPathFactory) -> training.Library:
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(3)
     for index in range(4):
@@ -21,7 +21,7 @@ def library(tmp_path_factory):
     return training.load([folder]).training
 
 
-def test_a_sequence_depends_on_seed_and_number_alone(library):
+def test_a_sequence_depends_on_seed_and_number_alone(library: training.Library) -> None:
     two = list(coded.sequences(library, 2, 64, coded.RATES, 5))
     three = list(coded.sequences(library, 3, 64, coded.RATES, 5))
     for one, other in zip(two, three, strict=False):
@@ -33,7 +33,7 @@ def test_a_sequence_depends_on_seed_and_number_alone(library):
 
 
 @pytest.mark.parametrize("rate", [0.3, 1.0])
-def test_the_rate_is_met_and_the_sample_lies_on_its_master(library, rate):
+def test_the_rate_is_met_and_the_sample_lies_on_its_master(library: training.Library, rate: float) -> None:
     sequence = next(coded.sequences(library, 1, 112, (rate, rate), 1))
     assert sequence.coded.rate == pytest.approx(rate, rel=0.06) and sequence.coded.step > 0
     assert sequence.master.shape == (7, 3, 112, 112)
@@ -46,13 +46,13 @@ def test_the_rate_is_met_and_the_sample_lies_on_its_master(library, rate):
     assert min(beside) > psnr(frames[3], truth) - 5, "no frame lies on another's place"
 
 
-def test_pieces_of_small_pictures_are_as_large_as_these_and_nothing_is_mirrored(library):
+def test_pieces_of_small_pictures_are_as_large_as_these_and_nothing_is_mirrored(library: training.Library) -> None:
     sequence = next(coded.sequences(library, 1, 288, (0.5, 0.5), 1))
     assert sequence.master.shape == (7, 3, 130, 130)
     assert all(planes[0].shape == (130, 130) for planes in sequence.coded.frames)
 
 
-def test_a_piece_of_a_sample_is_the_same_piece_of_all_its_planes(library):
+def test_a_piece_of_a_sample_is_the_same_piece_of_all_its_planes(library: training.Library) -> None:
     kept = next(coded.sequences(library, 1, 112, (0.5, 0.5), 1)).septuplet()
     piece = kept.cut(16, 32, 48, 64)
     inside = (..., slice(4, -4), slice(4, -4))

@@ -12,6 +12,7 @@ from torch import nn
 from answerprint.errors import TrainingError
 from answerprint.inference import weights
 from answerprint.train import data, params
+from footage import shared
 from pictures import spots
 
 
@@ -21,26 +22,23 @@ def load(folders: list[Path], smallest: int = 96, **options: Any) -> data.Splits
         return data.load(folders, **options)
 
 
-SHARED = Path(__file__).parents[3] / "shared/data"
-
-
-def picture(path, seed=0, size=(120, 160)):
+def picture(path: Path, seed: int = 0, size: tuple[int, int] = (120, 160)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), spots(np.random.default_rng(seed), 6, 8, *size))
     return path
 
 
-def names(folder, **more):
+def names(folder: Path, **more: Any) -> list[str]:
     return [source.name for source in data.find([folder], **more)]
 
 
-def test_photographs_are_clips_of_one_frame_even_when_numbered_with_gaps(tmp_path):
+def test_photographs_are_clips_of_one_frame_even_when_numbered_with_gaps(tmp_path: Path) -> None:
     for index in (0, 1, 5):
         picture(tmp_path / f"photo_{index:03}.png", index)
     assert names(tmp_path) == ["photo_000.png", "photo_001.png", "photo_005.png"]
 
 
-def test_septuplets_and_davis_and_videos_are_sequences(tmp_path):
+def test_septuplets_and_davis_and_videos_are_sequences(tmp_path: Path) -> None:
     for t in range(1, 8):
         picture(tmp_path / f"vimeo/sequences/00001/0389/im{t}.png", t)
     for t in range(3):
@@ -61,7 +59,7 @@ def test_septuplets_and_davis_and_videos_are_sequences(tmp_path):
     assert abs(float(video.versions[0][3].mean()) - 120) < 3
 
 
-def test_the_answers_beside_a_sets_pictures_are_no_pictures_to_learn_from(tmp_path):
+def test_the_answers_beside_a_sets_pictures_are_no_pictures_to_learn_from(tmp_path: Path) -> None:
     for t in range(3):
         picture(tmp_path / f"DAVIS/JPEGImages/480p/bear/{t:05}.jpg", t)
         picture(tmp_path / f"DAVIS/Annotations/480p/bear/{t:05}.png", 20 + t)
@@ -72,7 +70,7 @@ def test_the_answers_beside_a_sets_pictures_are_no_pictures_to_learn_from(tmp_pa
     assert len(names(tmp_path / "msrc/labels")) == 3, "unless they are what was asked for"
 
 
-def test_a_clip_is_in_one_split_and_stays_there(tmp_path):
+def test_a_clip_is_in_one_split_and_stays_there(tmp_path: Path) -> None:
     for index in range(60):
         picture(tmp_path / f"photo_{index * 2}.png", index)
     splits = load([tmp_path], ratio=(8, 1, 1), smallest=64)
@@ -85,7 +83,7 @@ def test_a_clip_is_in_one_split_and_stays_there(tmp_path):
     assert [row["split"] for row in load([tmp_path], smallest=64).manifest if "other" in row["clip"]] == [first]
 
 
-def test_the_manifest_names_hash_source_and_licence(tmp_path):
+def test_the_manifest_names_hash_source_and_licence(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "SOURCES.tsv").write_text("file\trepository\tlicence\na.png\tsome/where\tCC0\n")
     (row,) = load([tmp_path], smallest=64).manifest
@@ -93,7 +91,7 @@ def test_the_manifest_names_hash_source_and_licence(tmp_path):
     assert len(row["sha256"]) == 64
 
 
-def test_bad_files_are_named_and_the_rest_is_used(tmp_path):
+def test_bad_files_are_named_and_the_rest_is_used(tmp_path: Path) -> None:
     picture(tmp_path / "good.png")
     picture(tmp_path / "tiny.png", size=(20, 30))
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
@@ -112,7 +110,7 @@ def test_bad_files_are_named_and_the_rest_is_used(tmp_path):
         assert words in said
 
 
-def test_nothing_usable_is_refused(tmp_path):
+def test_nothing_usable_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no pictures, frame sequences or video"):
         load([tmp_path])
     with pytest.raises(TrainingError, match="no such data folder"):
@@ -122,18 +120,18 @@ def test_nothing_usable_is_refused(tmp_path):
         load([tmp_path])
 
 
-def test_patterns_leave_files_out(tmp_path):
+def test_patterns_leave_files_out(tmp_path: Path) -> None:
     picture(tmp_path / "mate_1.png")
     picture(tmp_path / "free_1.png", 1)
     assert names(tmp_path, exclude=["mate_*"]) == ["free_1.png"]
 
 
-def test_named_clips_train_whatever_their_hash(tmp_path):
+def test_named_clips_train_whatever_their_hash(tmp_path: Path) -> None:
     for index in range(12):
         picture(tmp_path / f"still_{index}.png", index)
         picture(tmp_path / "walks" / f"walk_{index}.png", 100 + index)
 
-    def trained_on(**told):
+    def trained_on(**told: Any) -> set[str]:
         return {clip.source.name for clip in load([tmp_path], ratio=(1, 1, 1), **told).training.clips}
 
     by_hash, chosen = trained_on(), trained_on(force_train=["walk_*"])
@@ -141,7 +139,7 @@ def test_named_clips_train_whatever_their_hash(tmp_path):
     assert not walks <= by_hash and chosen == by_hash | walks
 
 
-def test_what_weights_have_seen_is_known_by_its_bytes(tmp_path, monkeypatch):
+def test_what_weights_have_seen_is_known_by_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for index, name in enumerate(("a.png", "b.png", "old/c.png")):
         picture(tmp_path / "data" / name, index)
     first, _, third = data.find([tmp_path / "data"])
@@ -151,7 +149,7 @@ def test_what_weights_have_seen_is_known_by_its_bytes(tmp_path, monkeypatch):
     weights.save(tmp_path / "own/toy.safetensors", nn.Conv2d(1, 1, 1), params.Training(), card)
     first.files[0].rename(tmp_path / "data" / "renamed.png")
 
-    def left(*exclude):
+    def left(*exclude: str) -> list[str]:
         return [source.name for source in data.unseen(tmp_path / "data", ("toy", "absent"), exclude)]
 
     assert left() == ["b.png", third.name] and left("old/*") == ["b.png"]
@@ -162,7 +160,7 @@ def test_what_weights_have_seen_is_known_by_its_bytes(tmp_path, monkeypatch):
         left("*")
 
 
-def test_crops_are_pieces_of_the_picture_turned_and_mirrored(tmp_path):
+def test_crops_are_pieces_of_the_picture_turned_and_mirrored(tmp_path: Path) -> None:
     path = picture(tmp_path / "a.png")
     splits = load([tmp_path], ratio=(1, 0, 0), smallest=64)
     whole = cv2.imread(str(path))[..., ::-1].astype(np.float32)
@@ -179,7 +177,7 @@ def test_crops_are_pieces_of_the_picture_turned_and_mirrored(tmp_path):
     assert len(seen) >= 4
 
 
-def test_a_still_becomes_a_sequence_by_gliding(tmp_path):
+def test_a_still_becomes_a_sequence_by_gliding(tmp_path: Path) -> None:
     path = picture(tmp_path / "a.png")
     splits = load([tmp_path], ratio=(1, 0, 0), smallest=64)
     pieces = [splits.training.crop(np.random.default_rng(seed), 48, frames=5) for seed in range(8)]
@@ -189,7 +187,7 @@ def test_a_still_becomes_a_sequence_by_gliding(tmp_path):
 
 
 @pytest.mark.parametrize("frames", [1, 5])
-def test_pieces_are_of_one_size_though_some_clips_are_smaller(tmp_path, frames):
+def test_pieces_are_of_one_size_though_some_clips_are_smaller(tmp_path: Path, frames: int) -> None:
     """A batch is a stack of pieces: one that came smaller ended the run, at its first validation as a rule."""
     picture(tmp_path / "small.png", 1, size=(100, 140))
     picture(tmp_path / "large.png", 2, size=(240, 320))
@@ -199,7 +197,7 @@ def test_pieces_are_of_one_size_though_some_clips_are_smaller(tmp_path, frames):
     assert shapes == {(frames, 128, 128, 3)}
 
 
-def test_a_picture_that_is_too_small_at_its_scale_is_told_with_the_scale(tmp_path):
+def test_a_picture_that_is_too_small_at_its_scale_is_told_with_the_scale(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", size=(240, 320))
     picture(tmp_path / "b.png", size=(120, 160))
     splits = load([tmp_path], scales=(0.5, 0.25), ratio=(1, 0, 0))
@@ -208,22 +206,21 @@ def test_a_picture_that_is_too_small_at_its_scale_is_told_with_the_scale(tmp_pat
     )
 
 
-def test_scales_hold_each_clip_at_several_sizes(tmp_path):
+def test_scales_hold_each_clip_at_several_sizes(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", size=(240, 320))
     (clip,) = load([tmp_path], scales=(1.0, 0.5, 0.25), smallest=96, ratio=(1, 0, 0)).training.clips
     assert [version.shape[1:3] for version in clip.versions] == [(240, 320), (120, 160)]
 
 
-def test_real_photographs_and_clips_load():
-    folder = SHARED / "train/photos/skimage"
-    if not folder.exists():
-        pytest.skip(f"{folder} is not here")
-    splits = load([folder, SHARED / "vos/davis/dog/frames"], scales=(0.5,), ratio=(1, 0, 0), longest=4)
+@pytest.mark.footage
+def test_real_photographs_and_clips_load() -> None:
+    folder = shared("train", "photos", "skimage")
+    splits = load([folder, shared("vos", "davis", "dog", "frames")], scales=(0.5,), ratio=(1, 0, 0), longest=4)
     assert len(splits.training.clips) == 5
     assert max(len(clip.versions[0]) for clip in splits.training.clips) == 4
 
 
-def test_what_stands_upright_stays_upright_where_told(tmp_path):
+def test_what_stands_upright_stays_upright_where_told(tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 160).astype(np.uint8)[:, None, None].repeat(120, 1).repeat(3, 2)
     cv2.imwrite(str(tmp_path / "ramp.png"), ramp)
     library = load([tmp_path], ratio=(1, 0, 0)).training
@@ -235,7 +232,7 @@ def test_what_stands_upright_stays_upright_where_told(tmp_path):
     assert max(turned) > 0
 
 
-def test_only_longer_clips_are_asked_for_by_length(tmp_path):
+def test_only_longer_clips_are_asked_for_by_length(tmp_path: Path) -> None:
     picture(tmp_path / "one.png")
     for t in range(4):
         picture(tmp_path / f"shot/frames/{t:03}.png", t)

@@ -13,7 +13,7 @@ from answerprint.train import degrade
 from pictures import shaded
 
 
-def rng(seed=5):
+def rng(seed: int = 5) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
@@ -38,7 +38,7 @@ EVERY = {
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_seed_gives_the_same_again_and_another_does_not(name):
+def test_a_seed_gives_the_same_again_and_another_does_not(name: str) -> None:
     assert torch.equal(EVERY[name](rng(1)), EVERY[name](rng(1)))
     assert not torch.equal(EVERY[name](rng(1)), EVERY[name](rng(2)))
 
@@ -73,7 +73,7 @@ ACROSS = 7
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_degradation_looks_as_it_did_when_it_was_looked_at(name):
+def test_a_degradation_looks_as_it_did_when_it_was_looked_at(name: str) -> None:
     """To look again after a change: delete the PNG, run with ANSWERPRINT_SHEET=1, and open what was written."""
     if os.environ.get("ANSWERPRINT_SHEET") and not SHEET.exists():
         codes = [code(make()) for make in PICTURES.values()]
@@ -86,12 +86,12 @@ def test_a_degradation_looks_as_it_did_when_it_was_looked_at(name):
     assert np.abs(code(PICTURES[name]()) - seen).mean() < 2.0
 
 
-def code(picture):
+def code(picture: torch.Tensor) -> np.ndarray:
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy().astype(int)
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.05, 0.3])
-def test_gaussian_has_mean_0_and_the_deviation_asked_for(sigma):
+def test_gaussian_has_mean_0_and_the_deviation_asked_for(sigma: float) -> None:
     noise = degrade.gaussian(FLAT, sigma, rng()) - FLAT
     assert abs(float(noise.mean())) < 4 * sigma / 346  # four standard errors of 120,000 values
     assert float(noise.std()) == pytest.approx(sigma, rel=0.01)
@@ -99,7 +99,7 @@ def test_gaussian_has_mean_0_and_the_deviation_asked_for(sigma):
 
 
 @pytest.mark.parametrize("density", [0.01, 0.05])
-def test_salt_and_pepper_hits_the_share_asked_for_half_black_half_white(density):
+def test_salt_and_pepper_hits_the_share_asked_for_half_black_half_white(density: float) -> None:
     noisy, hit = degrade.salt_and_pepper(FLAT, density, rng())
     assert float(hit.float().mean()) == pytest.approx(density, rel=0.1)
     assert float((noisy == 1).float().mean()) == pytest.approx(density / 2, rel=0.15)
@@ -107,7 +107,7 @@ def test_salt_and_pepper_hits_the_share_asked_for_half_black_half_white(density)
     assert torch.equal(noisy[:, ~hit[0]], FLAT[:, ~hit[0]])
 
 
-def test_sensor_noise_grows_with_the_light():
+def test_sensor_noise_grows_with_the_light() -> None:
     steps = torch.tensor([0.04, 0.64]).repeat_interleave(200).expand(3, 200, 400)
     noisy, sigma = degrade.poisson_gaussian(steps, 0.01, 0.01, rng())
     dark, bright = (noisy - steps)[..., :200].std(), (noisy - steps)[..., 200:].std()
@@ -116,7 +116,7 @@ def test_sensor_noise_grows_with_the_light():
     assert float(sigma[0, 0, 0]) == pytest.approx(float(dark), rel=0.02)
 
 
-def test_grain_is_correlated_gray_where_told_and_strongest_in_the_mid_tones():
+def test_grain_is_correlated_gray_where_told_and_strongest_in_the_mid_tones() -> None:
     noisy, sigma = degrade.grain(FLAT, 0.1, 1.0, 0.0, rng())
     noise = noisy - FLAT
     assert torch.allclose(noise[0], noise[1])
@@ -129,21 +129,21 @@ def test_grain_is_correlated_gray_where_told_and_strongest_in_the_mid_tones():
 
 
 @pytest.mark.parametrize("width", [0.2, 1.0, 4.0])
-def test_gaussian_kernel_has_the_width_asked_for(width):
+def test_gaussian_kernel_has_the_width_asked_for(width: float) -> None:
     kernel = degrade.gaussian_kernel(width, size=41)
     assert float(kernel.sum()) == pytest.approx(1)
     spread = float((kernel.sum(0) * (torch.arange(41) - 20.0) ** 2).sum())
     assert spread == pytest.approx(width**2 if width >= 1 else 0, rel=0.01, abs=1e-3)
 
 
-def test_anisotropic_kernel_lies_along_its_angle():
+def test_anisotropic_kernel_lies_along_its_angle() -> None:
     kernel = degrade.gaussian_kernel(3.0, 1.0, 0.0)
     axis = (torch.arange(21) - 10.0) ** 2
     assert float((kernel.sum(0) * axis).sum()) == pytest.approx(9, rel=0.05)  # x
     assert float((kernel.sum(1) * axis).sum()) == pytest.approx(1, rel=0.05)  # y
 
 
-def test_motion_smears_along_the_move_only():
+def test_motion_smears_along_the_move_only() -> None:
     bar = torch.zeros(3, 41, 41)
     bar[:, 20, 20] = 1
     smeared = degrade.blur(bar, degrade.motion_kernel(9, 0.0))
@@ -151,7 +151,7 @@ def test_motion_smears_along_the_move_only():
     assert float(smeared[0, 20, 16:25].min()) > 0.08 and float(smeared[0, 20, :15].max()) == 0
 
 
-def test_blur_keeps_flat_pictures_and_moves_nothing():
+def test_blur_keeps_flat_pictures_and_moves_nothing() -> None:
     assert torch.allclose(degrade.blur(FLAT, degrade.random_kernel(rng(3))), FLAT, atol=1e-5)
     point = torch.zeros(1, 21, 21)
     point[0, 10, 10] = 1
@@ -160,7 +160,7 @@ def test_blur_keeps_flat_pictures_and_moves_nothing():
     assert int(degrade.blur(point, kernel)[0, 10].argmax()) == 12
 
 
-def test_resize_is_free_of_aliases():
+def test_resize_is_free_of_aliases() -> None:
     stripes = (torch.arange(200) % 2).float().expand(3, 200, 200)
     small = degrade.resize(stripes, 50, 50, "bicubic")
     assert small.shape == (3, 50, 50) and float((small - 0.5).abs().max()) < 0.05
@@ -169,7 +169,9 @@ def test_resize_is_free_of_aliases():
 
 @pytest.mark.parametrize("size", [(64, 96), (63, 95)])
 @pytest.mark.parametrize(("codec", "good", "bad"), [("h264", 15, 40), ("mpeg2", 2, 31)])
-def test_video_coders_lose_more_at_a_worse_setting_and_keep_time_and_place(codec, good, bad, size):
+def test_video_coders_lose_more_at_a_worse_setting_and_keep_time_and_place(
+    codec: str, good: int, bad: int, size: tuple[int, int]
+) -> None:
     noise = rng(2).random((1, 3, *size), dtype=np.float32)
     texture = degrade.blur(torch.from_numpy(noise), degrade.gaussian_kernel(1.5)) * 2 - 0.5
     frames = torch.cat([texture.roll(2 * t, dims=-1) for t in range(5)])
@@ -183,32 +185,32 @@ def test_video_coders_lose_more_at_a_worse_setting_and_keep_time_and_place(codec
     assert torch.equal(better, degrade.coded(frames, codec, good))
 
 
-def test_fields_coded_apart():
+def test_fields_coded_apart() -> None:
     moments = torch.cat([FILM.roll(3 * t, dims=-1)[:1] for t in range(8)])
     frames = weave(moments[0::2], moments[1::2])
     back = degrade.coded(frames, "mpeg2", 3, interlaced=True)
     assert back.shape == frames.shape and float((back - frames).abs().mean()) < 0.02
 
 
-def test_an_unknown_coder_is_named():
+def test_an_unknown_coder_is_named() -> None:
     with pytest.raises(ValueError, match="allowed: h264, mpeg2"):
         degrade.coded(FILM, "vp9", 30)
 
 
-def test_darkness_has_the_photon_noise_of_its_peak():
+def test_darkness_has_the_photon_noise_of_its_peak() -> None:
     dark = degrade.darken(FLAT, 2.0, rng(), peak=200)
     assert float(dark.mean()) == pytest.approx(0.25, rel=0.01)
     assert float(dark.var()) == pytest.approx(0.25 / 200, rel=0.03)
 
 
-def test_graying_keeps_luma():
+def test_graying_keeps_luma() -> None:
     picture = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
     made = degrade.gray(picture)
     assert torch.equal(made[0], made[2])
     assert torch.allclose(made[0], 0.2126 * picture[0] + 0.7152 * picture[1] + 0.0722 * picture[2])
 
 
-def test_scratches_are_vertical_and_dust_lies_on_one_frame():
+def test_scratches_are_vertical_and_dust_lies_on_one_frame() -> None:
     scratched, where = degrade.scratches(FILM, 3, rng())
     changed = (scratched - FILM).abs().amax(dim=1, keepdim=True) > 0.03
     assert 0 < float(changed.float().mean()) < 0.3 and bool((where.bool() | ~changed).all())
@@ -219,21 +221,21 @@ def test_scratches_are_vertical_and_dust_lies_on_one_frame():
     assert not torch.equal(specks[0], specks[1])
 
 
-def test_a_moving_mask_moves_and_keeps_its_size():
+def test_a_moving_mask_moves_and_keeps_its_size() -> None:
     masks = degrade.moving_mask(6, 90, 120, rng(4))
     assert masks.shape == (6, 1, 90, 120) and set(masks.unique().tolist()) == {0.0, 1.0}
     assert float(masks[0].sum()) > 20
     assert not torch.equal(masks[0], masks[5])
 
 
-def test_jpeg_leaves_more_residue_at_lower_quality():
+def test_jpeg_leaves_more_residue_at_lower_quality() -> None:
     noise = torch.from_numpy(rng(2).random((1, 3, 64, 64), dtype=np.float32))
     picture = degrade.blur(noise, degrade.gaussian_kernel(1.5))
     errors = [float((degrade.jpeg(picture, quality) - picture).square().mean()) for quality in (95, 50, 10)]
     assert errors[0] < errors[1] < errors[2] and errors[0] < 3e-4
 
 
-def test_a_camera_moves_no_faster_than_told_and_stands_still_to_the_bit():
+def test_a_camera_moves_no_faster_than_told_and_stands_still_to_the_bit() -> None:
     y, x = torch.meshgrid(torch.arange(200.0), torch.arange(240.0), indexing="ij")
     # Every pixel says where it is, so its change is how far the camera went.
     places = torch.stack((x / 240, y / 200, torch.zeros_like(x)))
@@ -245,7 +247,7 @@ def test_a_camera_moves_no_faster_than_told_and_stands_still_to_the_bit():
         assert 0.02 < float(step.square().sum(dim=1).sqrt().max()) < 3.1
 
 
-def test_lettering_stands_still_where_told_and_moves_where_told():
+def test_lettering_stands_still_where_told_and_moves_where_told() -> None:
     gray = torch.full((4, 3, 96, 160), 0.5)
     still = degrade.lettering(gray, rng(3))
     assert torch.equal(still, still[:1].expand_as(still))

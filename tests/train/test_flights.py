@@ -1,5 +1,7 @@
 """Flights: the truth they tell is checked by warping, by rectangles whose motion is known, and by their own seeds."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from pictures import spots
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def photos(tmp_path_factory: pytest.TempPathFactory) -> data.Library:
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(3)
     for index in range(6):
@@ -19,21 +21,21 @@ def photos(tmp_path_factory):
     return data.load([folder], ratio=(1, 0, 0)).training
 
 
-def plain(value):
+def plain(value: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     return lambda x, y: np.full((*x.shape, 3), value, np.uint8)
 
 
-def box(size, left, top, width, height):
+def box(size: tuple[int, int], left: int, top: int, width: int, height: int) -> np.ndarray:
     mask = np.zeros(size, np.uint8)
     mask[top : top + height, left : left + width] = 255
     return np.pad(mask, flights.MARGIN)
 
 
-def shift(size, x, y):
+def shift(size: tuple[int, int], x: float, y: float) -> np.ndarray:
     return np.broadcast_to(np.array([x, y], np.float32), (*size, 2)).copy()
 
 
-def test_occlusion_is_exact_where_a_box_moves_over_a_still_background():
+def test_occlusion_is_exact_where_a_box_moves_over_a_still_background() -> None:
     size = (40, 60)
     stack = [
         flights.Layer(shift(size, 0, 0), plain(50)),
@@ -47,7 +49,7 @@ def test_occlusion_is_exact_where_a_box_moves_over_a_still_background():
     assert float(pair.flow[0][pair.layer == 1].min()) == 7.0 and float(pair.flow[0][pair.layer == 0].abs().max()) == 0.0
 
 
-def test_what_leaves_the_picture_is_hidden():
+def test_what_leaves_the_picture_is_hidden() -> None:
     size = (32, 48)
     pair = flights.compose([flights.Layer(shift(size, 5, -3), plain(90))], np.random.default_rng(1))
     expected = torch.zeros(size, dtype=torch.bool)
@@ -55,7 +57,7 @@ def test_what_leaves_the_picture_is_hidden():
     assert torch.equal(pair.visible, expected)
 
 
-def test_a_layer_between_two_is_hidden_by_the_upper_only():
+def test_a_layer_between_two_is_hidden_by_the_upper_only() -> None:
     size = (40, 60)
     stack = [
         flights.Layer(shift(size, 0, 0), plain(10)),
@@ -68,7 +70,7 @@ def test_a_layer_between_two_is_hidden_by_the_upper_only():
 
 
 @pytest.mark.parametrize("pace", flights.RANGES)
-def test_the_second_picture_warped_by_the_truth_is_the_first(photos, pace):
+def test_the_second_picture_warped_by_the_truth_is_the_first(photos: data.Library, pace: str) -> None:
     errors = []
     for seed in range(6):
         pair = flights.flight(photos, np.random.default_rng(seed), (128, 160), pace, clean=True)
@@ -80,7 +82,7 @@ def test_the_second_picture_warped_by_the_truth_is_the_first(photos, pace):
     assert max(errors) < 4 / 255
 
 
-def test_magnitudes_are_of_the_range_asked_for(photos):
+def test_magnitudes_are_of_the_range_asked_for(photos: data.Library) -> None:
     typical = {}
     for pace in flights.RANGES:
         pairs = [flights.flight(photos, np.random.default_rng(s), (96, 128), pace, clean=True) for s in range(12)]
@@ -88,14 +90,14 @@ def test_magnitudes_are_of_the_range_asked_for(photos):
     assert typical["small"] < 3 < typical["medium"] < 20 < typical["large"] < 120
 
 
-def test_the_same_seed_gives_the_same_pair_and_another_another(photos):
+def test_the_same_seed_gives_the_same_pair_and_another_another(photos: data.Library) -> None:
     a, b, c = (flights.flight(photos, np.random.default_rng(seed), (64, 96)) for seed in (5, 5, 6))
     assert all(torch.equal(getattr(a, name), getattr(b, name)) for name in ("first", "second", "flow", "visible"))
     assert not torch.equal(a.first, c.first)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (160, 64)])
-def test_what_it_gives(photos, size):
+def test_what_it_gives(photos: data.Library, size: tuple[int, int]) -> None:
     for seed in range(8):
         pair = flights.flight(photos, np.random.default_rng(seed), size)
         assert pair.first.shape == pair.second.shape == (3, *size) and pair.flow.shape == (2, *size)
@@ -104,7 +106,7 @@ def test_what_it_gives(photos, size):
         assert bool(pair.flow.isfinite().all())
 
 
-def test_spoiling_leaves_the_truth(photos):
+def test_spoiling_leaves_the_truth(photos: data.Library) -> None:
     pair = flights.flight(photos, np.random.default_rng(2), (64, 96), clean=True)
     spoiled = flights.spoiled(pair, np.random.default_rng(3))
     assert spoiled.flow is pair.flow and spoiled.visible is pair.visible

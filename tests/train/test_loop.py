@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,9 +20,9 @@ from torch.nn import functional as F
 from answerprint.errors import SettingsError, TrainingError, WeightsError
 from answerprint.inference import weights
 from answerprint.train import checkpoint, loop
-from answerprint.train.data import find
+from answerprint.train.data import Library, find
 from answerprint.train.params import Training
-from answerprint.train.recipe import Validation
+from answerprint.train.recipe import Networks, Update, Validation
 
 
 class Params(Training):
@@ -33,7 +34,7 @@ class Params(Training):
     poison: int = -1
 
 
-def _networks(params):
+def _networks(params: Params) -> Networks:
     body = nn.Sequential(nn.Conv2d(3, params.width, 3, padding=1), nn.BatchNorm2d(params.width), nn.Dropout(0.3))
     return {
         "generator": nn.Sequential(body, nn.Conv2d(params.width, 3, 3, padding=1)),
@@ -41,13 +42,13 @@ def _networks(params):
     }
 
 
-def _batch(params, rng, data):
+def _batch(params: Params, rng: np.random.Generator, data: Library) -> dict[str, torch.Tensor]:
     clean = torch.from_numpy(data.crop(rng, 16)[0].copy()).permute(2, 0, 1).float()[None] / 255
     noisy = clean + 0.1 * torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
     return {"clean": clean, "noisy": noisy}
 
 
-def _step(nets, batch, update):
+def _step(nets: Networks, batch: dict[str, torch.Tensor], update: Update) -> None:
     made = nets["generator"](batch["noisy"])
     update(
         "discriminator", F.softplus(nets["discriminator"](made.detach()) - nets["discriminator"](batch["clean"])).mean()
@@ -55,20 +56,20 @@ def _step(nets, batch, update):
     update("generator", F.l1_loss(made, batch["clean"]) - 0.01 * nets["discriminator"](made).mean())
 
 
-def _validate(nets, params, data):
+def _validate(nets: Networks, params: Params, data: Library) -> Validation:
     clean = torch.from_numpy(data.crop(np.random.default_rng(0), 32)[0].copy()).permute(2, 0, 1).float()[None] / 255
     made = nets["generator"](clean)
     score = -float(F.l1_loss(made, clean))
     return Validation(score, {"mae": -score}, [made, clean])
 
 
-def recipe(**changed):
+def recipe(**changed: Any) -> Any:
     parts = {"networks": _networks, "batch": _batch, "step": _step, "validate": _validate} | changed
     return SimpleNamespace(__name__="recipes.toy", Params=Params, **parts)
 
 
 @pytest.fixture
-def photos(tmp_path):
+def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     rng = np.random.default_rng(3)
@@ -80,11 +81,11 @@ def photos(tmp_path):
     return folder
 
 
-def go(run, photos, params=None, **more):
+def go(run: Path, photos: Path, params: Params | None = None, **more: Any) -> Any:
     return loop.train(more.pop("recipe", recipe()), params or Params(), [photos], run, say=lambda line: None, **more)
 
 
-def test_stop_and_resume_equals_not_stopping(tmp_path, photos):
+def test_stop_and_resume_equals_not_stopping(tmp_path: Path, photos: Path) -> None:
     go(tmp_path / "whole", photos)
     assert go(tmp_path / "parts", photos, stop_after=3).reason == "stopped"
     go(tmp_path / "parts", photos, Params(workers=3), stop_after=5)
@@ -97,7 +98,7 @@ def test_stop_and_resume_equals_not_stopping(tmp_path, photos):
     assert facts["best"] == again["best"] and facts["step"] == again["step"] == 8
 
 
-def test_log_has_every_step_once_after_resuming(tmp_path, photos):
+def test_log_has_every_step_once_after_resuming(tmp_path: Path, photos: Path) -> None:
     go(tmp_path / "run", photos, stop_after=5)
     go(tmp_path / "run", photos)
     with (tmp_path / "run" / "log.csv").open() as lines:
@@ -107,7 +108,7 @@ def test_log_has_every_step_once_after_resuming(tmp_path, photos):
     assert [row["step"] for row in rows if row["mae"]] == ["4", "8"]
 
 
-def test_validation_writes_a_sheet_and_the_best_weights(tmp_path, photos):
+def test_validation_writes_a_sheet_and_the_best_weights(tmp_path: Path, photos: Path) -> None:
     outcome = go(tmp_path / "run", photos)
     sheet = cv2.imread(str(tmp_path / "run" / "sheet.png"))
     assert sheet.shape == (64, 32, 3)
@@ -116,8 +117,8 @@ def test_validation_writes_a_sheet_and_the_best_weights(tmp_path, photos):
     assert outcome.best > -1
 
 
-def test_nan_loss_stops_and_keeps_the_last_good_weights(tmp_path, photos):
-    def poisoned(nets, batch, update):
+def test_nan_loss_stops_and_keeps_the_last_good_weights(tmp_path: Path, photos: Path) -> None:
+    def poisoned(nets: Networks, batch: dict[str, torch.Tensor], update: Update) -> None:
         calls.append(1)
         _step(nets, {**batch, "clean": batch["clean"] * (float("nan") if len(calls) == 3 else 1)}, update)
 
@@ -128,8 +129,8 @@ def test_nan_loss_stops_and_keeps_the_last_good_weights(tmp_path, photos):
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
 
 
-def test_a_gradient_that_is_no_number_stops_before_it_spoils_the_weights(tmp_path, photos):
-    def poisoned(nets, batch, update):
+def test_a_gradient_that_is_no_number_stops_before_it_spoils_the_weights(tmp_path: Path, photos: Path) -> None:
+    def poisoned(nets: Networks, batch: dict[str, torch.Tensor], update: Update) -> None:
         calls.append(1)
         if len(calls) == 3:
             weight = next(nets["generator"].parameters())
@@ -144,7 +145,7 @@ def test_a_gradient_that_is_no_number_stops_before_it_spoils_the_weights(tmp_pat
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
 
 
-def test_training_learns(tmp_path, photos):
+def test_training_learns(tmp_path: Path, photos: Path) -> None:
     params = Params(steps=60, rate=0.02, warm_up=0)
     go(tmp_path / "run", photos, params)
     with (tmp_path / "run" / "log.csv").open() as lines:
@@ -152,14 +153,14 @@ def test_training_learns(tmp_path, photos):
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
 
 
-def test_early_stopping_counts_validations_without_progress(tmp_path, photos):
+def test_early_stopping_counts_validations_without_progress(tmp_path: Path, photos: Path) -> None:
     params = Params(steps=40, validate_every=2, patience=3)
     flat = recipe(validate=lambda nets, params, data: Validation(1.0))
     outcome = go(tmp_path / "run", photos, params, recipe=flat)
     assert (outcome.reason, outcome.step) == ("early", 8)
 
 
-def test_schedule_rises_then_falls_along_a_cosine():
+def test_schedule_rises_then_falls_along_a_cosine() -> None:
     params = Params(steps=1000, warm_up=100, rate=1.0, final_rate=0.1)
     assert loop.learning_rate(params, 0) == pytest.approx(0.01)
     assert loop.learning_rate(params, 100) == pytest.approx(1.0)
@@ -167,7 +168,7 @@ def test_schedule_rises_then_falls_along_a_cosine():
     assert loop.learning_rate(params, 1000) == pytest.approx(0.1)
 
 
-def test_checkpoint_of_another_recipe_is_refused(tmp_path, photos):
+def test_checkpoint_of_another_recipe_is_refused(tmp_path: Path, photos: Path) -> None:
     go(tmp_path / "run", photos, stop_after=1)
     other = recipe()
     other.__name__ = "recipes.other"
@@ -175,14 +176,14 @@ def test_checkpoint_of_another_recipe_is_refused(tmp_path, photos):
         go(tmp_path / "run", photos, recipe=other)
 
 
-def test_checkpoint_of_other_dimensions_is_refused(tmp_path, photos):
+def test_checkpoint_of_other_dimensions_is_refused(tmp_path: Path, photos: Path) -> None:
     go(tmp_path / "run", photos, stop_after=1)
     with pytest.raises(WeightsError, match="other dimensions"):
         go(tmp_path / "run", photos, Params(width=5))
 
 
 @pytest.mark.parametrize("harm", ["truncate", "tamper", "pickle"])
-def test_damaged_checkpoint_is_refused(tmp_path, photos, harm):
+def test_damaged_checkpoint_is_refused(tmp_path: Path, photos: Path, harm: str) -> None:
     go(tmp_path / "run", photos, stop_after=1)
     path = tmp_path / "run" / checkpoint.CHECKPOINT
     data = bytearray(path.read_bytes())
@@ -197,7 +198,7 @@ def test_damaged_checkpoint_is_refused(tmp_path, photos, harm):
         go(tmp_path / "run", photos)
 
 
-def test_begins_with_the_averaged_weights_of_another_run(tmp_path, photos):
+def test_begins_with_the_averaged_weights_of_another_run(tmp_path: Path, photos: Path) -> None:
     go(tmp_path / "first", photos)
     go(tmp_path / "second", photos, Params(init_from=tmp_path / "first" / checkpoint.BEST), stop_after=1)
     # One step at the start of the warm-up moves nothing by more than its learning rate.
@@ -207,7 +208,7 @@ def test_begins_with_the_averaged_weights_of_another_run(tmp_path, photos):
     assert (taken[f"net/{name}"] - given[f"average/{name}"]).abs().max() < 1e-3
 
 
-def test_begins_with_finished_weights(tmp_path, photos):
+def test_begins_with_finished_weights(tmp_path: Path, photos: Path) -> None:
     """Shipped weights are trained on with footage of one's own; here of a recipe that ships a part of a network."""
     shipping = recipe(SHIPS="generator.0")
     go(tmp_path / "first", photos, recipe=shipping)
@@ -222,7 +223,7 @@ def test_begins_with_finished_weights(tmp_path, photos):
     assert (taken["net/generator/0.0.weight"] - averaged["0.0.weight"]).abs().max() < 1e-3
 
 
-def test_the_card_names_what_the_run_and_the_weights_it_began_with_have_seen(tmp_path, photos):
+def test_the_card_names_what_the_run_and_the_weights_it_began_with_have_seen(tmp_path: Path, photos: Path) -> None:
     kept = [source.key for source in find([photos])]
     folders = [tmp_path / "photos of old", tmp_path / "of a friend", photos]
     for number, folder in enumerate(folders[:2]):
@@ -243,11 +244,11 @@ def test_the_card_names_what_the_run_and_the_weights_it_began_with_have_seen(tmp
     assert set(seen) <= told and told - set(seen) == set(kept) - tested and tested
 
 
-def manifest(run):
+def manifest(run: Path) -> Any:
     return json.loads((run / "manifest.json").read_text())
 
 
-def test_a_wider_network_grown_out_of_another_answers_as_it_did(tmp_path, photos):
+def test_a_wider_network_grown_out_of_another_answers_as_it_did(tmp_path: Path, photos: Path) -> None:
     go(tmp_path / "narrow", photos)
     grown = Params(init_from=tmp_path / "narrow" / checkpoint.BEST, grow=True, width=7)
     go(tmp_path / "wide", photos, grown, stop_after=1)
@@ -261,12 +262,12 @@ def test_a_wider_network_grown_out_of_another_answers_as_it_did(tmp_path, photos
     torch.testing.assert_close(*answers, atol=0.02, rtol=0)
 
 
-def test_growing_out_of_nothing_is_refused():
+def test_growing_out_of_nothing_is_refused() -> None:
     with pytest.raises(SettingsError, match="nothing to grow from"):
         Params.of({"grow": True})
 
 
-def test_nothing_that_fits_to_init_from_is_told(tmp_path, photos):
+def test_nothing_that_fits_to_init_from_is_told(tmp_path: Path, photos: Path) -> None:
     go(tmp_path / "first", photos)
     other = tmp_path / "other.safetensors"
     weights.write(other, {"average/somewhere/else": torch.zeros(3)}, {"recipe": "other"})
@@ -274,7 +275,7 @@ def test_nothing_that_fits_to_init_from_is_told(tmp_path, photos):
         go(tmp_path / "second", photos, Params(init_from=other))
 
 
-def test_a_signal_saves_and_ends_the_run(tmp_path, photos):
+def test_a_signal_saves_and_ends_the_run(tmp_path: Path, photos: Path) -> None:
     # In a process of its own, as a run is: a signal to the process of all tests has been seen to crash it.
     script, run = tmp_path / "slow.py", tmp_path / "run"
     script.write_text(
@@ -295,7 +296,7 @@ def test_a_signal_saves_and_ends_the_run(tmp_path, photos):
     assert said[-2] == "stopped" and facts["step"] == int(said[-1]) > 0
 
 
-def test_two_processes_train_one_network(tmp_path, photos):
+def test_two_processes_train_one_network(tmp_path: Path, photos: Path) -> None:
     script = tmp_path / "both.py"
     script.write_text(
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_loop as t\n"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -13,11 +14,14 @@ from answerprint import cli
 from answerprint.errors import TrainingError
 from answerprint.media import reader
 from answerprint.train import septuplets
+from footage import shared
 
 SMALL = {"height": 64, "width": 96, "crops": 2, "groups": 4}
 
 
-def master(path, count=16, seed=0, layout="yuv422p10le", size=(144, 176)):
+def master(
+    path: Path, count: int = 16, seed: int = 0, layout: str = "yuv422p10le", size: tuple[int, int] = (144, 176)
+) -> Path:
     """A textured card that pans under a little grain, 10 bits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -35,20 +39,20 @@ def master(path, count=16, seed=0, layout="yuv422p10le", size=(144, 176)):
 
 
 @pytest.fixture(scope="module")
-def masters(tmp_path_factory):
+def masters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("masters")
     master(folder / "one.mkv", seed=1)
     master(folder / "two.mkv", seed=2)
     return folder
 
 
-def made(masters, folder, **said):
+def made(masters: Path, folder: Path, **said: Any) -> tuple[list[dict[str, Any]], list[str]]:
     lines = []
     return septuplets.make([masters], folder, septuplets.Params.of(SMALL | said), lines.append), lines
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg2"])
-def test_every_codec_meets_the_rate_and_keeps_the_picture(codec, tmp_path):
+def test_every_codec_meets_the_rate_and_keeps_the_picture(codec: str, tmp_path: Path) -> None:
     clip = reader.open(str(master(tmp_path / "a.mkv")))
     color = clip.info.assumed
     from answerprint.media.planes import from_rgb
@@ -65,7 +69,7 @@ def test_every_codec_meets_the_rate_and_keeps_the_picture(codec, tmp_path):
     assert errors[1] < errors[0] < 8
 
 
-def test_the_coded_middle_frame_lies_on_the_target(masters, tmp_path):
+def test_the_coded_middle_frame_lies_on_the_target(masters: Path, tmp_path: Path) -> None:
     rows, _ = made(masters, tmp_path, min_rate=1.0, max_rate=1.5, hevc=0, mpeg2=0)
     kept = septuplets.read(tmp_path / rows[0]["samples"][0])
     coded, target = kept.coded(), kept.master()
@@ -79,7 +83,7 @@ def test_the_coded_middle_frame_lies_on_the_target(masters, tmp_path):
     assert len(torch.unique(target[0])) > 256, "more levels than 8 bits have"
 
 
-def test_rates_are_drawn_uniformly_and_crops_cover_half(masters, tmp_path):
+def test_rates_are_drawn_uniformly_and_crops_cover_half(masters: Path, tmp_path: Path) -> None:
     drawn = [septuplets._draw_codec(np.random.default_rng([1, n]), septuplets.Params()) for n in range(2000)]
     rates = np.array([rate for codec, rate in drawn if codec != "mpeg2"])
     assert rates.min() >= 0.0417 and rates.max() <= 0.2504
@@ -91,11 +95,13 @@ def test_rates_are_drawn_uniformly_and_crops_cover_half(masters, tmp_path):
     assert len(rows[0]["samples"]) == round(144 * 176 / (32 * 48) / 2)
 
 
-def test_stopping_going_on_and_enlarging_equal_one_go(masters, tmp_path, monkeypatch):
+def test_stopping_going_on_and_enlarging_equal_one_go(
+    masters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made(masters, tmp_path / "whole")
     plain, calls = septuplets.at_rate, []
 
-    def killed(*given):
+    def killed(*given: Any) -> Any:
         if len(calls) == 2:
             raise KeyboardInterrupt
         calls.append(1)
@@ -105,8 +111,8 @@ def test_stopping_going_on_and_enlarging_equal_one_go(masters, tmp_path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         made(masters, tmp_path / "parts")
     monkeypatch.setattr(septuplets, "at_rate", plain)
-    with (tmp_path / "parts" / septuplets.GROUPS).open("a") as lines:
-        lines.write('{"group": 2, "cut of')  # what a kill in the middle of a line leaves
+    with (tmp_path / "parts" / septuplets.GROUPS).open("a") as groups:
+        groups.write('{"group": 2, "cut of')  # what a kill in the middle of a line leaves
     made(masters, tmp_path / "parts", groups=3)
     rows, lines = made(masters, tmp_path / "parts")
     assert len(lines) == 1 and [row["group"] for row in rows] == [0, 1, 2, 3]
@@ -118,7 +124,7 @@ def test_stopping_going_on_and_enlarging_equal_one_go(masters, tmp_path, monkeyp
             assert all(np.array_equal(p, q) for p, q in zip((*a.planes, a.target), (*b.planes, b.target), strict=True))
 
 
-def test_the_manifest_says_where_all_comes_from(masters, tmp_path):
+def test_the_manifest_says_where_all_comes_from(masters: Path, tmp_path: Path) -> None:
     made(masters, tmp_path, licence="CC0", source="our masters")
     manifest = json.loads((tmp_path / septuplets.MANIFEST).read_text())
     for row in manifest["samples"]:
@@ -129,7 +135,9 @@ def test_the_manifest_says_where_all_comes_from(masters, tmp_path):
     assert all(splits[row["sha256"]] == row["split"] for row in manifest["samples"]), "a clip is in one split"
 
 
-def test_what_cannot_be_used_is_refused_with_the_reason(masters, tmp_path, capsys):
+def test_what_cannot_be_used_is_refused_with_the_reason(
+    masters: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     eight = master(tmp_path / "eight.mkv", layout="yuv420p")
     short = master(tmp_path / "short.mkv", count=6)
     for arguments, words in (
@@ -152,10 +160,9 @@ def test_what_cannot_be_used_is_refused_with_the_reason(masters, tmp_path, capsy
         septuplets.read(broken)
 
 
-def test_real_masters(tmp_path):
-    path = Path(__file__).parents[3] / "shared/data/video/10bit/window_1920x1080_hevc10.mp4"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+@pytest.mark.footage
+def test_real_masters(tmp_path: Path) -> None:
+    path = shared("video", "10bit", "window_1920x1080_hevc10.mp4")
     params = septuplets.Params(groups=1, crops=2, hevc=0, mpeg2=0)
     (row,) = septuplets.make([path], tmp_path, params, lambda line: None)
     assert row["bits a pixel"] == pytest.approx(row["wanted"], rel=0.04)
