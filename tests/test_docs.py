@@ -52,14 +52,20 @@ def test_a_page_has_every_parameter_and_finding_of_its_operation(pages: dict[str
 
 
 def test_an_operation_gets_its_page_by_being_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert source is not None
-    (tmp_path / "vignette.py").write_text(source.group(1), encoding="utf-8")
+    """Those of CONTRIBUTING.md: one without and one with findings."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for name, source in re.findall(r"<!-- file: operations/(\w+)\.py -->\n```python\n(.*?)```", page, re.DOTALL):
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+        monkeypatch.delitem(sys.modules, f"answerprint.operations.{name}", raising=False)
     monkeypatch.setattr(operations, "__path__", [*operations.__path__, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "answerprint.operations.vignette", raising=False)
     site = docs_pages.pages()
     assert "[`vignette`](vignette.md)" in site["operations/index.md"]
     assert "| `--amount` | `0.3` | a number from -1 to 1 |" in site["operations/vignette.md"]
+    assert "## Findings" not in site["operations/vignette.md"]
+    assert (
+        "| `mean` | a number from 0 | Mean luma of the shot. Edit to move the result. |"
+        in site["operations/normalize.md"]
+    )
 
 
 def test_tables_have_every_preset_and_every_network(pages: dict[str, str]) -> None:

@@ -140,7 +140,7 @@ def steps_to_levels(steps: npt.NDArray[np.float32] | float, height: int, width: 
 
 
 def levels_to_steps(levels: Codes) -> npt.NDArray[np.float32]:
-    """Steps of a quantizer again of what `leveled` gives."""
+    """Steps of a quantizer again of what `steps_to_levels` gives."""
     return np.exp2(levels.astype(np.float32) / 32) - np.float32(1)
 
 
@@ -292,7 +292,7 @@ def luma_detail(
     Args:
         chroma: (h, w).
         luma: (H, W).
-        site, down: see `upsampled`.
+        site, down: see `upsample`.
         noise: variance in codes squared below which luma shows nothing.
 
     Returns:

@@ -58,7 +58,7 @@ class Decoder(nn.Module):
             steps: (B, T, H/2, W/2), the same of every block of every frame, the frame's own first.
 
         Returns:
-            (B, 12, H/2, W/2): for Y', Cb, Cr in codes; chroma beside the decoder's own. `unfolded` spreads it.
+            (B, 12, H/2, W/2): for Y', Cb, Cr in codes; chroma beside the decoder's own. `unfold` spreads it.
         """
         frames = len(steps[0])
         size = planes.shape[-2:]

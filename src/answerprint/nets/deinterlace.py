@@ -14,6 +14,10 @@ it made before, and the fields beside are the whole pictures that it made of the
 pictures show. A field moved by part of a line has to be guessed between its lines, and its own motion is that of
 something aliased.
 
+Fields and pictures that are moved get the local brightness of the present one (fields/motion.py): old film changes in
+brightness from picture to picture. `Steady` stands around the network and weaves bit for bit what does not move.
+Operation and recipe share `first_inputs` and `refinement_inputs`: the network is trained on what it gets in use.
+
 The field that is kept is always told as the top one; a bottom field is turned upside down.
 """
 

@@ -4,7 +4,12 @@ The picture and its noise map are folded 2x2 into channels (FFDNet, Zhang, Zuo a
 blocks without bias or normalization at three sizes (DRUNet, Zhang et al. 2021), and the noise found is taken away from
 the picture. Neighbors in time enter each stage as a part of their channels (temporal shift, Lin et al. 2019;
 bidirectional streaming, Qi et al. 2022): nothing is warped, the stages align by themselves, and a frame without
-neighbors gets no such term, so that a still is the case of one frame.
+neighbors gets no such term, so that a still is the case of one frame. The weights by which neighbors enter a stage
+begin at zero: a temporal network starts as the still one that it is trained from (recipes/denoise.py).
+
+`Streamed` works on each frame once, in tiles (inference/streaming.py). One frame depends on as many frames to each side
+as there are stages: five as it ships. `Denoiser.change` gives the change alone; the engine adds it to the picture in
+float32, so that a bf16 back end does not round the picture.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Half of the pieces are clips as they were shot; the others are stills seen by a 
 in front that moves otherwise, some standing still to the last bit, many with lettering over them. Some are dark, some
 are noisy, some end after the middle field as shots do, some repeat pictures or change in brightness as old films on
 tape do, some end where the picture ends, with a last line that is darker. On a share of the steps (`--again`) the
-network goes over what it makes itself of the moments around.
+network goes over what it makes itself of the moments around. Its inputs are made by the code of the operation
+(nets/deinterlace.py).
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 
 Gaussian noise mostly, of any level up to 75/255; the rest is sensor noise, film grain, coding residue and impulses. The
 network is told the noise of every pixel (nets/denoise.py).
+
+Stills come first, neighbors after: a run with one frame, then one with `--frames 5 --init-from` the first run's
+best.safetensors. In most sequences each frame has its neighbors laid onto it (`--joined`), by the code of the
+operation: the network is trained on what it gets in use.
 """
 
 from __future__ import annotations

@@ -189,6 +189,8 @@ def load(
 ) -> Splits:
     """Reads all clips below `folders` into memory, split by clip.
 
+    A clip's split follows from the hash of its bytes (`split_of`). A set that `answerprint dataset` made keeps its own.
+
     Args:
         folders: where to look.
         scales: sizes each clip is held in; downscaling by area takes most of the coding noise out of a JPEG.

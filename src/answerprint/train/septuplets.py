@@ -341,7 +341,7 @@ class Coded(NamedTuple):
         frames: as the decoder gives them.
         rate: bits a pixel that they took.
         step: of the quantizer in codes, mean over the frames.
-        steps: in the cells of each frame (coding/coding.py); None where its decoder does not tell.
+        steps: in the cells of each frame (media/quantizer.py); None where its decoder does not tell.
     """
 
     frames: list[Planes]

@@ -241,7 +241,7 @@ class Judge(nn.Module):
         """Logits (B, 3, h, w): first flow within a pixel of the truth, second flow so, first better than second.
 
         Args:
-            evidence: (B, EVIDENCE, h, w), see motion/estimate.py.
+            evidence: (B, EVIDENCE, h, w), see motion/evidence.py.
             prior: logits (B, 3, h, w) that the layers correct; untrained they leave them as they are.
         """
         corrected: Tensor = prior + self.layers(evidence).float()

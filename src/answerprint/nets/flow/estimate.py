@@ -5,7 +5,7 @@
     forward.confidence    # (H, W), how likely the vector is within a pixel of the truth
 
 "fast" is dense inverse search (Kroeger et al. 2016) whose confidence says how well there-and-back comes home. "best" is
-the network of nets/flow.py, polished by variational refinement; a small second network judges it and inverse search,
+the network of nets/flow, polished by variational refinement; a small second network judges it and inverse search,
 takes the better one pixel by pixel, and says how sure it is. Large pictures are worked on at a smaller size, so that
 memory stays bounded: the network at up to half a million pixels, the rest at up to a million (fast: 2.5 million).
 """

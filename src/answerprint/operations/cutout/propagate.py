@@ -2,7 +2,7 @@
 
 Every frame is a level set (`levelset.py`) whose evidence is what inside and outside looked like in the frames before it
 (`regions.py`), whose prior shape is the last contour carried along the flow and trusted as far as the flow is. Frames
-farther off show what the background behind a target looks like (`plate.py`).
+farther off show what the background behind a target looks like (`motion/plate.py`).
 """
 
 from __future__ import annotations

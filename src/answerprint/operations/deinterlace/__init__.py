@@ -13,7 +13,8 @@ the same in every chunk. What a shot shows at field `u` is
     3:2, 2:2      the picture that field `u` belongs to, woven; a pair that still combs (an edit in the middle of the
                   cadence, video titles over film) is interpolated instead
     video         field `u` with its missing lines made; where pictures that last two fields or longer are mixed in
-                  (whole frames, film that is repeated now and then), these are woven
+                  (whole frames, film that is repeated now and then; `mixed`), these are woven: each pair of fields,
+                within a frame and across two, is compared with what the fields around would give woven crosswise
 
 The delivery has one rate for all shots, so the rate follows from the parameters alone. `--rate field` gives two
 pictures per frame; a progressive shot repeats each. `--telecine auto` weaves what belongs together and leaves the rate

@@ -8,6 +8,9 @@ noise that is left in every pixel, and runs the network of nets/denoise.py, wher
 in its place one of the paper's three networks (nets/gan.py, densenet.py, cyclegan.py) or another single-picture
 network, which are told nothing and see one frame at a time. `--refine` filters what came out once more, blocks that
 look alike together (noise/blocks.py).
+
+What is taken out is bounded: 3.5 standard deviations of the noise at most, and less where the noise is near the
+network's own error.
 """
 
 from __future__ import annotations

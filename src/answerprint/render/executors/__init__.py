@@ -1,1 +1,1 @@
-"""Where chunks run, one file each; `executor.py` says what they take and give."""
+"""Where chunks run, one file each; `render/executor.py` says what they take and give."""
