@@ -35,6 +35,13 @@ def test_temporary_assets_are_gone_with_their_list_and_workers_find_them() -> No
     assert not path.parent.exists()
 
 
+@pytest.mark.parametrize("name", ["../secret.zip", "/etc/passwd", "contours.zip"])
+def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret.zip").write_bytes(b"secret")
+    with pytest.raises(SettingsError, match="not the name of an asset"):
+        Assets(tmp_path / "a").path(name)
+
+
 @pytest.fixture
 def decisions(tmp_path: Path) -> DecisionList:
     """A ball cut out of two shots, and a grade inside of it."""

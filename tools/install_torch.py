@@ -14,10 +14,10 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 def pinned(constraints: Path) -> str:
-    found = re.search(r"^(torch==\S+)", constraints.read_text(encoding="utf-8"), re.MULTILINE)
-    if found is None:
+    line = re.search(r"^(torch==\S+)", constraints.read_text(encoding="utf-8"), re.MULTILINE)
+    if line is None:
         sys.exit(f"{constraints}: no line 'torch==VERSION'")
-    return found.group(1)
+    return line.group(1)
 
 
 def pip(*arguments: str, quiet: bool = False) -> bool:

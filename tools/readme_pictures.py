@@ -35,9 +35,9 @@ def scene(down: float, right: float) -> list[Tensor]:
     for t in range(MOMENTS):
         matrix = np.array([[1, 0, 60 + right * t], [0, 1, 60 + down * t]], dtype=np.float64)
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        seen = cv2.warpAffine(picture, matrix, (WIDTH, HEIGHT), flags=flags)
-        cv2.putText(seen, "12:04:07", (142, 180), cv2.FONT_HERSHEY_DUPLEX, 0.7, (255, 240, 120), 2, cv2.LINE_AA)
-        moments.append(torch.from_numpy(np.asarray(seen, np.float32)).permute(2, 0, 1).contiguous() / 255)
+        moment = cv2.warpAffine(picture, matrix, (WIDTH, HEIGHT), flags=flags)
+        cv2.putText(moment, "12:04:07", (142, 180), cv2.FONT_HERSHEY_DUPLEX, 0.7, (255, 240, 120), 2, cv2.LINE_AA)
+        moments.append(torch.from_numpy(np.asarray(moment, np.float32)).permute(2, 0, 1).contiguous() / 255)
     return moments
 
 
@@ -45,15 +45,15 @@ def denoised(noisy: list[Tensor]) -> list[Tensor]:
     frames = [Frame(picture, i / RATE) for i, picture in enumerate(noisy)]
     shot = Shot("001", len(frames), RATE, lambda start, stop: iter(frames[start:stop]))
     params = denoise.Params()
-    found = denoise.analyze(shot, params, CPU)
-    return [frame.pixels for frame in denoise.run(iter(frames), params, found, CPU)]
+    findings = denoise.analyze(shot, params, CPU)
+    return [frame.pixels for frame in denoise.run(iter(frames), params, findings, CPU)]
 
 
 def deinterlaced(pictures: list[Tensor]) -> list[Tensor]:
     frames = (Frame(picture, i / RATE, field_order="tff") for i, picture in enumerate(pictures))
-    found = deinterlace.Findings(field_order="tff", frame_rate=str(RATE))
+    findings = deinterlace.Findings(field_order="tff", frame_rate=str(RATE))
     params = deinterlace.Params(rate="field")
-    return [frame.pixels for frame in deinterlace.run(frames, params, found, CPU)]
+    return [frame.pixels for frame in deinterlace.run(frames, params, findings, CPU)]
 
 
 def write(panels: Sequence[Tensor], name: str) -> None:

@@ -66,8 +66,10 @@ class Assets:
         """The file of an asset.
 
         Raises:
-            SettingsError: it is not there.
+            SettingsError: it is not there, or the name is none that `put` gives: one could lead out of the folder.
         """
+        if not _NAME.fullmatch(name):
+            raise SettingsError(f"'{name}' is not the name of an asset; analyze the clip again")
         path = self.folder / name
         if not path.is_file():
             raise SettingsError(
