@@ -28,17 +28,17 @@ from answerprint.train.params import Training
 from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 SHIPS = "flow"
-TINY = {"width": 16, "looked_at": 3}
-LOOKED_AT = (256, 320)  # height and width of the pairs of a validation
+TINY = {"width": 16, "validation_samples": 3}
+VALIDATION_SIZE = (256, 320)  # height and width of the pairs of a validation
 
 
 class Params(Training):
-    """All that this run can be told."""
+    """Options of the run."""
 
     steps: int = Field(12_000, ge=1, description="Length of the schedule in steps.")
     rate: float = Field(4e-4, gt=0, le=1, description="Highest learning rate.")
     warm_up: int = Field(300, ge=0, description="Steps over which the learning rate rises from 0.")
-    last_rate: float = Field(0.05, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
+    final_rate: float = Field(0.05, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay.")
     batch: int = Field(4, ge=1, description="Pairs a step.")
     crop: int = Field(256, ge=32, multiple_of=32, description="Height of a pair in pixels.")
@@ -50,9 +50,11 @@ class Params(Training):
     updates: int = Field(4, ge=1, le=16, description="Updates of the flow.")
     gamma: float = Field(0.85, gt=0, le=1, description="Weight of an update over that of the next.")
     matching: float = Field(0.3, ge=0, description="Weight of the cross-entropy of the match.")
-    hinted: float = Field(0.8, ge=0, le=1, description="Share of pairs that come with the flow of inverse search.")
+    hint_share: float = Field(0.8, ge=0, le=1, description="Share of pairs that come with the flow of inverse search.")
     coarse: float = Field(0.25, ge=0, le=1, description="Share of steps that match at 1/16 size.")
-    looked_at: int = Field(24, ge=1, description="Pairs of a validation, a third each of small, medium, large motion.")
+    validation_samples: int = Field(
+        24, ge=1, description="Pairs of a validation, a third each of small, medium, large motion."
+    )
     scales: tuple[float, ...] = Field((1.0, 0.5), description="Sizes at which each picture is used.")
     validate_every: int = Field(500, ge=1, description="Steps between validations.")
 
@@ -68,7 +70,7 @@ def batch(params: Params, rng: np.random.Generator, data: Library) -> Batch:
     if params.stage == "judge":
         return _stacked(pairs, hints=False) | {"cut": torch.from_numpy(rng.random(params.batch) < params.cuts)}
     made = _stacked(pairs)
-    hidden = torch.from_numpy(rng.random(params.batch) >= params.hinted)
+    hidden = torch.from_numpy(rng.random(params.batch) >= params.hint_share)
     made["hint"][hidden] = float("nan")
     made["coarse"] = torch.tensor(rng.random() < params.coarse)
     made["updates"] = torch.tensor(params.updates)
@@ -137,8 +139,8 @@ def validate(nets: Networks, params: Params, data: Library) -> Validation:
     figures: dict[str, float] = {}
     for number, pace in enumerate(flights.RANGES):
         rows = []
-        for index in range(max(params.looked_at // 3, 1)):
-            pair = flights.flight(data, np.random.default_rng((number, index)), LOOKED_AT, pace)
+        for index in range(max(params.validation_samples // 3, 1)):
+            pair = flights.flight(data, np.random.default_rng((number, index)), VALIDATION_SIZE, pace)
             rows.append(_looked(nets["flow"], pair, params))
         ours, median, searched, sure = (_mean(column) for column in zip(*rows, strict=True))
         figures |= {pace: ours, f"{pace} median": median, f"{pace} dis": searched}
