@@ -32,6 +32,8 @@ SHARES = (0.3, 0.5, 0.2)
 MARGIN = 96  # pixels round the picture in which layers exist, so that they can come in
 STILL = 0.02  # share of flights in which nothing moves
 LOCKED = 0.12  # share in which the camera stands still and layers move
+TRIES = 8  # pieces of photographs looked at for a texture
+DETAILED = 0.75  # share of a piece in which motion can be seen that is enough
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def layers(photos: Library, rng: Rng, size: tuple[int, int], reach: float) -> li
     if rng.random() < 0.5:
         parallax = rng.normal(0, 0.3 * reach, 2).astype(np.float32)
         moved = moved + _smooth(rng, size, 4, 5)[..., None] * parallax
-    result = [Layer(moved, _texture(photos, rng, size))]
+    result = [Layer(moved, _texture(photos, rng, size, plain=0.0))]
     for _ in range(int(rng.integers(1, 8))):
         own = _affine(rng, size, reach)(grid) if rng.random() < 0.9 else 0.0
         moved = world + own + _bump(rng, size, reach)
@@ -226,10 +228,27 @@ def _direction(rng: Rng) -> NDArray[np.float64]:
     return np.array([np.cos(angle), np.sin(angle)])
 
 
-def _texture(photos: Library, rng: Rng, size: tuple[int, int]) -> Callable[[Plane, Plane], Codes]:
-    """A piece of a photograph, turned, mirrored and scaled at random; one in twelve is a plain shade."""
-    if rng.random() < 0.08:
+def _texture(photos: Library, rng: Rng, size: tuple[int, int], plain: float = 0.08) -> Callable[[Plane, Plane], Codes]:
+    """A piece of a photograph, turned, mirrored and scaled at random; a share `plain` are plain shades.
+
+    Of several pieces the first in which motion can be seen nearly everywhere is taken, else the one in which it can be
+    seen best: what a plain wall under noise does is in no picture, so that nobody could learn it.
+    """
+    if rng.random() < plain:
         return _shade(rng, size)
+    best, most = _piece(photos, rng), -1.0
+    y, x = np.mgrid[0 : size[0] : 4, 0 : size[1] : 4].astype(np.float32)
+    for _ in range(TRIES):
+        piece = _piece(photos, rng)
+        share = _detail(piece(x, y))
+        if share > most:
+            best, most = piece, share
+        if share > DETAILED:
+            break
+    return best
+
+
+def _piece(photos: Library, rng: Rng) -> Callable[[Plane, Plane], Codes]:
     picture = _photo(photos, rng)
     scale = float(np.exp(rng.uniform(np.log(0.6), np.log(1.25))))
     angle = rng.uniform(-0.3, 0.3) + rng.integers(4) * np.pi / 2
@@ -246,6 +265,14 @@ def _texture(photos: Library, rng: Rng, size: tuple[int, int]) -> Callable[[Plan
         return np.asarray(codes if tint == 1.0 else cv2.convertScaleAbs(codes, alpha=tint), np.uint8)
 
     return texture
+
+
+def _detail(codes: Codes) -> float:
+    """Share of blocks of 8x8 samples of (H, W, 3) codes whose green deviates by more than 6 codes."""
+    green = codes[..., 1].astype(np.float32)
+    size = green.shape[1] // 8, green.shape[0] // 8
+    mean, power = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (green, green * green))
+    return float((power - mean * mean > 36).mean())
 
 
 def _shade(rng: Rng, size: tuple[int, int]) -> Callable[[Plane, Plane], Codes]:
@@ -375,8 +402,8 @@ def _blurred(picture: Plane, flow: Plane, shutter: float) -> Plane:
 def _drifted(pictures: Tensor, rng: Rng) -> Tensor:
     """Gain and gamma of the pair, and how they change from first to second; at times a shadow of its own in each."""
     result = []
-    gain, gamma = rng.uniform(0.7, 1.15), np.exp(rng.normal(0, 0.25))
-    change = float(rng.choice((0.02, 0.08, 0.2)))
+    gain, gamma = rng.uniform(0.8, 1.15), np.exp(rng.normal(0, 0.15))
+    change = float(rng.choice((0.02, 0.05, 0.12)))
     for picture in pictures:
         lit = picture.clamp(0, 1) ** float(gamma * np.exp(rng.normal(0, change))) * float(
             gain * np.exp(rng.normal(0, change))
@@ -390,7 +417,7 @@ def _drifted(pictures: Tensor, rng: Rng) -> Tensor:
 
 def _grained(pictures: Tensor, rng: Rng) -> Tensor:
     """White noise or grain of some reach, in color or gray, strongest in the middle tones in half of the pairs."""
-    strength = rng.uniform(0, 0.06) if rng.random() < 0.85 else rng.uniform(0.06, 0.15)
+    strength = rng.uniform(0, 0.03) if rng.random() < 0.85 else rng.uniform(0.03, 0.1)
     shape = (*pictures.shape[2:], 1 if rng.random() < 0.5 else 3)
     reach = rng.uniform(0.4, 1.2) if rng.random() < 0.5 else 0.0
     middle, result = rng.random() < 0.5, []
