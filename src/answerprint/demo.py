@@ -20,6 +20,7 @@ import torch
 from answerprint.errors import AnswerprintError
 from answerprint.frame import ColorTags
 from answerprint.media import reader
+from answerprint.media.container import open_path
 from answerprint.media.planes import from_rgb
 
 WIDTH, HEIGHT, RATE, SHOT_FRAMES = 1280, 720, 24, 24
@@ -104,7 +105,7 @@ def make(folder: Path) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     clip, still = folder / "source.mov", folder / "reference.png"
     still.write_bytes((_pictures() / REFERENCE).read_bytes())
-    with av.open(str(clip), "w", options={"movflags": "write_colr"}) as container:
+    with open_path(clip, "w", options={"movflags": "write_colr"}) as container:
         _write(container)
     return clip, still
 

@@ -14,11 +14,13 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from answerprint.errors import SettingsError
+from answerprint.text import is_number, shorten
 
 
 class Settings(BaseModel):
@@ -39,6 +41,8 @@ class Settings(BaseModel):
             field = cls.model_fields.get(name)
             if field is not None and isinstance(value, str) and _holds_several(field.annotation):
                 read[name] = [part.strip() for part in value.split(",")] if value.strip() else []
+            elif field is not None and Fraction in _members(field.annotation) and not is_number(str(value)):
+                raise ValueError(f"'{name}' is {shorten(value)}; it is no number that can be counted with")
         return read
 
     @classmethod
@@ -104,7 +108,7 @@ def explain(table: type[Settings], error: ValidationError, where: str = "") -> s
         return f"{prefix}'{path}' is needed: {field.description or _allowed(field.annotation, field.metadata)}"
     allowed = _allowed(field.annotation, field.metadata)
     reason = first["msg"].removeprefix("Value error, ") if first["type"] == "value_error" else f"allowed: {allowed}"
-    return f"{prefix}'{path}' is {first['input']!r}; {reason}"
+    return f"{prefix}'{path}' is {shorten(first['input'])}; {reason}"
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from answerprint.errors import ColorError
+from answerprint.text import utf8_path
 
 Triple = tuple[float, float, float]
 _FORMATS = {
@@ -49,7 +50,7 @@ def read(path: Path) -> list[Correction]:
     try:
         # OpenColorIO keeps what it read by path; a file that was changed since must be read anew.
         ocio.ClearAllCaches()
-        group = ocio.CDLTransform.CreateGroupFromFile(str(path))
+        group = ocio.CDLTransform.CreateGroupFromFile(utf8_path(path))
     except ocio.Exception as error:
         reason = " ".join(str(error).split())
         raise ColorError(f"{path}: not a readable CDL ({reason})") from None

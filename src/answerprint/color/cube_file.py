@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from answerprint.color.lut import LARGEST, Cube, Curves, Triple
 from answerprint.errors import ColorError
+from answerprint.text import read_file
 
 _KEYWORDS = (
     "TITLE",
@@ -27,6 +28,7 @@ _KEYWORDS = (
     "LUT_1D_INPUT_RANGE",
     "LUT_3D_INPUT_RANGE",
 )
+_LARGEST_FILE = 1 << 30  # bytes; a table of 256 points per axis takes half of it
 _SIZES = {"LUT_1D_SIZE": (2, 65536), "LUT_3D_SIZE": (2, LARGEST)}
 
 
@@ -59,7 +61,7 @@ def read(path: Path) -> Cube | Curves:
 
 def _text(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        data = read_file(path, _LARGEST_FILE)
     except OSError as error:
         raise ColorError(f"{path}: LUT cannot be read ({error.strerror})") from None
     if not data.strip():

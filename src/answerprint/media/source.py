@@ -9,6 +9,7 @@ from typing import Literal, Protocol, TypedDict
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame
 from answerprint.media.info import ClipInfo
+from answerprint.text import is_number, shorten
 
 _BROADCAST = {"23.98": "24000/1001", "23.976": "24000/1001", "29.97": "30000/1001", "59.94": "60000/1001"}
 
@@ -47,9 +48,11 @@ def parse_rate(rate: Fraction | int | str) -> Fraction:
         SettingsError: it is no rate.
     """
     try:
+        if not is_number(str(rate)):
+            raise ValueError
         value = Fraction(_BROADCAST.get(str(rate), str(rate)))
     except (ValueError, ZeroDivisionError):
-        raise SettingsError(f"rate '{rate}' is no rate; write it as 24 or 30000/1001") from None
+        raise SettingsError(f"rate {shorten(str(rate))} is no rate; write it as 24 or 30000/1001") from None
     if not 0 < value <= 10000:
         raise SettingsError(f"rate {rate} is no rate; it must be above 0 and at most 10000 frames per second")
     return value

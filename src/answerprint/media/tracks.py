@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from answerprint.media import timecode
+from answerprint.media.container import open_path
 from answerprint.media.presets import Delivery
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Tracks:
         self._length = None if self._whole else stop - start
         out.metadata.update({k: v for k, v in (info.metadata or {}).items() if k.lower() not in _OWN_TAGS})
         self._chapters(source, out, ending)
-        self._container = stack.enter_context(av.open(info.path, metadata_errors="replace"))
+        self._container = stack.enter_context(open_path(info.path, metadata_errors="replace"))
         for stream in self._container.streams:
             self._add(stream, out, ending)
 

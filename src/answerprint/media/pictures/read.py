@@ -15,6 +15,7 @@ from torch import Tensor
 from answerprint.errors import MediaError, NotMediaError
 from answerprint.media.container import check_readable
 from answerprint.media.pictures.header import ALPHA_LABELS, attribute
+from answerprint.text import utf8_path
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _open(path: str | Path) -> Any:
     config = oiio.ImageSpec()
     # Alpha is kept apart from color, as the file has it.
     config.attribute("oiio:UnassociatedAlpha", 1)
-    source = oiio.ImageInput.open(str(path), config)
+    source = oiio.ImageInput.open(utf8_path(path), config)
     if source is None:
         raise NotMediaError(f"{path}: is not a picture that can be read: {_reason(oiio.geterror())}")
     return source

@@ -13,6 +13,7 @@ from av.filter import Graph
 from answerprint.errors import DeliveryError
 from answerprint.frame import Frame
 from answerprint.media import tags, timecode
+from answerprint.media.container import open_path
 from answerprint.media.layout import parse_layout
 from answerprint.media.pictures import names
 from answerprint.media.pictures.write import write_picture
@@ -42,9 +43,7 @@ class VideoEncoder:
         check_size(delivery, first.width, first.height)
         base = delivery.time_base
         options = {"video_track_timescale": str(base.denominator)} if preset.chunk == "mov" else {}
-        self._container = av.open(
-            str(path), "w", format=preset.chunk, container_options=options | {"fflags": "+bitexact"}
-        )
+        self._container = open_path(path, "w", format=preset.chunk, container_options=options | {"fflags": "+bitexact"})
         self._container.metadata["comment"] = str(first.time)
         self._stream: Any = self._container.add_stream(
             preset.codec, rate=delivery.rate, options=encoder_options(delivery, first.width, first.height)

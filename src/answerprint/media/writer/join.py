@@ -11,11 +11,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 
 from answerprint.errors import DeliveryError
 from answerprint.media import matroska, tracks
+from answerprint.media.container import open_path
 from answerprint.media.pictures import names
 from answerprint.media.pictures.header import ALPHA_LABELS
 from answerprint.media.presets import VIDEO_FORMATS, Delivery
@@ -75,7 +75,7 @@ def _mux(
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(open_chunk(chunks[0]))
         out = stack.enter_context(
-            av.open(str(part), "w", format=VIDEO_FORMATS[ending], container_options=_muxer_options(delivery))
+            open_path(part, "w", format=VIDEO_FORMATS[ending], container_options=_muxer_options(delivery))
         )
         video = _add_video(out, first.streams.video[0], delivery)
         if ending == ".mkv" and delivery.sar != 1:
@@ -124,7 +124,7 @@ def _add_video(out: Any, chunk: Any, delivery: Delivery) -> Any:
 
 def _stored_size(chunk: Path) -> tuple[int, int]:
     """Width and height of the pictures in a chunk."""
-    with av.open(str(chunk)) as container:
+    with open_path(chunk) as container:
         context = container.streams.video[0].codec_context
         return context.width, context.height
 

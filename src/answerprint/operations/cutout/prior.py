@@ -30,6 +30,7 @@ from pydantic import Field, ValidationError
 
 from answerprint.errors import MediaError, SettingsError
 from answerprint.settings import Settings, explain
+from answerprint.text import decode, parse, read_file, shorten
 
 Mask = npt.NDArray[np.bool_]
 Point = tuple[float, float]
@@ -142,7 +143,7 @@ def _refuse(prior: Prior, where: str) -> None:
 
 def _keys(path: Path) -> list[Key]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse(json.loads, decode(read_file(path)))
     except OSError as error:
         raise MediaError(f"prior {path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -155,7 +156,9 @@ def _keys(path: Path) -> list[Key]:
     keys = []
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise SettingsError(f"prior {path}: key {number} is {entry!r}; it must be a table with 'frame' and a shape")
+            raise SettingsError(
+                f"prior {path}: key {number} is {shorten(entry)}; it must be a table with 'frame' and a shape"
+            )
         try:
             keys.append(Key.model_validate(entry))
         except ValidationError as error:
@@ -164,7 +167,11 @@ def _keys(path: Path) -> list[Key]:
 
 
 def _mask(path: Path, size: tuple[int, int], work: tuple[int, int]) -> Mask:
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    try:
+        # Decoded from memory: OpenCV takes names in UTF-8 only.
+        picture = cv2.imdecode(np.frombuffer(read_file(path), np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, cv2.error):
+        picture = None
     if picture is None:
         raise MediaError(f"prior {path}: cannot be read as a picture; give a PNG, TIFF or JPEG")
     height, width = picture.shape[:2]
