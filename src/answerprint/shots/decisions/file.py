@@ -17,6 +17,7 @@ from answerprint.shots import tables, toml
 from answerprint.shots.boundary import ShotRange, Transition
 from answerprint.shots.contracts import Contract, Contracts, Scalar, absolute, contract_of
 from answerprint.shots.decisions.model import DecisionList, OperationDecision, ShotDecision, SourceRef
+from answerprint.text import visible
 
 FORMAT = 1
 
@@ -88,7 +89,7 @@ def _write(path: Path, text: str) -> None:
 
 def _document(decisions: DecisionList, path: Path, contracts: Contracts) -> Iterator[str]:
     source = decisions.source
-    yield from _HEADER.format(clip=source.path.name, file=path.name).splitlines()
+    yield from _HEADER.format(clip=visible(source.path.name), file=visible(path.name)).splitlines()
     yield ""
     head: list[tuple[str, Any, str]] = [
         ("format", FORMAT, "of this file"),
@@ -111,14 +112,14 @@ def _shot(shot: ShotDecision, source: SourceRef, folder: Path, contracts: Contra
     span = shot.range
     length = f"{len(span)} frame{'s' if len(span) > 1 else ''}, {float(len(span) / source.rate):.2f} s"
     title = f"{source.timecode_at(span.start)} to {source.timecode_at(span.stop)} (exclusive), {length}"
-    yield from ("", "", f"# ── Shot {span.name} " + "─" * max(0, 60 - len(span.name)), f"# {title}")
+    yield from ("", "", f"# ── Shot {visible(span.name)} " + "─" * max(0, 60 - len(span.name)), f"# {title}")
     yield "[[shot]]"
     yield from toml.entries(
         [
             ("name", span.name, ""),
             ("start", span.start, "its first frame, counted from 0"),
             ("stop", span.stop, "the frame after its last"),
-            ("transition", span.transition, "how it begins: cut, dissolve or fade"),
+            ("transition", span.transition, "how it begins: cut, dissolve, fade, wipe or key"),
         ]
     )
     for operation in shot.operations:
