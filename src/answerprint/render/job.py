@@ -11,10 +11,12 @@ is rendered, and `resume` reads it back. `plan.py` makes chunk tasks of decision
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +25,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from answerprint import operations
-from answerprint.errors import JobError
+from answerprint.errors import JobError, Stopped
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.render import paths, plan
@@ -118,7 +120,7 @@ def render(
     watcher, start = watcher or Silent(), time.monotonic()
     job = plan.make(decisions, spec.output, spec.options, watcher, clip)
     folder = paths.job_folder(spec.output)
-    with closing(job.opening), Ledger(folder) as ledger:
+    with closing(job.opening), Ledger(folder) as ledger, _stoppable(spec.output, ledger, job.tasks):
         _record(ledger, folder, decisions, spec)
         results = results_so_far(ledger, job.tasks)
         missing = [task for task in job.tasks if task.key not in results]
@@ -147,6 +149,20 @@ def render(
     )
 
 
+@contextmanager
+def _stoppable(output: Path, ledger: Ledger, tasks: Sequence[ChunkTask]) -> Iterator[None]:
+    """Says of a job that a person stops what is kept of it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        chunks = ledger.chunks()
+        frames = sum(chunks[task.key].frames for task in tasks if task.key in chunks)
+        total = sum(len(task.chunk) for task in tasks)
+        raise Stopped(
+            f"stopped; {frames} of {total} frames are kept; to go on: answerprint resume {shlex.quote(str(output))}"
+        ) from None
+
+
 def resume(output: Path, workers: int | None = None, watcher: Watcher | None = None) -> tuple[DecisionList, JobResult]:
     """Finishes the job of an output that was stopped at any moment.
 
@@ -165,7 +181,7 @@ def resume(output: Path, workers: int | None = None, watcher: Watcher | None = N
         text = ledger.spec
     if text is None:
         raise JobError(f"{folder}: the job was stopped before it began; run its command again")
-    spec = JobSpec.model_validate_json(text)
+    spec = JobSpec.model_validate(json.loads(text))
     if workers is not None:
         spec = spec.model_copy(update={"options": spec.options.model_copy(update={"workers": workers})})
     decisions = file.load(spec.decisions or _own_list(folder), operations.load)
@@ -183,7 +199,8 @@ def _record(ledger: Ledger, folder: Path, decisions: DecisionList, spec: JobSpec
         file.save(decisions, _own_list(folder), operations.load)
     (folder / "chunks").mkdir(exist_ok=True)
     absolute = {"output": spec.output.absolute(), "decisions": spec.decisions and spec.decisions.resolve()}
-    ledger.spec = spec.model_copy(update=absolute).model_dump_json()
+    # Not by pydantic's own JSON: a path may hold bytes that are no UTF-8.
+    ledger.spec = json.dumps(spec.model_copy(update=absolute).model_dump(mode="json"))
 
 
 def _by_shot(tasks: Iterable[ChunkTask], amount: Callable[[ChunkTask], T]) -> dict[str, T]:
