@@ -67,6 +67,18 @@ def test_shot_lists_and_exports_of_a_clip_that_is_no_utf8_are_text(tmp_path: Pat
         assert len(reader.open(out)) == 3
 
 
+def test_the_export_of_a_clip_that_is_no_utf8_has_plain_names(tmp_path: Path) -> None:
+    source = named(tmp_path, b"take\xff.mkv")
+    chain = tmp_path / "look.toml"
+    chain.write_text('[[operation]]\nname = "grade"\nsaturation = 0.5\n')
+    cli.main(["analyze", str(source), "--chain", str(chain), "-o", str(tmp_path / "d.toml")])
+    cli.main(["export", str(tmp_path / "d.toml"), "-o", str(tmp_path / "out"), "--sizes", "9"])
+    files = list((tmp_path / "out").iterdir())
+    assert len(files) > 5 and all(path.name.isascii() for path in files)
+    for path in files:
+        path.read_text(encoding="utf-8")
+
+
 def test_pictures_in_a_folder_that_is_no_utf8(tmp_path: Path) -> None:
     source = clips.card(tmp_path / "plain.mkv", frames=3)
     folder = tmp_path / os.fsdecode(b"scan\xff")

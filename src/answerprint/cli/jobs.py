@@ -24,7 +24,7 @@ from answerprint.cli.options import (
     required,
 )
 from answerprint.cli.screen import say
-from answerprint.errors import MediaError
+from answerprint.errors import MediaError, ShotError
 from answerprint.text import visible
 
 if TYPE_CHECKING:  # all of this waits for torch
@@ -228,9 +228,11 @@ def export() -> Command:
         spec = exporting.ExportSpec.of(drop_none(options))
         listing = decide.load(decisions)
         clip = open_clip(listing.source.path, listing.source.overrides)
-        result = exporting.export(listing, clip, output, spec)
+        result = exporting.export(listing, clip, output, spec, lambda text: say(f"note: {text}"))
         for line in (*result.lines, *(f"written: {file}" for file in result.files)):
             say(line)
+        if result.refused:
+            raise ShotError(result.refused)
 
     folder = Annotated[Path, Parameter(name=["--output", "-o"], help="Folder to write into.")]
     own = of_table(excerpt.load("answerprint.render.export", "ExportSpec"))

@@ -25,15 +25,16 @@ from answerprint.assets import Assets
 from answerprint.color import cdl as cdl_file
 from answerprint.color import cube_file, lut, readback
 from answerprint.color.cdl import Correction
-from answerprint.errors import ColorError, DeliveryError, SettingsError
+from answerprint.errors import ColorError, DeliveryError, SettingsError, ShotError
 from answerprint.frame import Frame
 from answerprint.media import timecode
 from answerprint.media.reader import Clip
 from answerprint.render.paths import plain_stem
 from answerprint.render.pipeline import Step, chain_of
 from answerprint.settings import Settings
-from answerprint.shots import timeline
+from answerprint.shots import edl, timeline
 from answerprint.shots.decisions.model import DecisionList, ShotDecision
+from answerprint.text import file_name, visible, write_path
 
 FORMAT = "answerprint.export/1"
 _LARGEST = 1e-4  # a reader that is further than this from the table that was written did not read it
@@ -58,8 +59,13 @@ class ExportSpec(Settings):
 
     def writes(self, form: str) -> bool:
         """Whether a form is written."""
-        forms = {name: getattr(self, name) for name in ("cube", "cdl", "edl", "otio", "grades")}
-        return forms[form] or not any(forms.values())
+        return form in self.forms
+
+    @property
+    def forms(self) -> list[str]:
+        """The forms that are written: those that are named, or all."""
+        names = ["cube", "cdl", "edl", "otio", "grades"]
+        return [name for name in names if getattr(self, name)] or names
 
 
 @dataclass(frozen=True)
@@ -69,10 +75,12 @@ class Export:
     Attributes:
         files: in the order they were written.
         lines: in words: the errors of every LUT, what could not be carried.
+        refused: the form that this footage cannot have, and why; empty where all were written.
     """
 
     files: tuple[Path, ...]
     lines: tuple[str, ...]
+    refused: str = ""
 
 
 @dataclass
@@ -81,6 +89,7 @@ class _ShotExport:
 
     decision: ShotDecision
     steps: tuple[Step, ...]
+    label: str  # of its files
     corrections: list[Correction] = field(default_factory=list)
     luts: list[dict[str, Any]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -88,33 +97,52 @@ class _ShotExport:
 
     @property
     def name(self) -> str:
-        return self.decision.range.name
+        return visible(self.decision.range.name)
 
 
-def export(decisions: DecisionList, clip: Clip, folder: Path, spec: ExportSpec | None = None) -> Export:
+def export(
+    decisions: DecisionList,
+    clip: Clip,
+    folder: Path,
+    spec: ExportSpec | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Export:
     """Writes the color of every shot into `folder`.
 
     Args:
         decisions: the list; its operations that are a matter of color are exported, in order.
         clip: its source, for timecodes.
+        folder: made where it is not there.
+        spec: the forms.
+        note: told before anything is written what this footage cannot have.
 
     Raises:
         SettingsError: no shot of the list has color work in it.
+        ShotError: an EDL alone is asked for, and none has this frame rate.
         ColorError: a LUT does not come back from its readers; a color space is unknown.
         DeliveryError: the folder cannot be written.
     """
     spec = spec or ExportSpec()
     _check_spaces(spec)
+    refused = edl.refusal(clip.info.rate) if spec.writes("edl") else ""
+    if refused and spec.forms == ["edl"]:
+        raise ShotError(refused)
+    if refused and note is not None:
+        note(f"{refused}; the other forms are written")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DeliveryError(f"{folder}: cannot be made ({error.strerror})") from None
-    shots = [_ShotExport(shot, _color_steps(shot, decisions.assets)) for shot in decisions.shots]
+    labels = _labels([shot.range.name for shot in decisions.shots])
+    shots = [
+        _ShotExport(shot, _color_steps(shot, decisions.assets), label)
+        for shot, label in zip(decisions.shots, labels, strict=True)
+    ]
     if not any(shot.steps for shot in shots):
         raise SettingsError(
             "the decision list holds no color work (grade, look, lowlight, match, mood), so there is nothing to export"
         )
-    stem, files, lines = plain_stem(Path(decisions.source.path)), list[Path](), list[str]()
+    stem, files, lines = file_name(plain_stem(Path(decisions.source.path))), list[Path](), list[str]()
     for shot in shots:
         _correct(shot)
         if spec.writes("cube") and shot.steps:
@@ -122,13 +150,25 @@ def export(decisions: DecisionList, clip: Clip, folder: Path, spec: ExportSpec |
         lines += [f"shot {shot.name}: {text}" for text in [*shot.remarks, *shot.left]]
     if spec.writes("cdl"):
         files += _cdls(shots, folder, stem)
-    if spec.writes("edl"):
+    if spec.writes("edl") and not refused:
         files.append(_edl(shots, clip, folder / f"{stem}.edl"))
     if spec.writes("otio"):
         files.append(_otio(shots, clip, folder / f"{stem}.otio"))
     if spec.writes("grades"):
         files.append(_json(shots, decisions, clip, folder / f"{stem}.grades.json"))
-    return Export(tuple(files), tuple(lines))
+    return Export(tuple(files), tuple(lines), refused)
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Names of shots as parts of file names, each once also where letters make no difference."""
+    labels: list[str] = []
+    for name in names:
+        label, number = file_name(name), 1
+        while label.casefold() in (other.casefold() for other in labels):
+            number += 1
+            label = f"{file_name(name)}-{number}"
+        labels.append(label)
+    return labels
 
 
 def _check_spaces(spec: ExportSpec) -> None:
@@ -159,7 +199,7 @@ def _cubes(shot: _ShotExport, folder: Path, stem: str, spec: ExportSpec, lines: 
     shot.remarks += [text for step in shot.steps for text in _remarks(step)]
     files = []
     for size in spec.sizes:
-        path = folder / f"{stem}.{shot.name}.{size}.cube"
+        path = folder / f"{stem}.{shot.label}.{size}.cube"
         cube = _bake(direct, shot, size, spec)
         cube_file.write(cube, path)
         read_back, away = readback.verify(cube, path), readback.verify(direct, path)
@@ -265,9 +305,11 @@ def _no_color(step: Step) -> set[str]:
 
 def _cdls(shots: Sequence[_ShotExport], folder: Path, stem: str) -> list[Path]:
     files, together = [], [correction for shot in shots for correction in shot.corrections]
-    for correction in together:
-        files.append(folder / f"{stem}.{correction.id}.cc")
-        cdl_file.write([correction], files[-1])
+    for shot in shots:
+        for correction in shot.corrections:
+            part = correction.id.removeprefix(shot.name)
+            files.append(folder / f"{stem}.{shot.label}{part}.cc")
+            cdl_file.write([correction], files[-1])
     for ending in (".ccc", ".cdl") if together else ():
         files.append(folder / f"{stem}{ending}")
         cdl_file.write(together, files[-1])
@@ -338,9 +380,11 @@ def _json(shots: Sequence[_ShotExport], decisions: DecisionList, clip: Clip, pat
         }
         for shot in shots
     ]
-    data = {"format": FORMAT, "source": str(decisions.source.path), "rate": str(rate), "shots": entries}
+    data = {"format": FORMAT, "source": write_path(str(decisions.source.path)), "rate": str(rate), "shots": entries}
     try:
-        path.write_text(jsonlib.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(
+            jsonlib.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8", "backslashreplace"
+        )
     except OSError as error:
         raise DeliveryError(f"{path}: cannot be written ({error.strerror})") from None
     return path
