@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -324,6 +326,26 @@ def test_one_job_at_a_time(source: Path, shot_list: str, tmp_path: Path) -> None
 def test_resume_without_a_job_says_so(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="no job to resume"):
         job.resume(tmp_path / "out.mov")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "INSERT INTO chunk VALUES ('x', 'many', 1.0)",
+        "INSERT INTO chunk VALUES (NULL, NULL, NULL)",
+        "DROP TABLE job",
+        "UPDATE job SET value = '{'",
+        "UPDATE job SET value = '{\"output\": 5}'",
+        "UPDATE job SET value = CAST(X'ff' AS TEXT)",
+    ],
+)
+def test_a_ledger_with_bad_rows_is_refused(source: Path, shot_list: str, tmp_path: Path, damage: str) -> None:
+    out = tmp_path / "out.mov"
+    job.deliver(decided(source, shot_list), out)
+    with closing(sqlite3.connect(paths.job_folder(out) / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute(damage)
+    with pytest.raises(JobError, match=r"remove the folder to start over|start it anew|run its command again"):
+        job.resume(out)
 
 
 def test_a_worker_that_dies_is_told_and_loses_nothing(source: Path, shot_list: str, tmp_path: Path) -> None:

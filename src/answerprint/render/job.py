@@ -37,6 +37,7 @@ from answerprint.render.progress import Silent, Watcher
 from answerprint.settings import Settings
 from answerprint.shots.decisions import file
 from answerprint.shots.decisions.model import DecisionList
+from answerprint.text import parse, shorten
 
 T = TypeVar("T", int, float)
 
@@ -181,7 +182,12 @@ def resume(output: Path, workers: int | None = None, watcher: Watcher | None = N
         text = ledger.spec
     if text is None:
         raise JobError(f"{folder}: the job was stopped before it began; run its command again")
-    spec = JobSpec.model_validate(json.loads(text))
+    try:
+        spec = JobSpec.model_validate(parse(json.loads, text))
+    except ValueError as error:
+        raise JobError(
+            f"{folder}: what the job was told cannot be read ({shorten(str(error))}); start it anew"
+        ) from None
     if workers is not None:
         spec = spec.model_copy(update={"options": spec.options.model_copy(update={"workers": workers})})
     decisions = file.load(spec.decisions or _own_list(folder), operations.load)

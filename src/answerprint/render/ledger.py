@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from answerprint.errors import JobError
 
@@ -69,20 +69,25 @@ class Ledger:
             self._db.execute("CREATE TABLE IF NOT EXISTS job (name TEXT PRIMARY KEY, value TEXT)")
         except sqlite3.DatabaseError as error:
             os.close(self._lock)
-            raise JobError(f"{folder / 'ledger.sqlite'}: {error}; remove the folder to start over") from None
+            raise self._damaged(str(error)) from None
 
     @property
     def spec(self) -> str | None:
         """What the job was told, as JSON; None where it was stopped before that was written."""
-        row = self._db.execute("SELECT value FROM job WHERE name = 'spec'").fetchone()
-        return None if row is None else str(row[0])
+        rows = self._read("SELECT value FROM job WHERE name = 'spec'")
+        return str(rows[0][0]) if rows else None
 
     @spec.setter
     def spec(self, text: str) -> None:
         self._write("INSERT OR REPLACE INTO job VALUES ('spec', ?)", (text,))
 
     def chunks(self) -> dict[str, ChunkResult]:
-        rows = self._db.execute("SELECT key, frames, seconds FROM chunk")
+        rows = self._read("SELECT key, frames, seconds FROM chunk")
+        if not all(
+            isinstance(key, str) and isinstance(frames, int) and frames > 0 and isinstance(seconds, (int, float))
+            for key, frames, seconds in rows
+        ):
+            raise self._damaged("it has rows that no job wrote")
         return {key: ChunkResult(key, frames, seconds) for key, frames, seconds in rows}
 
     def add(self, result: ChunkResult) -> None:
@@ -92,10 +97,19 @@ class Ledger:
         for key in keys:
             self._write("DELETE FROM chunk WHERE key = ?", (key,))
 
+    def _read(self, statement: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(statement).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from None
+
+    def _damaged(self, reason: str) -> JobError:
+        return JobError(f"{self._folder / 'ledger.sqlite'}: {reason}; remove the folder to start over")
+
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         try:
             self._db.execute(statement, values)
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise JobError(
                 f"{self._folder}: the ledger cannot be written ({error}); what is done is kept, make room and run again"
             ) from None
