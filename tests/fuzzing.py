@@ -102,7 +102,7 @@ class Server:
         self._process.stdout.close()
 
 
-def damaged(data: bytes, others: Sequence[bytes], chance: random.Random, is_text: bool) -> bytes:
+def damage(data: bytes, others: Sequence[bytes], chance: random.Random, is_text: bool) -> bytes:
     """The bytes of a file with one to six things wrong.
 
     Args:

@@ -163,7 +163,7 @@ def _case(kind: str, number: int, samples: Path, folder: Path, server: fuzzing.S
     good = sorted(path for pattern in this.files for path in samples.glob(pattern))
     source = chance.choice(good)
     others = [path.read_bytes() for path in good]
-    data = fuzzing.damaged(source.read_bytes(), others, chance, this.is_text)
+    data = fuzzing.damage(source.read_bytes(), others, chance, this.is_text)
     folder.mkdir()
     shutil.copy(samples / "clip.mkv", folder)
     if kind == "ledger":

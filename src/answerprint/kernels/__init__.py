@@ -22,9 +22,9 @@ def _open_cache() -> bool:
     """Whether compiled loops can be kept anywhere; makes a temporary place where there is no other."""
     if _keeps():
         return True
-    told = "note: compiled loops cannot be kept here, so every command compiles them again; "
-    told += "set NUMBA_CACHE_DIR to a folder that can be written to"
-    logging.getLogger("answerprint").warning(told)
+    message = "note: compiled loops cannot be kept here, so every command compiles them again; "
+    message += "set NUMBA_CACHE_DIR to a folder that can be written to"
+    logging.getLogger("answerprint").warning(message)
     try:
         folder = tempfile.mkdtemp(prefix="answerprint-")
     except OSError:

@@ -75,12 +75,12 @@ class Export:
     Attributes:
         files: in the order they were written.
         lines: in words: the errors of every LUT, what could not be carried.
-        refused: the form that this footage cannot have, and why; empty where all were written.
+        refusal: the form that this footage cannot have, and why; empty where all were written.
     """
 
     files: tuple[Path, ...]
     lines: tuple[str, ...]
-    refused: str = ""
+    refusal: str = ""
 
 
 @dataclass
@@ -124,11 +124,11 @@ def export(
     """
     spec = spec or ExportSpec()
     _check_spaces(spec)
-    refused = edl.refusal(clip.info.rate) if spec.writes("edl") else ""
-    if refused and spec.forms == ["edl"]:
-        raise ShotError(refused)
-    if refused and note is not None:
-        note(f"{refused}; the other forms are written")
+    refusal = edl.refusal(clip.info.rate) if spec.writes("edl") else ""
+    if refusal and spec.forms == ["edl"]:
+        raise ShotError(refusal)
+    if refusal and note is not None:
+        note(f"{refusal}; the other forms are written")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -150,13 +150,13 @@ def export(
         lines += [f"shot {shot.name}: {text}" for text in [*shot.remarks, *shot.left]]
     if spec.writes("cdl"):
         files += _cdls(shots, folder, stem)
-    if spec.writes("edl") and not refused:
+    if spec.writes("edl") and not refusal:
         files.append(_edl(shots, clip, folder / f"{stem}.edl"))
     if spec.writes("otio"):
         files.append(_otio(shots, clip, folder / f"{stem}.otio"))
     if spec.writes("grades"):
         files.append(_json(shots, decisions, clip, folder / f"{stem}.grades.json"))
-    return Export(tuple(files), tuple(lines), refused)
+    return Export(tuple(files), tuple(lines), refusal)
 
 
 def _labels(names: Sequence[str]) -> list[str]:

@@ -69,7 +69,7 @@ class Ledger:
             self._db.execute("CREATE TABLE IF NOT EXISTS job (name TEXT PRIMARY KEY, value TEXT)")
         except sqlite3.DatabaseError as error:
             os.close(self._lock)
-            raise self._damaged(str(error)) from None
+            raise self._refusal(str(error)) from None
 
     @property
     def spec(self) -> str | None:
@@ -87,7 +87,7 @@ class Ledger:
             isinstance(key, str) and isinstance(frames, int) and frames > 0 and isinstance(seconds, (int, float))
             for key, frames, seconds in rows
         ):
-            raise self._damaged("it has rows that no job wrote")
+            raise self._refusal("it has rows that no job wrote")
         return {key: ChunkResult(key, frames, seconds) for key, frames, seconds in rows}
 
     def add(self, result: ChunkResult) -> None:
@@ -101,9 +101,9 @@ class Ledger:
         try:
             return self._db.execute(statement).fetchall()
         except sqlite3.DatabaseError as error:
-            raise self._damaged(str(error)) from None
+            raise self._refusal(str(error)) from None
 
-    def _damaged(self, reason: str) -> JobError:
+    def _refusal(self, reason: str) -> JobError:
         return JobError(f"{self._folder / 'ledger.sqlite'}: {reason}; remove the folder to start over")
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
