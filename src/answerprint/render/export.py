@@ -133,15 +133,7 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DeliveryError(f"{folder}: cannot be made ({error.strerror})") from None
-    labels = _labels([shot.range.name for shot in decisions.shots])
-    shots = [
-        _ShotExport(shot, _color_steps(shot, decisions.assets), label)
-        for shot, label in zip(decisions.shots, labels, strict=True)
-    ]
-    if not any(shot.steps for shot in shots):
-        raise SettingsError(
-            "the decision list holds no color work (grade, look, lowlight, match, mood), so there is nothing to export"
-        )
+    shots = _shot_exports(decisions)
     stem, files, lines = file_name(plain_stem(Path(decisions.source.path))), list[Path](), list[str]()
     for shot in shots:
         _correct(shot)
@@ -157,6 +149,24 @@ def export(
     if spec.writes("grades"):
         files.append(_json(shots, decisions, clip, folder / f"{stem}.grades.json"))
     return Export(tuple(files), tuple(lines), refusal)
+
+
+def _shot_exports(decisions: DecisionList) -> list[_ShotExport]:
+    """The shots with their color steps.
+
+    Raises:
+        SettingsError: none has any.
+    """
+    labels = _labels([shot.range.name for shot in decisions.shots])
+    shots = [
+        _ShotExport(shot, _color_steps(shot, decisions.assets), label)
+        for shot, label in zip(decisions.shots, labels, strict=True)
+    ]
+    if not any(shot.steps for shot in shots):
+        raise SettingsError(
+            "the decision list holds no color work (grade, look, lowlight, match, mood), so there is nothing to export"
+        )
+    return shots
 
 
 def _labels(names: Sequence[str]) -> list[str]:
