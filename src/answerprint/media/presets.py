@@ -231,7 +231,7 @@ def adapt(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
         base = delivery.time_base / max(math.ceil(rate / delivery.rate), 1) if delivery.variable_rate else 1 / rate
         changes |= {"rate": rate, "time_base": base}
         if delivery.timecode is not None:
-            changes["timecode"] = _relabel(delivery.timecode, delivery.rate, rate)
+            changes["timecode"] = timecode.relabel(delivery.timecode, delivery.rate, rate)
     if probe.field_order != delivery.field_order and "unknown" not in (probe.field_order, delivery.field_order):
         changes["field_order"] = probe.field_order
     for name in ("primaries", "transfer"):
@@ -348,11 +348,3 @@ def _fine_base(info: ClipInfo) -> Fraction:
     usual = 5_760_000
     exact = math.lcm(usual, info.duration.denominator, info.start.denominator)
     return Fraction(1, exact if exact < 2**31 else usual)
-
-
-def _relabel(label: str, before: Fraction, after: Fraction) -> str:
-    """The same moment's timecode at another rate: hours, minutes and seconds stay, the frames are counted anew."""
-    head, frames = label[:-2], int(label[-2:])
-    drop = timecode.is_drop(label) and timecode.can_drop(after)
-    mark = ";" if drop else ":"
-    return f"{head[:-1]}{mark}{frames * timecode.nominal(after) // timecode.nominal(before):02d}"

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, FieldOrder
-from answerprint.media import fieldorder, tags, unpack
+from answerprint.media import fieldorder, pulldown, tags, unpack
 from answerprint.media.container import open_container, video_stream
 from answerprint.media.index import Index
 from answerprint.media.info import Chapter, StreamInfo, clock
@@ -190,13 +190,27 @@ def rate(stream: VideoStream, index: Index) -> tuple[Fraction, bool, bool]:
     return (close[0] if close else nominal.limit_denominator(1001)), True, False
 
 
-def gaps(index: Index, times: Sequence[Fraction]) -> list[str]:
-    """Notes on longer steps between frames."""
+def film_rates(stream: VideoStream, index: Index) -> tuple[Fraction, Fraction] | None:
+    """Pictures a second as shown and as coded, where the stream is film with repeated fields; else None."""
+    coded = {Fraction(g) for g in (stream.codec_context.framerate, stream.guessed_rate, stream.base_rate) if g}
+    rates = ((pulldown.film_rate(index, rate), rate) for rate in sorted(coded))
+    return next(((film, rate) for film, rate in rates if film is not None), None)
+
+
+def gaps(index: Index, times: Sequence[Fraction], slots: bool) -> list[str]:
+    """Notes on longer steps between frames; `slots` says that the container has a place for each frame (AVI)."""
     steps = np.diff(np.asarray(index.pts, dtype=np.int64))
     long = np.flatnonzero(steps > 1.8 * np.median(steps))
     if not len(long):
         return []
     first = int(long[0])
+    if slots:
+        empty = int(sum(round(step / np.median(steps)) - 1 for step in steps[long]))
+        holds = "1 slot of the file is empty" if empty == 1 else f"{empty} slots of the file are empty"
+        return [
+            f"{holds}, the first after frame {first} at {clock(times[first])}: the capture dropped what belongs there; "
+            "the frame before is shown longer"
+        ]
     count = "1 step" if len(long) == 1 else f"{len(long)} steps"
     return [
         f"{count} between frames took twice the usual time or more, the first after frame {first} at "
@@ -242,11 +256,11 @@ def fields(
         return Fields("progressive", tagged, measured)
     notes = []
     if coded not in (tagged, "progressive"):
-        notes.append(f"the container says {tagged}, the pictures are flagged {coded}: {tagged} is used")
+        notes.append(f"the container says {tagged}, the pictures are flagged {coded}: they are read as {tagged}")
     if measured not in ("unknown", tagged):
         notes.append(
-            f"the file says {tagged}, but the pictures measure {measured}: {tagged} is used; "
-            "set the field order if that is wrong"
+            f"the file says {tagged}, but the pictures measure {measured}: they are read as {tagged} (deinterlace "
+            "measures each shot itself); set the field order if that is wrong"
         )
     return Fields(tagged, tagged, measured, tuple(notes))
 
