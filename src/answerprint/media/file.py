@@ -16,7 +16,7 @@ from torch import Tensor
 from answerprint.errors import MediaError
 from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
 from answerprint.media import index as indexing
-from answerprint.media import probe, quantizer, tags, timecode, unpack
+from answerprint.media import matroska, probe, quantizer, quicktime, sidedata, tags, timecode, unpack
 from answerprint.media.container import check_readable, open_container, video_stream
 from answerprint.media.decoder import FrameDecoder
 from answerprint.media.index import Index, Times
@@ -180,6 +180,7 @@ class _Facts:
     fields: probe.Fields
     color: ColorTags
     index: Index
+    side_data: list[dict[str, bytes]]
     notes: list[str]
 
 
@@ -199,9 +200,8 @@ def open_file(path: str, overrides: Overrides) -> FileSource:
         first = probe.first_frame(path, container, stream, head.color)
         timing = _timing(stream, index, rate, slots=container.format.name == "avi")
         notes = [*index.notes, *_check_complete(path, container, index, timing.times, incomplete), *timing.notes]
-        fields = probe.fields(
-            path, index, first.storage, head.field_order, first.field_order, overrides.get("field_order")
-        )
+        samples = probe.sample(path, index, first.storage)
+        fields = probe.fields(samples, first.storage, head.field_order, first.field_order, overrides.get("field_order"))
         codec = stream.codec_context.codec.canonical_name
         color, color_notes = tags.resolve(
             first.color, overrides, height=first.height, layout=first.storage.layout, codec=codec
@@ -209,7 +209,8 @@ def open_file(path: str, overrides: Overrides) -> FileSource:
         notes += [*fields.notes, *color_notes]
         if not first.orientation.upright:
             notes.append("the pictures are turned upright on reading, as the file asks")
-        info = _info(path, container, stream, _Facts(first, timing, fields, color, index, notes))
+        side_data = [first.side_data, *samples.side_data]
+        info = _info(path, container, stream, _Facts(first, timing, fields, color, index, side_data, notes))
     return FileSource(
         path=path,
         info=info,
@@ -267,6 +268,7 @@ def _info(path: str, container: InputContainer, stream: VideoStream, facts: _Fac
     first, timing, fields, index = facts.first, facts.timing, facts.fields, facts.index
     start = (index.pts[0] if index.pts else 0) * index.tick
     turned = first.orientation.transpose
+    entries = quicktime.entries(path) if container.format.name.startswith("mov") else []
     label = probe.timecode(container, stream, first)
     if label is not None and timing.labels is not None and timecode.is_timecode(label):
         label = timecode.relabel(label, timing.labels, timing.rate)
@@ -297,11 +299,22 @@ def _info(path: str, container: InputContainer, stream: VideoStream, facts: _Fac
         color=first.color,
         assumed=facts.color,
         timecode=label,
-        streams=probe.streams(container, stream),
+        streams=probe.streams(container, stream, entries),
         chapters=probe.chapters(container, start),
         metadata=dict(container.metadata),
+        side_data=_side_data(path, container, facts, entries),
         notes=tuple(facts.notes),
     )
+
+
+def _side_data(
+    path: str, container: InputContainer, facts: _Facts, entries: list[quicktime.Entry]
+) -> tuple[sidedata.SideData, ...]:
+    items = sidedata.read(facts.side_data, entries)
+    if container.format.name.startswith("matroska"):
+        aperture = sidedata.of_crop(matroska.crop(path), (facts.first.width, facts.first.height))
+        items += () if aperture is None else (aperture,)
+    return items
 
 
 def _check_complete(

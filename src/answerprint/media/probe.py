@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -19,10 +20,11 @@ from torch import Tensor
 
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, FieldOrder
-from answerprint.media import fieldorder, pulldown, tags, unpack
+from answerprint.media import fieldorder, pulldown, sidedata, tags, unpack
 from answerprint.media.container import open_container, video_stream
 from answerprint.media.index import Index
 from answerprint.media.info import Chapter, StreamInfo, clock
+from answerprint.media.quicktime import Entry
 
 # FFmpeg's AVFieldOrder. Where fields are stored interleaved, 4 (QuickTime's 9) is top field first, 5 bottom first.
 _FIELDS: dict[int, FieldOrder] = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}
@@ -76,6 +78,7 @@ class FirstFrame:
         field_order: as the picture is flagged.
         orientation: how it is made upright.
         timecode: of an MPEG-2 group of pictures, or None.
+        side_data: see `sidedata.on_frame`.
     """
 
     storage: unpack.Storage
@@ -85,6 +88,7 @@ class FirstFrame:
     field_order: FieldOrder
     orientation: Orientation
     timecode: str | None
+    side_data: dict[str, bytes]
 
 
 def first_frame(
@@ -121,6 +125,7 @@ def first_frame(
         field_order=_FLAGS.get(order, "progressive"),
         orientation=_orientation(frame),
         timecode=timecode,
+        side_data=sidedata.on_frame(frame),
     )
 
 
@@ -228,14 +233,21 @@ class Fields:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Samples:
+    """A few successive frames from places spread through the clip: luma of each, and side data of all."""
+
+    lumas: list[list[NDArray[np.generic]]]
+    side_data: list[dict[str, bytes]]
+
+
 def fields(
-    path: str, index: Index, storage: unpack.Storage, container: FieldOrder, coded: FieldOrder, override: str | None
+    samples: Samples, storage: unpack.Storage, container: FieldOrder, coded: FieldOrder, override: str | None
 ) -> Fields:
     """The field order to use.
 
     Args:
-        path: the file.
-        index: of its frames.
+        samples: frames of the clip.
         storage: how its pictures are stored.
         container: field order as the container says.
         coded: as the first picture is flagged.
@@ -244,7 +256,7 @@ def fields(
     Raises:
         SettingsError: what the user says is no field order.
     """
-    measured = fieldorder.measure(_runs(path, index, storage), 0 if storage.floating else storage.bits)
+    measured = fieldorder.measure(samples.lumas, 0 if storage.floating else storage.bits)
     tagged = coded if container == "unknown" and coded != "progressive" else container
     if override is not None:
         order = _parse_order(override)
@@ -273,25 +285,28 @@ def _parse_order(text: str) -> FieldOrder:
     raise SettingsError(f"field order '{text}' is unknown; allowed: {', '.join(orders)}")
 
 
-def _runs(path: str, index: Index, storage: unpack.Storage) -> list[list[NDArray[np.generic]]]:
-    """Luma of a few successive frames after keyframes spread through the clip."""
-    runs = []
+def sample(path: str, index: Index, storage: unpack.Storage) -> Samples:
+    """A few successive frames after keyframes spread through the clip."""
+    samples = Samples([], [])
     spread = sorted({index.keys[i * (len(index.keys) - 1) // _PLACES] for i in range(_PLACES)}) if index.keys else []
     with open_container(path) as container:
         stream = video_stream(container, path)
         for place, _ in spread if index.seekable and len(spread) > 1 else [(None, 0)]:
             if place is not None:
                 container.seek(place, stream=stream)
-            runs.append(_run(container, stream, storage))
-    return runs
+            samples.lumas.append(_run(container, stream, storage, samples.side_data))
+    return samples
 
 
-def _run(container: InputContainer, stream: VideoStream, storage: unpack.Storage) -> list[NDArray[np.generic]]:
+def _run(
+    container: InputContainer, stream: VideoStream, storage: unpack.Storage, side_data: list[dict[str, bytes]]
+) -> list[NDArray[np.generic]]:
     lumas: list[NDArray[np.generic]] = []
     try:
         for frame in container.decode(stream):
             plane = unpack.planes(frame, storage)[0]
             lumas.append(plane.numpy())
+            side_data.append(sidedata.on_frame(frame))
             if len(lumas) == _RUN:
                 break
     except av.error.FFmpegError:
@@ -300,14 +315,17 @@ def _run(container: InputContainer, stream: VideoStream, storage: unpack.Storage
     return lumas
 
 
-def streams(container: InputContainer, video: VideoStream) -> tuple[StreamInfo, ...]:
-    """All tracks beside the picture."""
-    return tuple(_stream(stream) for stream in container.streams if stream.index != video.index)
+def streams(container: InputContainer, video: VideoStream, entries: Sequence[Entry]) -> tuple[StreamInfo, ...]:
+    """All tracks beside the picture; `entries` names those that FFmpeg knows no codec of."""
+    kinds = {entry.track: entry.kind for entry in entries}
+    return tuple(
+        _stream(stream, kinds.get(stream.id, "unknown")) for stream in container.streams if stream.index != video.index
+    )
 
 
-def _stream(stream: Any) -> StreamInfo:
+def _stream(stream: Any, kind: str) -> StreamInfo:
     context = stream.codec_context
-    codec = context.name if context is not None else stream.metadata.get("data_type", "unknown")
+    codec = context.name if context is not None else stream.metadata.get("data_type", kind)
     detail = ""
     if stream.type == "audio" and context is not None:
         detail = f"{context.rate} Hz, {context.layout.name}, {context.format.name if context.format else 'unknown'}"
@@ -323,6 +341,7 @@ def _stream(stream: Any) -> StreamInfo:
         title=stream.metadata.get("title", ""),
         detail=detail,
         metadata=dict(stream.metadata),
+        disposition=tuple(flag.name for flag in Disposition if flag & stream.disposition and flag.name),
     )
 
 

@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from answerprint.errors import DeliveryError
-from answerprint.media import matroska, tracks
+from answerprint.media import matroska, mxf, quicktime, tracks
 from answerprint.media.pictures import names
 from answerprint.media.pictures.header import ALPHA_LABELS
 from answerprint.media.presets import VIDEO_FORMATS, Delivery
@@ -59,8 +59,7 @@ def join(
     try:
         with delivery_errors(out):
             notes = _mux(chunks, part, delivery, source, start, stop)
-            if delivery.ending == ".mkv" and delivery.sar != 1:
-                matroska.set_aspect(part, *_stored_size(chunks[0]), delivery.sar)
+            _describe(part, delivery, chunks[0])
             sync(part)
             part.replace(out)
             return notes
@@ -78,8 +77,8 @@ def _mux(
             av.open(str(part), "w", format=VIDEO_FORMATS[ending], container_options=_muxer_options(delivery))
         )
         video = _add_video(out, first.streams.video[0], delivery)
-        if ending == ".mkv" and delivery.sar != 1:
-            video.metadata["title"] = matroska.PLACEHOLDER
+        if title := _placeholder(delivery):
+            video.metadata["title"] = title
         base = 1 / delivery.rate if ending in (".avi", ".mxf") else delivery.time_base
         video.time_base = base
         notes = _limits(delivery)
@@ -120,6 +119,34 @@ def _add_video(out: Any, chunk: Any, delivery: Delivery) -> Any:
     if delivery.format.codec == "libx265" and delivery.ending in (".mov", ".mp4"):
         context.codec_tag = "hvc1"  # QuickTime plays nothing else
     return video
+
+
+def _placeholder(delivery: Delivery) -> str:
+    """The name of a Matroska track until `_describe`, "" for none."""
+    if delivery.ending != ".mkv":
+        return ""
+    # Other codecs say it themselves, or a chunk of theirs does.
+    return matroska.placeholder(delivery.sar, delivery.boxes if delivery.format.codec == "ffv1" else {})
+
+
+def _describe(part: Path, delivery: Delivery, chunk: Path) -> None:
+    """Writes into the whole file what the muxer could not be given."""
+    preset, ending = delivery.format, delivery.ending
+    interlaced = delivery.field_order in ("tff", "bff")
+    if _placeholder(delivery):
+        boxes = delivery.boxes if preset.codec == "ffv1" else {}
+        matroska.describe(part, _stored_size(chunk), delivery.sar, boxes)
+    if ending in (".mov", ".mp4"):
+        boxes = {} if preset.chunk == "mov" else delivery.boxes
+        written = {name: bytes.fromhex(content) for name, content in boxes.items()}
+        if preset.codec == "dnxhd" and interlaced:
+            written["fiel"] = _FIELDS[delivery.field_order]
+        quicktime.add_boxes(part, written)
+    if ending == ".mxf" and interlaced and (lines := _stored_size(chunk)[1]) % 2 == 0:
+        mxf.set_fields(part, delivery.field_order, lines)
+
+
+_FIELDS = {"tff": b"\x02\x09", "bff": b"\x02\x0e"}  # two fields, interleaved (QuickTime File Format, `fiel`)
 
 
 def _stored_size(chunk: Path) -> tuple[int, int]:
