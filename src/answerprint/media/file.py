@@ -16,7 +16,7 @@ from torch import Tensor
 from answerprint.errors import MediaError
 from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
 from answerprint.media import index as indexing
-from answerprint.media import matroska, probe, quantizer, quicktime, sidedata, tags, timecode, unpack
+from answerprint.media import probe, quantizer, quicktime, tags, timecode, unpack
 from answerprint.media.container import check_readable, open_container, video_stream
 from answerprint.media.decoder import FrameDecoder
 from answerprint.media.index import Index, Times
@@ -209,8 +209,7 @@ def open_file(path: str, overrides: Overrides) -> FileSource:
         notes += [*fields.notes, *color_notes]
         if not first.orientation.upright:
             notes.append("the pictures are turned upright on reading, as the file asks")
-        side_data = [first.side_data, *samples.side_data]
-        info = _info(path, container, stream, _Facts(first, timing, fields, color, index, side_data, notes))
+        info = _info(path, container, stream, _Facts(first, timing, fields, color, index, samples.side_data, notes))
     return FileSource(
         path=path,
         info=info,
@@ -229,13 +228,7 @@ def _header(path: str, salvage: bool) -> _Header:
     size = check_readable(path)
     with open_container(path) as container:
         stream = video_stream(container, path)
-        context = stream.codec_context
-        color = (
-            int(context.color_primaries),
-            int(context.color_trc),
-            int(context.colorspace),
-            int(context.color_range),
-        )
+        color = probe.color_numbers(stream)
         field_order = probe.tagged_order(stream)
         index = indexing.build(path, container, stream, size, salvage)
     if index.count == 0:
@@ -302,19 +295,9 @@ def _info(path: str, container: InputContainer, stream: VideoStream, facts: _Fac
         streams=probe.streams(container, stream, entries),
         chapters=probe.chapters(container, start),
         metadata=dict(container.metadata),
-        side_data=_side_data(path, container, facts, entries),
+        side_data=probe.side_data(path, container, first, facts.side_data, entries),
         notes=tuple(facts.notes),
     )
-
-
-def _side_data(
-    path: str, container: InputContainer, facts: _Facts, entries: list[quicktime.Entry]
-) -> tuple[sidedata.SideData, ...]:
-    items = sidedata.read(facts.side_data, entries)
-    if container.format.name.startswith("matroska"):
-        aperture = sidedata.of_crop(matroska.crop(path), (facts.first.width, facts.first.height))
-        items += () if aperture is None else (aperture,)
-    return items
 
 
 def _check_complete(

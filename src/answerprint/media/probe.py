@@ -20,11 +20,12 @@ from torch import Tensor
 
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, FieldOrder
-from answerprint.media import fieldorder, pulldown, sidedata, tags, unpack
+from answerprint.media import fieldorder, matroska, pulldown, sidedata, tags, unpack
 from answerprint.media.container import open_container, video_stream
 from answerprint.media.index import Index
 from answerprint.media.info import Chapter, StreamInfo, clock
 from answerprint.media.quicktime import Entry
+from answerprint.media.sidedata import SideData
 
 # FFmpeg's AVFieldOrder. Where fields are stored interleaved, 4 (QuickTime's 9) is top field first, 5 bottom first.
 _FIELDS: dict[int, FieldOrder] = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}
@@ -338,11 +339,22 @@ def _stream(stream: Any, kind: str) -> StreamInfo:
         kind=stream.type or "unknown",
         codec=codec,
         language=stream.metadata.get("language", "und"),
-        title=stream.metadata.get("title", ""),
+        title=stream.metadata.get("title") or stream.metadata.get("name", ""),  # QuickTime has a name
         detail=detail,
         metadata=dict(stream.metadata),
         disposition=tuple(flag.name for flag in Disposition if flag & stream.disposition and flag.name),
     )
+
+
+def side_data(
+    path: str, container: InputContainer, first: FirstFrame, others: list[dict[str, bytes]], entries: Sequence[Entry]
+) -> tuple[SideData, ...]:
+    """What the file says of its pictures: the first one, some others, and its table."""
+    items = sidedata.read([first.side_data, *others], entries)
+    if container.format.name.startswith("matroska"):
+        aperture = sidedata.of_crop(matroska.crop(path), (first.width, first.height))
+        items += () if aperture is None else (aperture,)
+    return items
 
 
 def chapters(container: InputContainer, start: Fraction) -> tuple[Chapter, ...]:
@@ -362,6 +374,12 @@ def timecode(container: InputContainer, stream: VideoStream, first: FirstFrame) 
     # Matroska spells it in capitals.
     labels = [table.get(key) for table in tables for key in ("timecode", "TIMECODE")]
     return next((text for text in [*labels, first.timecode] if text), None)
+
+
+def color_numbers(stream: VideoStream) -> tuple[int, int, int, int]:
+    """Primaries, transfer, matrix and range as the container says, where nothing was decoded yet."""
+    context = stream.codec_context
+    return int(context.color_primaries), int(context.color_trc), int(context.colorspace), int(context.color_range)
 
 
 def tagged_order(stream: VideoStream) -> FieldOrder:
