@@ -184,13 +184,22 @@ def test_the_reel_stays_with_its_timecode(tmp_path: Path) -> None:
         stream.width, stream.height, stream.pix_fmt = 256, 128, "yuv422p10le"
         stream.metadata.update(timecode="01:00:00:00", reel_name="A001C002")
         for number in range(2):
-            frame = av.VideoFrame(256, 128, "yuv422p10le")
+            gray = np.full((128, 256, 3), 100, np.uint8)
+            frame = av.VideoFrame.from_ndarray(gray, format="rgb24").reformat(format="yuv422p10le")
             frame.pts, frame.time_base = number, Fraction(1, 25)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     assert deliver(tmp_path / "in.mov", tmp_path / "out.mov") == []
     assert any(s.metadata.get("reel_name") == "A001C002" for s in reader.open(tmp_path / "out.mov").info.streams)
     assert "reel" in words(deliver(tmp_path / "in.mov", tmp_path / "out.mxf"))
+
+
+@pytest.mark.parametrize("codec", ["libmp3lame", "ac3", "flac", "pcm_s24le"])
+def test_sound_that_the_container_takes_is_copied(tmp_path: Path, codec: str) -> None:
+    write(tmp_path / "in.mkv", codec="libx264", layout="yuv420p", frames=6, sounds=[Sound(codec)])
+    assert deliver(tmp_path / "in.mkv", tmp_path / "out.mkv") == []
+    # What an encoder put before the first picture would move the pictures to a later start.
+    assert samples_of(tmp_path / "out.mkv", 1) == [part for part in samples_of(tmp_path / "in.mkv", 1) if part[0] >= 0]
 
 
 def test_sound_without_places_for_its_channels_is_taken_for_stereo(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_mastering_display_arrives_and_so_do_level_and_aperture(tmp_path: Path, 
 
 def test_dolby_vision_is_shown_and_named_as_lost(tmp_path: Path) -> None:
     path = tmp_path / "phone.mov"
-    write(path, codec="libx265", layout="yuv420p10", frames=2, options={"x265-params": "log-level=error"})
+    write(path, codec="libx265", layout="yuv420p10", frames=12, options={"x265-params": "log-level=error"})
     quicktime.add_boxes(path, {"dvvC": bytes([1, 0, 0x10, 0x0D, 0x40]) + bytes(19)})  # profile 8, level 1
     assert dict(info.table(reader.open(path).info))["Dolby Vision"] == "present"
     (note,) = copy(path, tmp_path / "out.mov", "h265-10")

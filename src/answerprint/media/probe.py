@@ -326,7 +326,7 @@ def streams(container: InputContainer, video: VideoStream, entries: Sequence[Ent
 
 def _stream(stream: Any, kind: str) -> StreamInfo:
     context = stream.codec_context
-    codec = context.name if context is not None else stream.metadata.get("data_type", kind)
+    codec = context.codec.canonical_name if context is not None else stream.metadata.get("data_type", kind)
     detail = ""
     if stream.type == "audio" and context is not None:
         detail = f"{context.rate} Hz, {context.layout.name}, {context.format.name if context.format else 'unknown'}"

@@ -66,7 +66,9 @@ def timecode_at(delivery: Delivery, start: Fraction) -> str | None:
 
 def carried_tags(metadata: Mapping[str, str] | None) -> dict[str, str]:
     """Those tags of a container that are of the footage, not of the file that it came in."""
-    return {key: value for key, value in (metadata or {}).items() if key.lower() not in _OWN_TAGS}
+    tags = {key: value for key, value in (metadata or {}).items() if key.lower() not in _OWN_TAGS}
+    # A date of zero is none.
+    return {k: v for k, v in tags.items() if k.lower() != "creation_time" or not v.startswith(("1970-01-01", "1904-"))}
 
 
 def reel(tables: Iterable[Mapping[str, str]]) -> str | None:
@@ -203,7 +205,7 @@ class Tracks:
         if context is None:
             self.reasons[stream.index] = "its codec is not known"
             return None
-        name = context.name
+        name = context.codec.canonical_name  # "mp3", whichever decoder there is
         copies = any(name == kind or name.startswith(f"{kind}_") for kind in _COPIABLE[ending])
         pcm = name.startswith("pcm_")
         if copies and (self._whole or not pcm):
