@@ -8,7 +8,6 @@ holds an asset's name; the house copies and checks those that findings name.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
@@ -18,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from answerprint import disk
 from answerprint.errors import MediaError, SettingsError
 
 _NAME = re.compile(r"[0-9a-f]{32}\.[a-z0-9]+")
@@ -100,13 +100,10 @@ class Assets:
 
     def _write(self, name: str, data: bytes) -> None:
         path = self.folder / name
-        # Under another name first: another process may look for it.
-        part = self.folder / f".{name}.{os.getpid()}.part"
         try:
             if not path.is_file():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                part.write_bytes(data)
-                part.replace(path)
+                disk.write(path, data)
         except OSError as error:
             raise MediaError(f"{path}: cannot be written: {error.strerror}") from None
 
