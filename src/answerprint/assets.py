@@ -78,6 +78,16 @@ class Assets:
             )
         return path
 
+    def verify(self, name: str) -> None:
+        """Makes sure that an asset is what analysis made.
+
+        Raises:
+            SettingsError: it is not there, or its contents are others.
+        """
+        path = self.path(name)
+        if disk.digest(path)[:32] != path.stem:
+            raise SettingsError(f"{path}: is damaged, its contents are not those of its name; copy it again")
+
     def copy_to(self, other: Assets, names: Iterable[str]) -> None:
         """Copies the assets of these names into another folder, those that it has not.
 

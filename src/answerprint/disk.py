@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -90,3 +92,29 @@ def remove(path: Path) -> None:
     else:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, or of the files of a folder with their names.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    listing = [f"{file.name}\0{digest(file)}" for file in sorted(path.iterdir())]
+    return hashlib.sha256("\n".join(listing).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def stamp(files: Iterable[Path]) -> str:
+    """A mark of the names, sizes and times of files: as long as it stays, so do their contents.
+
+    Raises:
+        OSError: one is not there.
+    """
+    marks = hashlib.sha256()
+    for file in files:
+        facts = file.stat()
+        marks.update(f"{file.name}\0{facts.st_size} {facts.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return marks.hexdigest()[:32]
