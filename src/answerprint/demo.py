@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 
+from answerprint import disk
 from answerprint.errors import AnswerprintError
 from answerprint.frame import ColorTags
 from answerprint.media import reader
@@ -57,7 +58,7 @@ def run(folder: Path) -> None:
 
     clip, _ = make(folder)
     chain, graded = folder / "look.toml", folder / "graded.mov"
-    chain.write_text(CHAIN, encoding="utf-8")
+    disk.write(chain, CHAIN)
     with open_watcher(as_json=False) as watcher:
         list_file = paths.decisions_path(graded)
         source = open_clip(clip, {})

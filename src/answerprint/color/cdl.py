@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from answerprint import disk
 from answerprint.errors import ColorError
 from answerprint.text import utf8_path
 
@@ -97,10 +98,8 @@ def write(corrections: Sequence[Correction], path: Path) -> None:
         text = group.write(kind, ocio.Config.CreateRaw())
     except ocio.Exception as error:
         raise ColorError(f"{path}: this CDL cannot be written ({' '.join(str(error).split())})") from None
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        disk.write(path, text)
     except OSError as error:
         raise ColorError(f"{path}: CDL cannot be written ({error.strerror})") from None
 

@@ -7,7 +7,6 @@ black at code 64 of 1023 and white at 940, where pictures here have 0 and 1).
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from answerprint import disk
 from answerprint.color.lut import LARGEST, Cube, Curves, Triple
 from answerprint.errors import ColorError
 from answerprint.text import read_file
@@ -206,10 +206,7 @@ def write(cube: Cube, path: Path) -> None:
         raise ColorError(f"{path}: the LUT holds NaN or infinity and was not written")
     text = "\n".join([*_head(cube), *_table_lines(cube)]) + "\n"
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as part:
-            part.write(text)
-        Path(part.name).chmod(0o644)
-        Path(part.name).replace(path)
+        disk.write(path, text)
     except OSError as error:
         raise ColorError(f"{path}: LUT cannot be written ({error.strerror})") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import torch
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from answerprint.errors import MediaError
 from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
+from answerprint.media import content, ffv1, probe, quantizer, quicktime, tags, timecode, unpack
 from answerprint.media import index as indexing
-from answerprint.media import probe, quantizer, quicktime, tags, timecode, unpack
 from answerprint.media.container import check_readable, open_container, video_stream
 from answerprint.media.decoder import FrameDecoder
 from answerprint.media.index import Index, Times
@@ -41,8 +41,10 @@ class FileSource:
         coded: width and height of its pictures as stored.
         orientation: how its pictures are made upright.
         field_order_override: the user says the field order; flags on pictures do not count.
-        keep_damaged: damaged frames are read as they are.
+        keep_damaged: damaged frames are read as they are, and noted in `damage`.
+        checksums: its packets have checksums, as FFV1's.
         nonfinite: "error", or "zero" to put 0 in the place of NaN and infinity.
+        damage: damaged frames that were read, each in a line.
     """
 
     path: str
@@ -54,7 +56,9 @@ class FileSource:
     orientation: probe.Orientation
     field_order_override: bool
     keep_damaged: bool
+    checksums: bool
     nonfinite: str
+    damage: dict[int, str] = field(default_factory=dict, compare=False)
 
     def read(self, start: int, stop: int, threads: int | None, quantizers: bool) -> Iterator[Frame]:
         """Frames [start, stop) in order."""
@@ -65,11 +69,19 @@ class FileSource:
             for number, picture in self._decode(container, stream, start, stop):
                 yield self._frame(number, picture)
 
+    def files(self, start: int, stop: int) -> Sequence[str]:  # noqa: ARG002 - it is one for all
+        """The path of the file."""
+        return (self.path,)
+
+    def content(self, start: int, stop: int) -> str:
+        """A hash of the packets that frames [start, stop) are decoded from."""
+        return content.of_packets(self.path, self.index, start, stop)
+
     def _decode(
         self, container: InputContainer, stream: VideoStream, start: int, stop: int
     ) -> Iterator[tuple[int, VideoFrame]]:
         """Decoded frames [start, stop) in order, each with its number."""
-        decoder = FrameDecoder(self.index, container, stream, start)
+        decoder = FrameDecoder(self.index, container, stream, start, self.checksums)
         expected = start
         early: dict[int, VideoFrame] = {}
         for number, picture in decoder.frames():
@@ -78,6 +90,7 @@ class FileSource:
             self._check(number, picture)
             early[number] = picture
             while expected in early:
+                self._check_damage(expected, early[expected], expected in decoder.damaged)
                 yield expected, early.pop(expected)
                 expected += 1
                 if expected == stop:
@@ -87,10 +100,16 @@ class FileSource:
         why = f" ({decoder.error})" if decoder.error else ""
         raise MediaError(f"{self._where(expected)} cannot be decoded{why}; the file is damaged there")
 
+    def _check_damage(self, number: int, picture: VideoFrame, mismatch: bool) -> None:
+        """Refuses or notes a frame that is damaged; `mismatch`: its checksum does not match."""
+        if picture.is_corrupt or mismatch:
+            what = f"{self._where(number)} is damaged" + " (its checksum does not match)" * mismatch
+            if not self.keep_damaged:
+                raise MediaError(f"{what}; copy the file again, or keep what is there: --input-damaged keep")
+            self.damage[number] = f"{what}; it is kept as it was decoded"
+
     def _check(self, number: int, picture: VideoFrame) -> None:
-        """Refuses a frame that is damaged or not like the first one."""
-        if picture.is_corrupt and not self.keep_damaged:
-            raise MediaError(f"{self._where(number)} is damaged; copy the file again, or ask to keep what is there")
+        """Refuses a frame that is not like the first one."""
         if (picture.width, picture.height) != self.coded:
             raise MediaError(
                 f"{self._where(number)} is {picture.width} x {picture.height}, the clip began with "
@@ -209,6 +228,7 @@ def open_file(path: str, overrides: Overrides) -> FileSource:
         notes += [*fields.notes, *color_notes]
         if not first.orientation.upright:
             notes.append("the pictures are turned upright on reading, as the file asks")
+        checksums = codec == "ffv1" and _has_checksums(path)
         info = _info(path, container, stream, _Facts(first, timing, fields, color, index, samples.side_data, notes))
     return FileSource(
         path=path,
@@ -219,9 +239,15 @@ def open_file(path: str, overrides: Overrides) -> FileSource:
         coded=(first.width, first.height),
         orientation=first.orientation,
         field_order_override=overrides.get("field_order") is not None,
-        keep_damaged=_keeps_incomplete(incomplete, info.container),
+        keep_damaged=(overrides.get("damaged") or incomplete) == "keep",
+        checksums=checksums,
         nonfinite=overrides.get("nonfinite") or "error",
     )
+
+
+def _has_checksums(path: str) -> bool:
+    with open_container(path) as container:
+        return ffv1.has_checksums(container, video_stream(container, path))
 
 
 def _header(path: str, salvage: bool) -> _Header:
@@ -319,5 +345,5 @@ def _check_complete(
 
 
 def _keeps_incomplete(incomplete: str | None, family: str) -> bool:
-    """Whether a file that is cut off or damaged is read as far as it goes."""
+    """Whether a file that is cut off is read as far as it goes."""
     return incomplete == "keep" or (incomplete is None and family in ("mxf", "mpegts", "mpeg"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal, Protocol, TypedDict
 
@@ -25,8 +25,18 @@ class FrameSource(Protocol):
     def times(self) -> Sequence[Fraction]:
         """Presentation time of every frame in seconds from the first, exact."""
 
+    @property
+    def damage(self) -> Mapping[int, str]:
+        """The damaged frames that were read and kept, each in a line."""
+
     def read(self, start: int, stop: int, threads: int | None, quantizers: bool) -> Iterator[Frame]:
         """Frames [start, stop) in order; see `reader.Clip.frames`."""
+
+    def files(self, start: int, stop: int) -> Sequence[str]:
+        """Paths of the files that frames [start, stop) are read from."""
+
+    def content(self, start: int, stop: int) -> str:
+        """A hash of the stored bytes that frames [start, stop) are decoded from."""
 
 
 class Overrides(TypedDict, total=False):
@@ -38,6 +48,7 @@ class Overrides(TypedDict, total=False):
     rate: Fraction | int | str | None
     field_order: str | None
     incomplete: Literal["error", "keep"] | None
+    damaged: Literal["error", "keep"] | None
     nonfinite: Literal["error", "zero"] | None
 
 

@@ -21,6 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from answerprint import disk
 from answerprint.assets import Assets
 from answerprint.color import cdl as cdl_file
 from answerprint.color import cube_file, lut, readback
@@ -32,7 +33,8 @@ from answerprint.media.reader import Clip
 from answerprint.render.paths import plain_stem
 from answerprint.render.pipeline import Step, chain_of
 from answerprint.settings import Settings
-from answerprint.shots import edl, timeline
+from answerprint.shots import edl
+from answerprint.shots import otio as timeline_file
 from answerprint.shots.decisions.model import DecisionList, ShotDecision
 from answerprint.text import file_name, visible, write_path
 
@@ -337,26 +339,25 @@ def _sop(correction: Correction) -> str:
 
 
 def _edl(shots: Sequence[_ShotExport], clip: Clip, path: Path) -> Path:
-    """The cuts as `shots/timeline.py` writes them, with ASC_SOP and ASC_SAT comments below each event."""
-    timeline.write([shot.decision.range for shot in shots], clip, path)
+    """The cuts as `shots/edl.py` writes them, with ASC_SOP and ASC_SAT comments below each event."""
     lines, number = list[str](), -1
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in edl.write([shot.decision.range for shot in shots], clip).splitlines():
         lines.append(line)
         if re.match(r"\d{3,}  ", line):
             number += 1
         elif line.startswith("* FROM CLIP NAME"):
             for correction in shots[number].corrections[:1]:
                 lines += [f"* ASC_SOP {_sop(correction)}", f"* ASC_SAT {correction.saturation:.6f}"]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return _put(path, "\n".join(lines) + "\n")
 
 
 def _otio(shots: Sequence[_ShotExport], clip: Clip, path: Path) -> Path:
     """The cuts with each grade as an effect, and as the `cdl` metadata that OpenTimelineIO's EDL adapter reads."""
     import opentimelineio as otio
 
-    timeline.write([shot.decision.range for shot in shots], clip, path)
-    edit: Any = otio.adapters.read_from_file(str(path), "otio_json")
+    edit: Any = otio.adapters.read_from_string(
+        timeline_file.write([shot.decision.range for shot in shots], clip), "otio_json"
+    )
     for shot, entry in zip(shots, edit.video_tracks()[0], strict=True):
         for correction in shot.corrections:
             sop = {"slope": correction.slope, "offset": correction.offset, "power": correction.power}
@@ -370,8 +371,7 @@ def _otio(shots: Sequence[_ShotExport], clip: Clip, path: Path) -> Path:
             entry.effects.append(
                 otio.schema.Effect(step.operation.name, f"answerprint.{step.operation.name}", metadata)
             )
-    otio.adapters.write_to_file(edit, str(path), "otio_json")
-    return path
+    return _put(path, otio.adapters.write_to_string(edit, "otio_json"))
 
 
 def _json(shots: Sequence[_ShotExport], decisions: DecisionList, clip: Clip, path: Path) -> Path:
@@ -391,10 +391,13 @@ def _json(shots: Sequence[_ShotExport], decisions: DecisionList, clip: Clip, pat
         for shot in shots
     ]
     data = {"format": FORMAT, "source": write_path(str(decisions.source.path)), "rate": str(rate), "shots": entries}
+    return _put(path, jsonlib.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _put(path: Path, text: str) -> Path:
+    """Writes a file whole and gives its path."""
     try:
-        path.write_text(
-            jsonlib.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8", "backslashreplace"
-        )
+        disk.write(path, text, "backslashreplace")
     except OSError as error:
         raise DeliveryError(f"{path}: cannot be written ({error.strerror})") from None
     return path

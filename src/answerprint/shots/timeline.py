@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from answerprint import disk
 from answerprint.errors import AnswerprintError, MediaError, ShotError
 from answerprint.media import timecode
 from answerprint.shots import edl, otio
@@ -63,7 +64,7 @@ def write(shots: Sequence[ShotRange], clip: TimedClip, path: Path) -> None:
     writers = {".edl": edl.write, ".otio": otio.write, ".csv": _csv}
     text = writers[_ending(path)](shots, clip)
     try:
-        path.write_text(text, encoding="utf-8", newline="")
+        disk.write(path, text)
     except OSError as error:
         raise MediaError(f"{path}: cannot be written: {error.strerror}") from None
 

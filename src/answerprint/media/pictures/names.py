@@ -95,6 +95,12 @@ def list_pictures(path: str) -> PictureList:
         pattern = parse_pattern(name)
         if pattern is None:
             return PictureList(str(paths[0]), paths, 0)
+    mark = unfinished_mark(Path(str(pattern)))
+    if mark.exists():
+        raise MediaError(
+            f"{pattern}: is not whole, writing it was stopped; run its command again, or remove {mark} to read what "
+            "is there"
+        )
     numbers = _numbers(pattern)
     if not numbers:
         raise MediaError(f"{path}: no such pictures")
@@ -121,6 +127,13 @@ def picture_path(out: Path, number: int) -> Path:
         return out
     width = len(match[0]) if match[0][0] != "%" else int(match[1] or 1)
     return out.with_name(f"{out.name[: match.start()]}{number:0{width}d}{out.name[match.end() :]}")
+
+
+def unfinished_mark(out: Path) -> Path:
+    """The file that lies beside a sequence while it is being written under its final names."""
+    match = _OUTPUT_PATTERN.search(out.name) or _OUTPUT_NUMBER.search(out.name)
+    name = out.name if match is None else f"{out.name[: match.start()]}#{out.name[match.end() :]}"
+    return out.with_name(f".{name}.unfinished")
 
 
 def first_number(out: Path) -> int | None:

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from answerprint import disk
 from answerprint.errors import DeliveryError
 from answerprint.media import captions, inventory, matroska, mxf, quicktime, tracks
 from answerprint.media.container import open_path
-from answerprint.media.pictures import names
 from answerprint.media.pictures.header import ALPHA_LABELS
 from answerprint.media.presets import VIDEO_FORMATS, Delivery
-from answerprint.media.writer.checks import check_not_source, check_picture_count
+from answerprint.media.writer.checks import check_not_source
 from answerprint.media.writer.encoder import FIELD_ORDERS, configure, encoder_options, set_color_tags
-from answerprint.media.writer.files import delivery_errors, link, remove, sync
+from answerprint.media.writer.files import delivery_errors
 from answerprint.media.writer.packets import open_chunk, video_packets
+from answerprint.media.writer.pictures import join_pictures
 
 if TYPE_CHECKING:
     from answerprint.media.reader import Clip
@@ -54,19 +55,21 @@ def join(
         raise DeliveryError(f"{out}: there are no frames to write")
     if delivery.format.pictures:
         with delivery_errors(out):
-            return _join_pictures(chunks, out, delivery, source, start, stop)
+            first = join_pictures(chunks, out, delivery, start)
+            wanted = inventory.of_source(source, delivery, start, stop)
+            return inventory.losses(wanted, inventory.of_picture(first), delivery, {})
     part = out.with_name(f".{out.name}.part{out.suffix}")
     try:
         with delivery_errors(out):
+            disk.create(part)
             others, captioned = _mux(chunks, part, delivery, source, start, stop)
             _describe(part, delivery, chunks[0])
             wanted = inventory.of_source(source, delivery, start, stop)
             arrived = inventory.of_file(part, others, captioned)
-            sync(part)
-            part.replace(out)
+            disk.publish(part, out)
             return [*_limits(delivery), *inventory.losses(wanted, arrived, delivery, others.reasons)]
     finally:
-        remove(part)
+        disk.remove(part)
 
 
 def _mux(
@@ -177,28 +180,3 @@ def _limits(delivery: Delivery) -> list[str]:
     if delivery.variable_rate and ending in (".avi", ".mxf"):
         notes.append(f"frame times are rounded to the frame rate: {ending} has a constant rate")
     return notes
-
-
-def _join_pictures(
-    chunks: Sequence[Path], out: Path, delivery: Delivery, source: Clip | None, start: Fraction, stop: Fraction
-) -> list[str]:
-    """Links every picture under a temporary name beside its place, then moves all of them into place."""
-    files = [file for chunk in chunks for file in sorted(chunk.iterdir())]
-    check_picture_count(out, len(files))
-    own = names.first_number(out)
-    begin = delivery.first_number if own is None else own
-    zero = names.frame_number(start, delivery.rate)
-    moves: list[tuple[Path, Path]] = []
-    try:
-        for file in files:
-            place = names.picture_path(out, begin + int(file.stem) - zero)
-            part = place.with_name(f".{place.name}.part")
-            moves.append((part, place))
-            link(file, part)
-        for part, place in moves:
-            part.replace(place)
-    finally:
-        for part, _ in moves:
-            remove(part)
-    wanted = inventory.of_source(source, delivery, start, stop)
-    return inventory.losses(wanted, inventory.of_picture(moves[0][1]), delivery, {})

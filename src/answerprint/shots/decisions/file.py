@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from answerprint import disk
 from answerprint.assets import Assets
 from answerprint.errors import MediaError, SettingsError
 from answerprint.settings import Settings
@@ -68,23 +67,11 @@ def save(decisions: DecisionList, path: Path, contracts: Contracts) -> None:
     text = "\n".join(_document(decisions, path, contracts)) + "\n"
     assets, names = Assets.beside(path), decisions.asset_names()
     decisions.assets.copy_to(assets, names)
-    _write(path, text)
-    assets.drop_all_but(names)
-
-
-def _write(path: Path, text: str) -> None:
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            file.write(text)
-        # A temporary file is private to its owner; a decision list is as readable as any other document.
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(file.name).chmod(0o666 & ~mask)
-        Path(file.name).replace(path)
+        disk.write(path, text)
     except OSError as error:
         raise MediaError(f"{path}: cannot be written: {error.strerror}") from None
+    assets.drop_all_but(names)
 
 
 def _document(decisions: DecisionList, path: Path, contracts: Contracts) -> Iterator[str]:
