@@ -385,7 +385,12 @@ def test_a_full_disk_under_standard_output_is_told(source: Path, words: list[str
 def interrupted(moment: Callable[[], bool], *words: str) -> tuple[int, str]:
     """Exit status and words of a command that gets Ctrl-C at a moment."""
     run = subprocess.Popen(
-        [sys.executable, "-m", "answerprint", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-m", "answerprint", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell that runs the tests in the background has them ignore the signal, and a command inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not moment() and run.poll() is None:
         time.sleep(0.01)

@@ -5,84 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
 from av.stream import Disposition
 
-from answerprint.media import presets, reader
-from answerprint.media.writer.direct import Writer
+from answerprint.media import reader
+from carriers import archive_file, camera_file, deliver, still
 from clips import Sound, write
 
 WORDS = {"sound track", "subtitle track", "data track", "attachment", "cover art", "chapter", "tag", "timecode", "reel"}
-
-
-def deliver(source: Path, out: Path, preset: str | None = None, start: int = 0, stop: int | None = None) -> list[str]:
-    """Delivers frames of a source, a little darker, and gives what is told."""
-    clip = reader.open(source)
-    with Writer(out, presets.choose(out, preset, clip.info), clip) as writer:
-        for frame in clip.frames(start, stop):
-            writer.write(frame.with_pixels(frame.pixels * 0.99))
-    return writer.notes
-
-
-def camera_file(path: Path) -> Path:
-    """An MP4 with sound, a telemetry track (gpmd), place and date: a track of text with its labels changed."""
-    base = write(
-        path.with_name("base.mkv"), codec="libx264", layout="yuv420p", width=256, height=128, frames=24,
-        sounds=[Sound("aac")],
-    ).path  # fmt: skip
-    with av.open(str(base)) as source, av.open(str(path), "w") as out:
-        out.metadata.update(creation_time="2024-05-01T10:00:00.000000Z", location="+48.1000-002.3000/")
-        streams = [out.add_stream_from_template(stream, opaque=True) for stream in source.streams]
-        text: Any = out.add_mux_stream("mov_text", time_base=Fraction(1, 1000))
-        for number in range(2):
-            packet = av.Packet(b"\x00\x03abc")
-            packet.stream, packet.time_base = text, Fraction(1, 1000)
-            packet.pts, packet.dts, packet.duration = 500 * number, 500 * number, 500
-            out.mux(packet)
-        for packet in source.demux():
-            if packet.size:
-                packet.stream = streams[packet.stream.index]
-                out.mux(packet)
-    data = path.read_bytes()
-    assert data.count(b"tx3g") == 1
-    path.write_bytes(data.replace(b"tx3g", b"gpmd").replace(b"sbtl", b"meta"))
-    return path
-
-
-def archive_file(path: Path, **metadata: str) -> Path:
-    """Matroska with two sound tracks, subtitles, a font, cover art, a chapter, timecode, names and purposes."""
-    base = write(
-        path.with_name("base.mkv"), layout="yuv420p", width=256, height=128, frames=6, timecode="10:00:00:00",
-        sounds=[Sound(), Sound("flac", language="ita")], chapters=[(Fraction(0), Fraction(1, 5), "one")],
-        subtitles=[(Fraction(0), Fraction(1, 5), "Good day")], metadata={"title": "A day"} | metadata,
-    ).path  # fmt: skip
-    with av.open(str(base)) as source, av.open(str(path), "w") as out:
-        out.metadata.update(source.metadata)
-        out.set_chapters(source.chapters())
-        streams = [out.add_stream_from_template(stream, opaque=True) for stream in source.streams]
-        for old, new in zip(source.streams, streams, strict=True):
-            if old.type != "video":
-                new.metadata.update(language=old.metadata.get("language", "und"), title=f"{old.type} of the day")
-                new.disposition = Disposition.comment if old.type == "audio" else Disposition.forced
-        out.add_attachment("font.ttf", "font/ttf", b"glyphs")
-        out.add_attachment("cover.jpg", "image/jpeg", still())
-        for packet in source.demux():
-            if packet.size:
-                packet.stream = streams[packet.stream.index]
-                out.mux(packet)
-    return path
-
-
-def still() -> bytes:
-    """A small JPEG."""
-    context = av.CodecContext.create("mjpeg", "w")
-    context.width, context.height, context.pix_fmt, context.time_base = 64, 48, "yuvj420p", Fraction(1, 25)
-    frame = av.VideoFrame.from_ndarray(np.zeros((72, 64), np.uint8), format="yuv420p").reformat(format="yuvj420p")
-    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
 
 
 def samples_of(path: Path, track: int) -> list[tuple[Fraction, bytes]]:

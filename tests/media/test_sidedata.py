@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,31 +10,8 @@ import pytest
 
 from answerprint.frame import Frame
 from answerprint.media import info, presets, quicktime, reader
-from answerprint.media.writer.direct import Writer
+from carriers import APERTURE, LIGHT, P3, deliver, graded_for_hdr
 from clips import bars, interlaced, write
-
-P3 = struct.pack(">8H2I", 13250, 34500, 7500, 3000, 34000, 16000, 15635, 16450, 10_000_000, 50)
-LIGHT = struct.pack(">2H", 1000, 400)
-APERTURE = struct.pack(">4I iIiI", 240, 1, 120, 1, 2, 1, 0, 1)
-
-
-def graded_for_hdr(path: Path) -> Path:
-    """ProRes in PQ with a mastering display, a light level and a clean aperture."""
-    write(
-        path, codec="prores_ks", width=256, height=128, frames=3,
-        primaries="bt2020", transfer="smpte2084", matrix="bt2020nc",
-    )  # fmt: skip
-    quicktime.add_boxes(path, {"mdcv": P3, "clli": LIGHT, "clap": APERTURE})
-    return path
-
-
-def copy(source: Path, out: Path, preset: str | None = None) -> list[str]:
-    """Delivers every frame, a little darker, and gives what is told."""
-    clip = reader.open(source)
-    with Writer(out, presets.choose(out, preset, clip.info), clip) as writer:
-        for frame in clip.frames():
-            writer.write(frame.with_pixels(frame.pixels * 0.99))
-    return writer.notes
 
 
 def test_info_shows_what_is_said_of_all_pictures(tmp_path: Path) -> None:
@@ -57,7 +33,7 @@ HDR_OUTPUTS = [
 
 @pytest.mark.parametrize(("name", "preset"), HDR_OUTPUTS)
 def test_mastering_display_arrives_and_so_do_level_and_aperture(tmp_path: Path, name: str, preset: str) -> None:
-    copy(graded_for_hdr(tmp_path / "a.mov"), tmp_path / name, preset)
+    deliver(graded_for_hdr(tmp_path / "a.mov"), tmp_path / name, preset)
     boxes = {item.box: item.content for item in reader.open(tmp_path / name).info.side_data}
     assert boxes["mdcv"] == P3.hex()
     if not name.endswith("mxf"):  # FFmpeg's MXF has a place for the display only
@@ -72,7 +48,7 @@ def test_dolby_vision_is_shown_and_named_as_lost(tmp_path: Path) -> None:
     write(path, codec="libx265", layout="yuv420p10", frames=12, options={"x265-params": "log-level=error"})
     quicktime.add_boxes(path, {"dvvC": bytes([1, 0, 0x10, 0x0D, 0x40]) + bytes(19)})  # profile 8, level 1
     assert dict(info.table(reader.open(path).info))["Dolby Vision"] == "present"
-    (note,) = copy(path, tmp_path / "out.mov", "h265-10")
+    (note,) = deliver(path, tmp_path / "out.mov", "h265-10")
     assert note == "Dolby Vision is not carried: it describes each picture as it came, and these were worked on"
 
 
@@ -94,7 +70,7 @@ def test_a_display_of_other_primaries_is_not_claimed(tmp_path: Path) -> None:
 def test_the_order_of_fields_is_tagged(tmp_path: Path, order: str, name: str, preset: str, height: int) -> None:
     source = tmp_path / "tape.mkv"
     write(source, width=256, height=height, frames=3, field_order=order, picture=interlaced(bars, order))
-    copy(source, tmp_path / name, preset)
+    deliver(source, tmp_path / name, preset)
     made = reader.open(tmp_path / name).info
     assert (made.tagged_field_order, made.height, made.width) == (order, height, 256)
     assert made.field_order == order

@@ -106,6 +106,9 @@ def first_frame(
     Raises:
         MediaError: nothing can be decoded.
     """
+    # Frames decoded ahead in other threads would go on while this one is asked about: their warnings wait for Python's
+    # lock, and the end of their decoder, which holds it, for them.
+    stream.thread_type = "SLICE"
     frame = _decode_first(path, container, stream)
     text = _showinfo(frame, stream)
     storage = unpack.storage(frame.format.name, path)

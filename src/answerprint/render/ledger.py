@@ -51,7 +51,7 @@ def _result(key: object, values: dict[str, Any]) -> ChunkResult:
     """A row of the ledger as a result.
 
     Raises:
-        TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError: it is none.
     """
     result = ChunkResult(key, **(values | {"damage": tuple(values["damage"])})) if isinstance(key, str) else None
     if result is None or not isinstance(result.frames, int) or not isinstance(result.seconds, (int, float)):
@@ -122,7 +122,7 @@ class Ledger:
         for key, text in self._read("SELECT key, result FROM chunk"):
             try:
                 results[key] = _result(key, json.loads(text))
-            except (TypeError, ValueError):
+            except (KeyError, TypeError, ValueError):
                 continue
         return results
 
