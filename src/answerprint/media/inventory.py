@@ -1,4 +1,4 @@
-"""What footage holds beside its pictures, as one list, and what of a source's list an output lacks.
+"""Inventory of all that footage holds beside its pictures, and the losses of an output against its source.
 
 The list of the source is compared with that of the output as it was read back, so nothing is lost that no line tells.
 """
@@ -32,7 +32,7 @@ _PRECISION = {"u8": 8, "s8": 8, "s16": 16, "s24": 24, "s32": 32, "f32": 33, "f64
 
 @dataclass(frozen=True)
 class Contents:
-    """What footage holds beside its pictures. Tracks of an output have the numbers of the source's."""
+    """All that footage holds beside its pictures. Tracks of an output have the numbers of the source's."""
 
     timecode: str | None = None
     reel: str | None = None
@@ -46,7 +46,7 @@ class Contents:
 
 
 def of_source(source: Clip | None, delivery: Delivery, begin: Fraction, end: Fraction) -> Contents:
-    """What an output of [begin, end) seconds of the source has to hold.
+    """The inventory that an output of [begin, end) seconds of the source has to have.
 
     Args:
         source: None has nothing but what the delivery says.
@@ -75,7 +75,7 @@ def of_source(source: Clip | None, delivery: Delivery, begin: Fraction, end: Fra
 
 
 def of_file(path: Path, beside: Tracks, captions: bool) -> Contents:
-    """What a video file holds, by its tables and first pictures.
+    """The inventory of a video file, by its tables and first pictures.
 
     Args:
         path: the file.
@@ -118,17 +118,17 @@ def _renumbered(streams: Iterable[StreamInfo], beside: Tracks) -> Iterator[Strea
 
 
 def of_picture(path: Path) -> Contents:
-    """What a picture of a sequence holds."""
+    """The inventory of a picture of a sequence."""
     info: ClipInfo = sequence.open_sequence(str(path), {}).info
     return Contents(timecode=info.timecode, sar=info.sar, metadata=info.metadata)
 
 
 def losses(source: Contents, output: Contents, delivery: Delivery, reasons: Mapping[int, str]) -> list[str]:
-    """What of the source the output does not hold, one sentence each.
+    """The losses of an output, one sentence each.
 
     Args:
-        source: what it has to hold.
-        output: what it holds.
+        source: the inventory that it has to have.
+        output: its inventory.
         delivery: how it was made.
         reasons: why a track was not taken as it is, by its number in the source.
     """
@@ -200,7 +200,7 @@ def _side_data(source: Contents, output: Contents, delivery: Delivery) -> Iterat
 
 
 def _track(before: StreamInfo, after: StreamInfo | None, reason: str, why: str) -> Iterator[str]:
-    """What one track lost; `reason` tells of the whole track, `why` of what it says of itself."""
+    """The losses of one track; `reason` tells of the whole track, `why` of what it says of itself."""
     cover = "attached_pic" in before.disposition
     word = "cover art" if cover else _WORDS.get(before.kind, before.kind)
     name = f"{word} {before.index}"

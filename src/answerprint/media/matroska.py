@@ -1,4 +1,4 @@
-"""What FFmpeg's muxer cannot be given of a Matroska video track through PyAV: sample aspect ratio, display, aperture.
+"""Aspect ratio, display and aperture of a Matroska video track, which FFmpeg's muxer cannot be given through PyAV.
 
 The muxer takes them from fields of the stream that PyAV does not set. So the track is written with a placeholder for a
 name, and the bytes of that name are replaced by what belongs there (RFC 9559: DisplayWidth, DisplayHeight, DisplayUnit;

@@ -350,15 +350,15 @@ def _color_for(preset: Preset, layout: str, source: str, tags: ColorTags) -> Col
 
 
 def _boxes_for(preset: Preset, color: ColorTags, info: ClipInfo) -> dict[str, str]:
-    """What holds for the output as for the source: its display where color stays, its aperture where nothing turns."""
+    """Boxes that stay true of the output: its display where color stays, its aperture where nothing turns."""
     if preset.pictures:
         return {}
-    held = sidedata.boxes(info.side_data)
+    boxes = sidedata.boxes(info.side_data)
     if (color.primaries, color.transfer) != (info.assumed.primaries, info.assumed.transfer):
-        held = {name: content for name, content in held.items() if name == "clap"}
+        boxes = {name: content for name, content in boxes.items() if name == "clap"}
     if info.rotation or info.flipped:
-        held.pop("clap", None)
-    return held
+        boxes.pop("clap", None)
+    return boxes
 
 
 def _fine_base(info: ClipInfo) -> Fraction:

@@ -352,7 +352,7 @@ def _stream(stream: Any, kind: str) -> StreamInfo:
 def side_data(
     path: str, container: InputContainer, first: FirstFrame, others: list[dict[str, bytes]], entries: Sequence[Entry]
 ) -> tuple[SideData, ...]:
-    """What the file says of its pictures: the first one, some others, and its table."""
+    """The side data of a file: of its first picture, of some others, and of its table."""
     items = sidedata.read([first.side_data, *others], entries)
     if container.format.name.startswith("matroska"):
         aperture = sidedata.of_crop(matroska.crop(path), (first.width, first.height))

@@ -1,4 +1,4 @@
-"""What a file says of its pictures beside color and time: mastering display, light level, clean aperture, captions, ...
+"""Side data of pictures, beside color and time: mastering display, light level, clean aperture, captions, ...
 
 What is the same for all pictures is held as the content of its QuickTime box (`mdcv`, `clli`: ISO/IEC 14496-12, 12.1.5;
 `clap`: 12.1.4), for that is how it is carried on; what differs by picture is only named.
@@ -65,9 +65,9 @@ def read(frames: Iterable[Mapping[str, bytes]], entries: Sequence[Entry]) -> tup
                 kinds.setdefault(item.kind, item)
     for side in frames:
         for name, data in side.items():
-            found = _of_frame(name, data)
-            if found is not None:
-                kinds.setdefault(found.kind, found)
+            on_picture = _of_frame(name, data)
+            if on_picture is not None:
+                kinds.setdefault(on_picture.kind, on_picture)
     order = [*_BOXES.values(), *_ON_FRAMES.values()]
     return tuple(sorted(kinds.values(), key=lambda item: order.index(item.kind)))
 
@@ -137,24 +137,24 @@ def light(content: bytes) -> tuple[int, int]:
     return brightest, average
 
 
-def encoder_options(codec: str, held: Mapping[str, str]) -> tuple[str, str]:
+def encoder_options(codec: str, contents: Mapping[str, str]) -> tuple[str, str]:
     """Mastering display and light level as an option of an encoder (name, value); "" where it takes none.
 
     Args:
         codec: FFmpeg's name of the encoder.
-        held: content of boxes as hexadecimal digits, by name.
+        contents: content of boxes as hexadecimal digits, by name.
     """
     name = {"libx265": "x265-params", "libx264": "x264-params", "libsvtav1": "svtav1-params"}.get(codec, "")
     parts = []
-    if "mdcv" in held:
-        corners, most, least = mastering(bytes.fromhex(held["mdcv"]))
+    if "mdcv" in contents:
+        corners, most, least = mastering(bytes.fromhex(contents["mdcv"]))
         one, unit = (50000, 10000) if codec == "libsvtav1" else (1, 1)
         sides = "".join(f"{key}({x / one:g},{y / one:g})" for key, (x, y) in zip("GBR", corners, strict=False))
         white = f"WP({corners[3][0] / one:g},{corners[3][1] / one:g})"
         option = "master-display" if codec == "libx265" else "mastering-display"
         parts.append(f"{option}={sides}{white}L({most / unit:.10g},{least / unit:.10g})")
-    if "clli" in held:
-        brightest, average = light(bytes.fromhex(held["clli"]))
+    if "clli" in contents:
+        brightest, average = light(bytes.fromhex(contents["clli"]))
         option = {"libx265": "max-cll", "libx264": "cll"}.get(codec, "content-light")
         parts.append(f"{option}={brightest},{average}")
     return name, ":".join(parts) if name else ""

@@ -199,7 +199,7 @@ def resume(output: Path, workers: int | None = None, watcher: Watcher | None = N
 
 
 def _relocate(spec: JobSpec, folder: Path) -> JobSpec:
-    """What a job was told, with its files where they are now: the output beside the job's folder, the list from there.
+    """The spec with its files where they are now: the output beside the job's folder, the list as seen from there.
 
     A project that was moved or copied goes on in its new place.
     """

@@ -29,7 +29,7 @@ def read(path: Path, text: str, clip: TimedClip, tell: Note) -> list[Event]:
         path: of the list, for messages.
         text: of the list.
         clip: the footage, whose rate it counts in.
-        tell: told in words what is left aside.
+        tell: hears what is left aside, in words.
 
     Raises:
         ShotError: it is no timeline, or one of another rate.

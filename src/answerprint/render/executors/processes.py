@@ -38,7 +38,7 @@ def run(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int], Non
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(threads,))
     waiting: set[Future[ChunkResult]] = set()
     try:
-        with _deaf_to_ctrl_c():
+        with _without_ctrl_c():
             waiting = {pool.submit(_render, task) for task in tasks}
         while waiting:
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -61,8 +61,8 @@ def run(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int], Non
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes begun in here never get Ctrl-C: their parent does, and ends them without a traceback of each."""
+def _without_ctrl_c() -> Iterator[None]:
+    """Keeps Ctrl-C from processes begun in here: their parent gets it, and ends them without a traceback of each."""
     if sys.platform == "win32":
         yield
         return
