@@ -1,0 +1,1 @@
+"""Wires: found in a frame, tracked through a shot to a fraction of a pixel, with the opacity that they have there."""
