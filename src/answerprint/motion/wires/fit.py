@@ -67,7 +67,7 @@ def fit(picture: Array, points: Points, wire: Appearance, motion: float, search:
         shown = course.inside(points[:: evidence.COLUMNS], picture.shape[:2], -1.0)
         moved, deviations = _smooth(offsets, np.where(shown, errors, np.inf), len(points))
         points = points + moved[:, None] * course.normals(points)
-    return Fit(points, deviations, *_judged(picture, points, wire, motion))
+    return Fit(points, deviations, *judged(picture, points, wire, motion))
 
 
 def _placed(picture: Array, points: Points, wire: Appearance, motion: float, search: tuple[int, int]) -> Points:
@@ -133,7 +133,8 @@ def _smooth(offsets: Values, deviations: Values, count: int) -> tuple[Values, Va
     return full @ factors, np.sqrt(np.einsum("nk,kj,nj->n", full, covariance, full))
 
 
-def _judged(picture: Array, points: Points, wire: Appearance, motion: float) -> tuple[float, float]:
+def judged(picture: Array, points: Points, wire: Appearance, motion: float) -> tuple[float, float]:
+    """Quality of a course and the share of it that can be seen, both 0..1."""
     own, could = weighed(picture, points, wire, motion)
     return float(own.sum() / max(could.sum(), 1e-6)), float(could.mean())
 

@@ -18,7 +18,10 @@ Values = NDArray[np.float64]
 SHORTEST = 24.0  # pixels of a line that can be followed
 _STATION = 8.0  # pixels from one station to the next
 _SCALE = 960.0  # width of a picture for which distances are meant
-_DRAWN = 10  # pixels that a line may be drawn beside the wire, and that it may be drawn too straight
+_DRAWN = 8  # pixels that a line may be drawn beside the wire, and that it may be drawn too straight
+_STRAY = 8.0  # pixels that drawn points may lie beside a parabola
+_ASTRAY = 0.02  # of quality, that a pixel between the line drawn and the wire costs
+_WIDTHS = (1.2, 3.0, 6.0)  # pixels, that are tried where the width is not known
 _SEARCH = 9  # pixels that a wire may go beyond where it was thought to go
 _BULGE = 4  # pixels that it may bend from frame to frame
 _LOST = 0.38  # quality below which a wire is taken to be hidden
@@ -70,26 +73,60 @@ def begin(
         beside: pictures before or after, which tell how it moves.
     """
     size = picture.shape[:2]
-    scale = _scale(size)
-    line = course.dense(drawn)
-    is_open = course.leaves(line[0], size, _BORDER * scale), course.leaves(line[-1], size, _BORDER * scale)
+    line = smooth(drawn, _STRAY * _scale(size))
+    is_open = course.leaves(line[0], size, _BORDER * _scale(size)), course.leaves(line[-1], size, _BORDER * _scale(size))
     line = _to_borders(line, is_open, size)
-    unknown = Appearance(Section(width or 3.0), np.zeros((0, 3), np.float32))
-    reach = round(_DRAWN * scale)
-    first = fit.fit(picture, line, unknown, 0.0, (reach, reach))
-    section = Section(width or max(measure.rough_width(picture, first.points), 0.8))
-    unknown = replace(unknown, section=section)
-    first = fit.fit(picture, first.points, unknown, 0.0, (0, 0))
-    count = max(8, round(course.lengths(first.points)[-1] / _STATION))
-    wire = _settled(first, count, is_open, size, None)
-    motions = [step(wire, unknown, other(), loose=True).motion for other in beside]
+    unknown = _strongest(picture, line, width)
+    count = max(8, round(course.lengths(unknown[0].points)[-1] / _STATION))
+    wire, section = _settled(unknown[0], count, is_open, size, None), unknown[1].section
+    motions = [step(wire, unknown[1], other(), loose=True).motion for other in beside]
     motion = np.mean(np.abs(motions), axis=0) if motions else np.zeros(count)
-    return wire, appearance(picture, wire, motion, section, width is not None)
+    look = appearance(picture, wire.points, motion, section, width is not None)
+    # Its colors are known now: from the line that was drawn, once more.
+    reach = round(_DRAWN * _scale(size))
+    pace = float(np.median(motion))
+    again = fit.fit(picture, line, look, pace, (reach, reach))
+    wire = _settled(again, count, is_open, size, None)
+    return wire, appearance(picture, wire.points, motion, look.section, width is not None)
 
 
-def appearance(picture: Array, wire: Wire, motion: Values, start: Section, is_width_known: bool) -> Appearance:
+def smooth(drawn: Points, stray: float) -> Points:
+    """The course that was meant by points drawn by hand: a parabola where none is farther from it than `stray`."""
+    line = course.dense(drawn)
+    along = course.lengths(drawn) / max(course.lengths(drawn)[-1], 1e-9)
+    degree = min(2, len(drawn) - 1)
+    curve = np.stack([np.polyval(np.polyfit(along, drawn[:, axis], degree), along) for axis in (0, 1)], axis=1)
+    if np.hypot(*(curve - drawn).T).max() > stray:
+        return line
+    fine = np.linspace(0, 1, len(line))
+    return course.dense(
+        np.stack([np.polyval(np.polyfit(along, drawn[:, axis], degree), fine) for axis in (0, 1)], axis=1)[::4]
+    )
+
+
+def _strongest(picture: Array, line: Points, width: float | None) -> tuple[fit.Fit, Appearance]:
+    """The wire near a line, where nothing is known of its colors, and its section."""
+    reach = round(_DRAWN * _scale(picture.shape[:2]))
+    best: tuple[float, fit.Fit, Appearance] | None = None
+    for guess in (width,) if width else _WIDTHS:
+        look = Appearance(Section(guess), np.zeros((0, 3), np.float32))
+        first = fit.fit(picture, line, look, 0.0, (reach, reach))
+        if not width:
+            look = replace(look, section=Section(max(measure.rough_width(picture, first.points), 0.8)))
+            first = fit.fit(picture, first.points, look, 0.0, (0, 0))
+        # Something wide beside the wire may be a stronger ridge, but it hardly has one section and one color throughout.
+        own = appearance(picture, first.points, np.zeros(len(first.points)), look.section, width is not None)
+        moved = np.hypot(*(course.nearest(line, first.points) - first.points).T)
+        score = fit.judged(picture, first.points, own, 0.0)[0] - _ASTRAY * float(np.sqrt((moved**2).mean()))
+        if best is None or score > best[0]:
+            best = score, first, look
+    assert best is not None
+    return best[1], best[2]
+
+
+def appearance(picture: Array, stations: Points, motion: Values, start: Section, is_width_known: bool) -> Appearance:
     """Section and colors of a wire in one frame."""
-    points = course.dense(wire.points)
+    points = course.dense(stations)
     along = np.interp(np.linspace(0, 1, len(points)), np.linspace(0, 1, len(motion)), motion)
     certain = np.ones(len(points), bool)
     sums = measure.Sums.none()
