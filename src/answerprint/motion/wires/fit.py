@@ -49,7 +49,14 @@ class Fit:
     seen: float
 
 
-def fit(picture: Array, points: Points, wire: Appearance, motion: float, search: tuple[int, int]) -> Fit:
+def fit(
+    picture: Array,
+    points: Points,
+    wire: Appearance,
+    motion: float,
+    search: tuple[int, int],
+    reaches: tuple[float, ...] = _REACHES,
+) -> Fit:
     """The course where the wire is.
 
     Args:
@@ -58,11 +65,12 @@ def fit(picture: Array, points: Points, wire: Appearance, motion: float, search:
         wire: that is sought.
         motion: across, in pixels from frame to frame.
         search: pixels that it may be off by as a whole, and that it may bend.
+        reaches: pixels beside the course, in turn, within which its middle is sought then.
     """
     if search[0]:
         points = course.dense(_placed(picture, points, wire, motion, search))
     deviations = np.full(len(points), np.inf)
-    for reach in _REACHES:
+    for reach in reaches:
         offsets, errors = _columns(picture, points, wire, motion, reach)
         shown = course.inside(points[:: evidence.COLUMNS], picture.shape[:2], -1.0)
         moved, deviations = _smooth(offsets, np.where(shown, errors, np.inf), len(points))

@@ -31,20 +31,40 @@ _PACES = (0.0, 0.7, 1.5, 2.5, 4.0, 6.0, 8.5, 12.0)  # pixels from frame to frame
 _EVERY = 4  # columns of which one is measured
 _LENS, _LENS_SPREAD = 0.6, 0.2  # blur of a lens in pixels, and how far it is believed to be off, as a logarithm
 _SHUTTER, _SHUTTER_SPREAD = 0.5, 0.2
+_SIDE = 4.5  # pixels from the middle of a thin wire to where its side shows the background
+_THIN, _SLOW = 2.4, 4.0  # pixels across, and from frame to frame, up to which its middle is compared with its sides
+_GOOD = 0.3  # how much of the background its sides must tell for that
+_ALIKE = 8.0  # pixels that go together, of a background
+_SURE = 0.04  # error of an opacity at the least
+_TAPERS = 2.2  # pixels across, from which on the shape tells how the width changes along a wire
 _GLINT = 0.14  # difference of luma from which on a wire shows two colors
+_MIDDLE = np.zeros(1)
+_WEIGHT = 100.0  # of what shows through, against the shape: the shape of a thin wire hardly tells its width
 _ROWS = np.arange(-_HALF, _HALF + _STEP / 2, _STEP)
 
 
 @dataclass(eq=False)
 class Sums:
-    """Sums of products (PARTS, paces, rows, rows) of the columns of a wire, and how many columns they hold."""
+    """What is kept of the columns of a wire.
+
+    Attributes:
+        products: (PARTS, paces, rows, rows) sums of their products.
+        columns: (PARTS, paces) how many there are.
+        shows: (paces + 1, 4) how far the wire lets the background be seen: sums of the squares of what its sides say of
+            the background, of their products with its middle, of the squares of that, and their count; last the same
+            of the background beside it.
+    """
 
     products: Values
     columns: Values
+    shows: Values
 
     @classmethod
     def none(cls) -> Sums:
-        return cls(np.zeros((PARTS, len(_PACES), len(_ROWS), len(_ROWS))), np.zeros((PARTS, len(_PACES))))
+        paces = len(_PACES)
+        return cls(
+            np.zeros((PARTS, paces, len(_ROWS), len(_ROWS))), np.zeros((PARTS, paces)), np.zeros((paces + 1, 4))
+        )
 
     def add(self, picture: Array, points: Points, motion: Values, certain: NDArray[np.bool_]) -> None:
         """Adds the columns of a frame.
@@ -65,6 +85,23 @@ class Sums:
             column /= np.sqrt((column * column).sum()) + 0.05
             self.products[part[number], pace[number]] += column @ column.T
             self.columns[part[number], pace[number]] += 1
+        self._see_through(picture, points, pace, inside)
+
+    def _see_through(self, picture: Array, points: Points, pace: Values, inside: NDArray[np.bool_]) -> None:
+        """Adds how the middle of the wire follows the background at its sides, and how the background does."""
+        if inside.sum() < 8:
+            return
+        places = np.arange(-3, 4) * _SIDE
+        strip = course.straighten(picture, points[::_EVERY], places, cv2.INTER_CUBIC)[:, inside].astype(np.float64)
+        strip -= strip.mean(axis=1, keepdims=True)
+        for row, middle in ((-1, 1), (None, 3), (-1, 5)):
+            ground = (strip[middle - 1] + strip[middle + 1]) / 2
+            own = strip[middle]
+            figures = np.stack([(ground * ground), ground * own, own * own, np.ones_like(own)], axis=-1).sum(axis=1)
+            if row is None:
+                np.add.at(self.shows, pace[inside], figures)
+            else:
+                self.shows[row] += figures.sum(axis=0)
 
 
 def fitted(sums: Sums, start: Section, is_width_known: bool = False) -> tuple[Section, Values]:
@@ -80,6 +117,7 @@ def fitted(sums: Sums, start: Section, is_width_known: bool = False) -> tuple[Se
     if count < 1:
         return start, np.full(PARTS, start.width)
     window = start.width / 2 + start.shutter * _PACES[-1] / 2 + _FLANK
+    opacities = _opacities(sums)
 
     def cost(values: Values) -> float:
         section = Section(*np.exp(values))
@@ -87,12 +125,30 @@ def fitted(sums: Sums, start: Section, is_width_known: bool = False) -> tuple[Se
         shutter = (section.shutter - _SHUTTER) / _SHUTTER_SPREAD
         if not (0.3 <= section.width <= WIDEST and 0.2 <= section.blur <= 2.5 and section.shutter <= 1):
             return 1e9
-        return count * np.log(_error(pooled, section, window)) + lens**2 + shutter**2
+        seen = sum(((float(section.opacity(_MIDDLE, pace)[0]) - own) / error) ** 2 for pace, own, error in opacities)
+        return count * np.log(_error(pooled, section, window)) + lens**2 + shutter**2 + _WEIGHT * float(np.clip(_THIN - section.width, 0.02, 1)) * seen
 
     begin = np.log([start.width, start.blur, max(start.shutter, 0.05)])
     found = minimize(cost, begin, method="Nelder-Mead", options={"xatol": 5e-3, "fatol": 1e-2, "maxiter": 200})
     section = Section(*(float(value) for value in np.exp(found.x)))
     return section, _by_part(sums, section, window)
+
+
+def _opacities(sums: Sums) -> list[tuple[float, float, float]]:
+    """Opacity of the middle of a thin wire, as the background shows through it: for each pace, and its error."""
+    ground, both, _, count = sums.shows[-1]
+    told = both / max(ground, 1e-9)
+    if count < 200 or told < _GOOD:
+        return []
+    result = []
+    for pace, (ground, both, own, count) in zip(_PACES, sums.shows[:-1], strict=True):
+        if count < 100 or pace > _SLOW or ground < 1e-6:
+            continue
+        slope = both / ground
+        rest = max(own - slope * both, 0.0)
+        error = float(np.hypot(np.sqrt(rest / ground / (count / _ALIKE)) / told, _SURE))
+        result.append((pace, float(np.clip(1 - slope / told, 0, 1)), error))
+    return result
 
 
 def _by_part(sums: Sums, section: Section, window: float) -> Values:
@@ -105,7 +161,7 @@ def _by_part(sums: Sums, section: Section, window: float) -> Values:
         errors = [_error(sums.products[part], replace(section, width=section.width * scale), window) for scale in scales]
         widths[part] = section.width * scales[int(np.argmin(errors))]
         weights[part] = sums.columns[part].sum()
-    if (weights > 0).sum() < 3:
+    if (weights > 0).sum() < 3 or section.width < _TAPERS:
         return np.full(PARTS, section.width)
     line = np.polyfit(np.arange(PARTS), widths, 1, w=np.sqrt(weights))
     return np.asarray(np.polyval(line, np.arange(PARTS)).clip(0.6 * section.width, 1.5 * section.width))
@@ -157,9 +213,14 @@ def rough_width(picture: Array, points: Points) -> float:
 
 def colors(picture: Array, points: Points, section: Section, motion: Values, certain: NDArray[np.bool_]) -> Array:
     """Colors (M, 3) of the wire along a course (N, 2), where it is certain (N,)."""
+    return palette([samples(picture, points, section, motion, certain)])
+
+
+def samples(picture: Array, points: Points, section: Section, motion: Values, certain: NDArray[np.bool_]) -> Values:
+    """The color (S, 3) of the wire at places along it."""
     strip = course.straighten(picture, points, _ROWS, cv2.INTER_LINEAR)[:, ::_EVERY]
     keep = certain[::_EVERY] & course.inside(points[::_EVERY], picture.shape[:2], -1.0)
-    samples = []
+    every = []
     for number in np.flatnonzero(keep):
         window = np.abs(_ROWS) <= section.reach(float(motion[number * _EVERY])) + _FLANK
         rows = _ROWS[window]
@@ -167,13 +228,13 @@ def colors(picture: Array, points: Points, section: Section, motion: Values, cer
         parts, *_ = np.linalg.lstsq(
             np.column_stack((np.ones(len(rows)), rows, shape)), strip[window, number].astype(np.float64), rcond=None
         )
-        samples.append(parts[0] + parts[2])
-    return palette([np.array(samples).reshape(-1, 3)])
+        every.append(parts[0] + parts[2])
+    return np.array(every).reshape(-1, 3)
 
 
-def palette(samples: Sequence[Values]) -> Array:
-    """One color (1, 3) for samples (N, 3), or a dark one and a light one where they differ much."""
-    every = np.concatenate(samples) if len(samples) else np.zeros((0, 3))
+def palette(several: Sequence[Values]) -> Array:
+    """One color (1, 3) for samples (N, 3) each, or a dark one and a light one where they differ much."""
+    every = np.concatenate(several) if len(several) else np.zeros((0, 3))
     if not len(every):
         return np.zeros((0, 3), np.float32)
     luma = every @ (0.2126, 0.7152, 0.0722)

@@ -24,9 +24,9 @@ _ASTRAY = 0.02  # of quality, that a pixel between the line drawn and the wire c
 _WIDTHS = (1.2, 3.0, 6.0)  # pixels, that are tried where the width is not known
 _SEARCH = 9  # pixels that a wire may go beyond where it was thought to go
 _BULGE = 4  # pixels that it may bend from frame to frame
-_LOST = 0.38  # quality below which a wire is taken to be hidden
+LOST = 0.38  # quality below which a wire is taken to be hidden
 _SEEN = 0.03  # of it that must be visible
-_UNSURE = 3.0  # pixels of error across, where it is
+UNSURE = 3.0  # pixels of error across, where it is
 _DAMPED = 0.7  # of its motion that it goes on with, where it is
 _WIDER = 4  # pixels that it is sought farther for every frame that it is hidden
 _WIDEST = 40
@@ -157,7 +157,7 @@ def step(wire: Wire, look: Appearance, picture: Array, loose: bool = False) -> W
     if course.lengths(line)[-1] < SHORTEST or not course.inside(line, size, -2.0).any():
         return _hidden(wire, ahead)
     result = fit.fit(picture, line, look, wire.pace, (min(reach, round(_WIDEST * scale)), bulge))
-    if result.quality < _LOST or result.seen < _SEEN:
+    if result.quality < LOST or result.seen < _SEEN:
         return _hidden(wire, ahead)
     result = _ended(picture, result, look, wire, own)
     return _settled(result, len(wire.points), wire.open, size, wire)
@@ -172,7 +172,7 @@ def _hidden(wire: Wire, ahead: Points) -> Wire:
         wire,
         points=ahead,
         motion=wire.motion * _DAMPED,
-        deviations=np.full(len(ahead), _UNSURE) * (wire.misses + 1),
+        deviations=np.full(len(ahead), UNSURE) * (wire.misses + 1),
         quality=0.0,
         misses=wire.misses + 1,
     )
