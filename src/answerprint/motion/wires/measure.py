@@ -32,7 +32,7 @@ _EVERY = 4  # columns of which one is measured
 _LENS, _LENS_SPREAD = 0.6, 0.2  # blur of a lens in pixels, and how far it is believed to be off, as a logarithm
 _SHUTTER, _SHUTTER_SPREAD = 0.5, 0.2
 _SIDE = 4.5  # pixels from the middle of a thin wire to where its side shows the background
-_THIN, _SLOW = 2.4, 4.0  # pixels across, and from frame to frame, up to which its middle is compared with its sides
+_SLOW, _DENSE = 4.0, 0.9  # pixels from frame to frame, and opacity, up to which its middle is compared with its sides
 _GOOD = 0.3  # how much of the background its sides must tell for that
 _ALIKE = 8.0  # pixels that go together, of a background
 _SURE = 0.04  # error of an opacity at the least
@@ -126,7 +126,7 @@ def fitted(sums: Sums, start: Section, is_width_known: bool = False) -> tuple[Se
         if not (0.3 <= section.width <= WIDEST and 0.2 <= section.blur <= 2.5 and section.shutter <= 1):
             return 1e9
         seen = sum(((float(section.opacity(_MIDDLE, pace)[0]) - own) / error) ** 2 for pace, own, error in opacities)
-        return count * np.log(_error(pooled, section, window)) + lens**2 + shutter**2 + _WEIGHT * float(np.clip(_THIN - section.width, 0.02, 1)) * seen
+        return count * np.log(_error(pooled, section, window)) + lens**2 + shutter**2 + _WEIGHT * seen
 
     begin = np.log([start.width, start.blur, max(start.shutter, 0.05)])
     found = minimize(cost, begin, method="Nelder-Mead", options={"xatol": 5e-3, "fatol": 1e-2, "maxiter": 200})
@@ -148,7 +148,8 @@ def _opacities(sums: Sums) -> list[tuple[float, float, float]]:
         rest = max(own - slope * both, 0.0)
         error = float(np.hypot(np.sqrt(rest / ground / (count / _ALIKE)) / told, _SURE))
         result.append((pace, float(np.clip(1 - slope / told, 0, 1)), error))
-    return result
+    # Of a wire that lets nothing through, the shape tells all.
+    return result if result and result[0][1] < _DENSE else []
 
 
 def _by_part(sums: Sums, section: Section, window: float) -> Values:

@@ -24,6 +24,7 @@ _ROWS = 4  # pixels at each side whose fit tells a slant
 _SOFT = 3.0  # pixels along, over which it is told
 _STEEP = 2e-5  # what a slant of 1 must gain, of variance
 _SMEAR = 8.0  # pixels along, over which errors are taken together
+_MIDST = 0.55  # of the error in the middle of a gap, that its pixels have in the mean (measured)
 _FLOOR = 1.5e-5  # variance of error at the least
 
 
@@ -63,7 +64,7 @@ def across(planes: Array, cover: Cover, half: float) -> Joined:
     right = _at(strip[_ROWS], place + own * (half - offset))
     share = ((half - offset) / (2 * half))[:, None]
     values = share * left + (1 - share) * right
-    variance = _tested(picture, line, slant, half) + 0.25 * misfit
+    variance = _MIDST * (_tested(picture, line, slant, half) + 0.25 * misfit)
     return Joined(values, variance[number] + _FLOOR, (share**2 + (1 - share) ** 2)[:, 0])
 
 

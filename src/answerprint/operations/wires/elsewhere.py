@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from answerprint.motion.wires.trail import Cover
 from answerprint.operations.wires.window import VISIBLE, Window
@@ -32,6 +33,8 @@ _ODD = 0.06  # difference beyond which a pixel of the rim tells nothing of the l
 _FEW = 12  # pixels of rim in a cell that say something
 _FLOOR = 1.5e-5  # variance of error at the least
 _UNFIT = 4.0  # of a cell's variance of error, that others may have beside the best
+_NEAR = 3.0  # pixels along a wire over which frames are compared with each other
+_OWN, _APART = 1.3, 1.3  # weights of the misfit beside a wire, and of what frames differ by, in the error
 _WIDE = 30000  # places that OpenCV samples in a row
 
 
@@ -75,23 +78,36 @@ def elsewhere(window: Window, number: int, cover: Cover, reach: int) -> Found:
         reach: frames that are looked at on each side.
     """
     places = _places(window, number, cover)
-    total, weight = np.zeros((len(cover.rows), 3)), np.zeros(len(cover.rows))
-    squares = np.zeros(len(cover.rows))
-    options = list[tuple[Values, Values]]()
-    for step in (1, -1):
-        options += _one_way(window, number, places, step, reach)
-    if options:
-        best = np.min([variance for _, variance in options], axis=0)
-        for values, variance in options:
-            share = np.where(np.isfinite(variance) & (variance < _UNFIT * best), (best / variance) ** 2, 0)
-            share = np.nan_to_num(share)
-            total += share[:, None] * np.nan_to_num(values)
-            weight += share
-            squares += share**2
-        seen = weight > 0
-        kept = squares / np.maximum(weight, 1e-12) ** 2
-        return Found(total / np.maximum(weight, 1e-12)[:, None], np.where(seen, best, np.inf), np.where(seen, kept, 1))
-    return Found(total, np.full(len(total), np.inf), np.ones(len(total)))
+    options = [one for step in (1, -1) for one in _one_way(window, number, places, step, reach)]
+    if not options:
+        nothing = np.zeros((len(cover.rows), 3))
+        return Found(nothing, np.full(len(nothing), np.inf), np.ones(len(nothing)))
+    values, variances = (np.stack(each) for each in zip(*options, strict=True))
+    return _joined(values, variances, places)
+
+
+def _joined(values: Values, variances: Values, places: _Places) -> Found:
+    """Several frames' values (F, N, 3) as one: the better, the more; what they differ by is an error too."""
+    best = variances.min(axis=0)
+    ratio = np.divide(best, variances, out=np.zeros_like(variances), where=np.isfinite(variances))
+    share = np.where(ratio > 1 / _UNFIT, ratio**2, 0)
+    weight = np.maximum(share.sum(axis=0), 1e-12)
+    mean = (share[..., None] * values).sum(axis=0) / weight[:, None]
+    spread = (share * ((values - mean) ** 2).mean(axis=2)).sum(axis=0) / weight
+    several = (share > 0).sum(axis=0) > 1
+    spread = _along(np.where(several, spread, best), places, np.isfinite(best) & places.core)
+    kept = (share**2).sum(axis=0) / weight**2
+    variance = _OWN * best + _APART * spread
+    return Found(mean, np.where(np.isfinite(best), variance, np.inf), np.where(np.isfinite(best), kept, 1))
+
+
+def _along(values: Values, places: _Places, valid: Flags) -> Values:
+    """Values (N,) averaged over what lies at the same place along a wire."""
+    at = np.clip(np.rint(places.position * CELL).astype(int), 0, None)
+    length = int(at.max()) + 1
+    count = ndimage.gaussian_filter1d(np.bincount(at[valid], minlength=length).astype(float), _NEAR, mode="nearest")
+    total = ndimage.gaussian_filter1d(np.bincount(at[valid], values[valid], length), _NEAR, mode="nearest")
+    return np.asarray((total / np.maximum(count, 1e-6))[at])
 
 
 def _places(window: Window, number: int, cover: Cover) -> _Places:
@@ -102,10 +118,8 @@ def _places(window: Window, number: int, cover: Cover) -> _Places:
     position = cover.along / CELL
     cell = np.clip(position.astype(int), 0, None)
     own = planes[:, rows, columns].T.astype(np.float64)
-    luma = own.mean(axis=1)
     gray = planes.mean(axis=0)
     slope = np.stack([cv2.Sobel(gray, cv2.CV_32F, *axis, scale=1 / 8)[rows, columns] for axis in ((1, 0), (0, 1))], 1)
-    del luma
     return _Places(
         columns.astype(float), rows.astype(float), cell, position, rim, core, int(cell.max()) + 1, own, slope
     )  # fmt: skip
@@ -157,7 +171,9 @@ def _onward(
 def _sample(image: NDArray[np.generic], x: Values, y: Values, how: int = cv2.INTER_LINEAR) -> Values:
     """An image (H, W, C) at places (N,): (N, C)."""
     count = len(x)
-    wide = min(count, _WIDE) or 1
+    if not count:
+        return np.zeros((0, image.shape[2]))
+    wide = min(count, _WIDE)
     pad = -count % wide
     at = [np.pad(one, (0, pad)).reshape(-1, wide).astype(np.float32) for one in (x, y)]
     result = cv2.remap(np.asarray(image), *at, how, borderMode=cv2.BORDER_REPLICATE)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from answerprint.frame import Frame
 from answerprint.motion import flow
 from answerprint.motion.wires.trail import Cover
+from answerprint.operations.wires.across import across
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.uint8]
@@ -66,7 +67,7 @@ class Window:
         self._frames[number] = replace(frame, pixels=pixels, origin=origin)
         self._covers[number] = covers
         self._hidden[slot] = hidden(covers, pixels.shape[1:])
-        gray = self._background(slot)
+        gray = self._background(slot, covers)
         if self._gray is not None and len(self._frames) > 1:
             self._put_flows(number, self._gray, gray)
         self._gray = gray
@@ -126,11 +127,15 @@ class Window:
         back, there = self._flows[number % self._count]
         return there, back
 
-    def _background(self, slot: int) -> Codes:
+    def _background(self, slot: int, covers: Sequence[Cover]) -> Codes:
         """The frame in gray at the size of flow, with the background continued under the wires: for the search only."""
         red, green, blue = self._pictures[slot]
         gray = 0.299 * red + 0.587 * green + 0.114 * blue
-        gray = continued(gray[..., None], self._hidden[slot] == 0)[..., 0]
+        for one in covers:
+            some = one.opacity > VISIBLE
+            if some.any():
+                half = float(np.abs(one.across[some]).max()) + 1.0
+                gray[one.rows[some], one.columns[some]] = across(gray[None], one, half).values[some, 0]
         height, width = self._flows.shape[2:4]
         if gray.shape != (height, width):
             gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
@@ -140,7 +145,7 @@ class Window:
         known = [self._known(number - 1), self._known(number)]
         pair = flow.flow(before, after, "medium"), flow.flow(after, before, "medium")
         for way, (vectors, where) in enumerate(zip(pair, known, strict=True)):
-            self._flows[number % self._count, way] = continued(vectors, where)
+            self._flows[number % self._count, way] = vectors
 
     def _known(self, number: int) -> NDArray[np.bool_]:
         height, width = self._flows.shape[2:4]
