@@ -25,11 +25,14 @@ from answerprint.assets import Assets
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.motion.propagate import Reach
-from answerprint.operations.inpaint import masks, rim, unseen
-from answerprint.operations.inpaint.footage import FlowOf, Footage
+from answerprint.operations.inpaint import rim, unseen
+from answerprint.operations.inpaint.footage import FlowOf
+from answerprint.operations.inpaint.footage import Footage as Footage
 from answerprint.operations.inpaint.grain import Grain
+from answerprint.operations.inpaint.masks import masks_of as masks_of
 from answerprint.operations.inpaint.params import Params as Params
-from answerprint.operations.inpaint.recover import Filled, Recovery, search_flow
+from answerprint.operations.inpaint.recover import Filled, Recovery
+from answerprint.operations.inpaint.recover import search_flow as search_flow
 from answerprint.operations.inpaint.saved import Fill, FillWriter, SavedFill, is_same, rim_of
 from answerprint.settings import Settings
 
@@ -59,17 +62,34 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
         SettingsError: masks are missing, of another size or cover a whole picture; the shot is interlaced.
         MediaError: a mask cannot be read.
     """
-    with Footage(shot, masks.masks_of(params.mask, shot), params.working_size) as footage:
+    with Footage(shot, masks_of(params.mask, shot), params.working_size) as footage:
         if not any(footage.areas):
             return Findings(summary="the mask is empty: nothing is removed")
-        recovery = Recovery(footage, _flow_of(params, device), Reach(frames=params.reach), say)
-        growth = _grow(footage, recovery, params)
-        recovery.first_pass()
-        filled = recovery.second_pass()
-        if params.unseen != "leave":
-            unseen.invent(footage, filled, recovery.motion, params.unseen, say)
-        fill = _save(footage, filled, params, assets)
-        return _findings(shot, footage, filled, growth, fill)
+        filled, growth = fill(footage, params, _flow_of(params, device), say)
+        return _findings(shot, footage, filled, growth, _save(footage, filled, params, assets))
+
+
+def fill(footage: Footage, params: Params, flow_of: FlowOf, say: Callable[[str], None]) -> tuple[Filled, int]:
+    """A shot without what its masks cover, and by how many pixels these were grown.
+
+    Args:
+        footage: the shot; its masks grow.
+        params: of the operation.
+        flow_of: finds flow between two frames.
+        say: hears how it gets on.
+    """
+    recovery = Recovery(footage, flow_of, Reach(frames=params.reach), say)
+    growth = _grow(footage, recovery, params)
+    recovery.first_pass()
+    filled = recovery.second_pass()
+    if params.unseen == "patch":
+        unseen.invent(footage, filled, recovery.motion, say)
+    if params.grain:
+        grain = Grain(footage)
+        for number in footage.numbers():
+            lost = footage.masks.read(number) * filled.lost.read(number)
+            filled.pictures.write(number, grain.added(filled.pictures.read(number), lost, (number,)))
+    return filled, growth
 
 
 def _flow_of(params: Params, device: torch.device) -> FlowOf:
@@ -97,18 +117,15 @@ def _grow(footage: Footage, recovery: Recovery, params: Params) -> int:
 
 
 def _save(footage: Footage, filled: Filled, params: Params, assets: Assets) -> str:
-    """Puts the fill of a shot among the assets, with its grain; gives the asset's name."""
-    grain = Grain(footage) if params.grain else None
+    """Puts the fill of a shot among the assets; gives the asset's name."""
     writer = FillWriter()
     try:
         for number in footage.numbers():
             before, mask = footage.full.read(number), footage.masks.read(number)
             after = filled.pictures.read(number)
             if params.unseen == "leave":
-                left = filled.unseen.read(number)
+                left = mask & ~filled.shown.read(number)
                 after[left] = before[left]
-            if grain is not None:
-                after = grain.added(after, mask * filled.lost.read(number), (number,))
             writer.add(number, before, after, mask)
         return writer.finish(footage.times, assets)
     finally:

@@ -31,13 +31,15 @@ class Filled:
 
     Attributes:
         pictures: (H, W, 3), filled.
-        unseen: (H, W), what no other frame shows.
+        shown: (H, W), what of the mask other frames show.
+        unseen: (H, W), what is still to be made.
         lost: (H, W), share of the grain that the fill lacks, 0..1.
         recovered: pixels of each frame that other frames show.
         removed: pixels of each frame under its mask.
     """
 
     pictures: Store
+    shown: Store
     unseen: Store
     lost: Store
     recovered: list[int] = field(default_factory=list)
@@ -100,8 +102,8 @@ class Recovery:
         self._update_flow(lambda number: footage.small_masks.read(number) & ~self._known.read(number))
         scene = StoredScene(len(footage), footage.full, footage.masks.read, self.motion)
         size = footage.size
-        stores = footage.store(*size, 3), footage.store(*size, dtype=np.bool_), footage.store(*size, dtype=np.float16)
-        result = Filled(*stores)
+        shown_store, unseen_store = (footage.store(*size, dtype=np.bool_) for _ in range(2))
+        result = Filled(footage.store(*size, 3), shown_store, unseen_store, footage.store(*size, dtype=np.float16))
         for number in range(len(footage)):
             whole, mask = footage.full.read(number), footage.masks.read(number)
             unseen, lost, count = np.zeros_like(mask), mask.astype(np.float16), int(mask.sum())
@@ -113,6 +115,7 @@ class Recovery:
                 lost[part.box.slices] *= 1 - (1 - RESAMPLED) * part.trust
             result.pictures.write(number, whole)
             result.unseen.write(number, unseen)
+            result.shown.write(number, mask & ~unseen)
             result.lost.write(number, lost)
             result.removed.append(count)
             result.recovered.append(count - int(unseen.sum()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +21,15 @@ Mask = NDArray[np.bool_]
 _KEYS = 6  # frames of a shot that are made; what these leave open is continued smoothly, frame by frame
 
 
-def invent(
-    footage: Footage, filled: Filled, motion: Flows, method: Literal["patch", "smooth"], say: Callable[[str], None]
-) -> None:
+def invent(footage: Footage, filled: Filled, motion: Flows, say: Callable[[str], None]) -> None:
     """Fills what no frame shows, in `filled`.
 
     Args:
         footage: the shot.
         filled: what its frames show of each other.
         motion: flow between them.
-        method: of making what is not shown.
         say: hears how it gets on.
     """
-    if method == "smooth":
-        return  # what is unseen has been continued smoothly already
     left = {number: int(filled.unseen.read(number).sum()) for number in footage.numbers()}
     for turn in range(_KEYS):
         key = max(left, key=lambda number: (left[number], -number), default=None)
