@@ -165,7 +165,7 @@ class Delivery(Settings):
     alpha: Literal["", "straight", "premultiplied", "matte"] = Field(
         "", description="What kind of alpha the picture carries; matte: the picture itself is one."
     )
-    first_number: int = Field(1, ge=0, description="Number of the first picture of a sequence.")
+    film: str = Field("", description="DPX's name of the source's encoding where no color tag says it.")
 
     @property
     def color(self) -> ColorTags:
@@ -208,6 +208,7 @@ def choose(path: Path | str, name: str | None, info: ClipInfo) -> Delivery:
         sar=info.sar if info.sar > 0 else Fraction(1),
         field_order=info.field_order,
         timecode=info.timecode,
+        film=info.film,
     )
 
 
@@ -236,7 +237,7 @@ def adapt(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
         changes["field_order"] = probe.field_order
     for name in ("primaries", "transfer"):
         if getattr(probe.color, name) not in ("unknown", getattr(delivery, name)):
-            changes[name] = getattr(probe.color, name)
+            changes |= {name: getattr(probe.color, name), "film": ""}
     if probe.alpha is not None and preset.alpha and not parse_layout(delivery.layout).alpha:
         # An operation made an alpha (a cutout): a format that can carry it does.
         changes["layout"] = preset.alpha if preset.alpha != "source" else _lossless_layout(_with_alpha(delivery.layout))

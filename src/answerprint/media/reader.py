@@ -90,6 +90,7 @@ def open(path: str | Path, **overrides: Unpack[Overrides]) -> Clip:  # the name 
         incomplete: "error" refuses a file that is cut off or damaged, "keep" keeps what is there. By default MXF and
             transport streams, which are made to be read while they grow, are kept, the others refused.
         nonfinite: "error" (default) refuses NaN and infinity in float pictures, "zero" puts 0 in their place.
+        layer: name of the layer or part of pictures to read instead of the main one.
 
     Raises:
         NotMediaError: the path holds no footage.

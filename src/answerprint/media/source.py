@@ -38,6 +38,7 @@ class Overrides(TypedDict, total=False):
     field_order: str | None
     incomplete: Literal["error", "keep"] | None
     nonfinite: Literal["error", "zero"] | None
+    layer: str | None
 
 
 def parse_rate(rate: Fraction | int | str) -> Fraction:

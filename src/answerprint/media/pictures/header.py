@@ -1,16 +1,13 @@
-"""Rate, timecode, color and other tags in the headers of pictures, as OpenImageIO has them."""
+"""Rate, timecode, alpha and other tags in the headers of pictures, as OpenImageIO has them."""
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import OpenImageIO as oiio  # noqa: N813 - its own documentation calls it so
-
-from answerprint.frame import ColorTags
 
 # What an alpha is, as it stands in the description of a picture.
 ALPHA_LABELS = {
@@ -57,23 +54,6 @@ def read_timecode(spec: Any) -> str | None:
     hours, minutes, seconds, frames = (f"{(word >> shift & mask):02x}" for shift, mask in masks)
     # OpenEXR has hours in the upper byte and flags beside the frames; OpenImageIO hands the word on.
     return f"{hours}:{minutes}:{seconds}{';' if word & 0x40 else ':'}{frames}"
-
-
-def read_color(spec: Any, path: Path, range_: str | None) -> tuple[ColorTags, ColorTags]:
-    """The color tags as the file has them, and as they are used, with no entry unknown.
-
-    Args:
-        spec: of the picture.
-        path: of the picture; its ending tells the transfer where no tag does.
-        range_: "limited" or "full" instead of full.
-    """
-    ending = path.suffix.lower()
-    assumed = {".exr": "linear", ".hdr": "linear", ".dpx": "bt709", ".cin": "bt709"}.get(ending, "iec61966-2-1")
-    dpx = str(attribute(spec, "dpx:Transfer", ""))
-    transfer = {"Linear": "linear", "ITU-R 709-4": "bt709", "SMPTE 274M": "bt709"}.get(dpx, "unknown")
-    tagged = ColorTags(transfer=transfer, matrix="rgb")
-    used = ColorTags("bt709", transfer if transfer != "unknown" else assumed, "rgb", range_ or "full", "center")
-    return tagged, used
 
 
 def read_metadata(spec: Any) -> dict[str, str]:

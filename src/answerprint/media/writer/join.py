@@ -163,8 +163,7 @@ def _join_pictures(
     """Links every picture under a temporary name beside its place, then moves all of them into place."""
     files = [file for chunk in chunks for file in sorted(chunk.iterdir())]
     check_picture_count(out, len(files))
-    own = names.first_number(out)
-    begin = delivery.first_number if own is None else own
+    begin = first_number(out, source, start)
     zero = names.frame_number(start, delivery.rate)
     moves: list[tuple[Path, Path]] = []
     try:
@@ -182,3 +181,19 @@ def _join_pictures(
     if info is not None and any(stream.kind == "audio" for stream in info.streams):
         return [f"sound is not carried: {delivery.ending} holds pictures only"]
     return []
+
+
+def first_number(out: Path, source: Clip | None, start: Fraction) -> int:
+    """Number of an output's first picture: as its name says, else that of the source's picture, else 1.
+
+    Args:
+        out: the output.
+        source: of the job; None for none.
+        start: time in the source, in seconds, that becomes the start of the output.
+    """
+    own = names.first_number(out)
+    if own is not None:
+        return own
+    if source is None or source.info.first_number is None:
+        return 1
+    return source.info.first_number + names.frame_number(start, source.info.rate)
