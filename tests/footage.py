@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,23 @@ def shared(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"{path} is not here")
     return path
+
+
+@dataclass(frozen=True)
+class TimedFootage:
+    """What a shot list needs of a clip, without a file."""
+
+    path: str
+    rate: Fraction
+    timecode: str | None
+    length: int
+
+    @property
+    def info(self) -> TimedFootage:
+        return self
+
+    def __len__(self) -> int:
+        return self.length
 
 
 def frames_of(pictures: Iterable[Tensor], rate: Fraction = PAL, **more: Any) -> list[Frame]:

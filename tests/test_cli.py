@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -373,3 +377,68 @@ def test_models_are_listed_with_their_licence(capsys: pytest.CaptureFixture[str]
     cli.main(["models"])
     said = capsys.readouterr().out
     assert "denoise  ships" in said and "commercial use ok" in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("words", [["info"], ["--help"], ["schema"]])
+def test_a_full_disk_under_standard_output_is_told(source: Path, words: list[str]) -> None:
+    words = [*words, str(source)] if words == ["info"] else words
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "answerprint", *words], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert run.returncode == 2
+    assert run.stderr == "answerprint: standard output cannot be written: No space left on device\n"
+
+
+# Python's own start, before any of our lines, ends in its own words and is no matter of ours: a line tells its end.
+PROGRAM = "print(flush=True); import runpy; runpy.run_module('answerprint', run_name='__main__', alter_sys=True)"
+
+
+def interrupted(moment: Callable[[], bool], *words: str) -> tuple[int, str]:
+    """Exit status and words of a command that gets Ctrl-C at the first moment, counted from when Python has started."""
+    run = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell that runs the tests in the background has them ignore the signal, and a command inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert run.stdout is not None
+    run.stdout.readline()
+    while not moment() and run.poll() is None:
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGINT)
+    return run.wait(), (run.stderr.read() if run.stderr else "").strip()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.15, 0.3, 0.8])
+def test_ctrl_c_at_once_is_answered_with_one_line(source: Path, tmp_path: Path, seconds: float) -> None:
+    # The clock starts at the first question: when Python has started.
+    clock: list[float] = []
+
+    def late() -> bool:
+        clock.append(time.monotonic())
+        return clock[-1] - clock[0] > seconds
+
+    status, said = interrupted(late, "denoise", str(source), "-o", str(tmp_path / "o.mkv"))
+    # Before the first `try` of ours Python ends by the signal itself.
+    assert status in (130, -signal.SIGINT)
+    assert status != 130 or (said.startswith("answerprint: stopped") and "\n" not in said)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_while_rendering_says_what_is_kept_and_how_to_go_on(tmp_path: Path, workers: str) -> None:
+    source, out = clips.card(tmp_path / "long.mkv", frames=200), tmp_path / "o.mkv"
+    chunks = tmp_path / "o.mkv.job" / "chunks"
+    words = ["filter", str(source), "-o", str(out), "--kind", "median", "--chunk", "2", "--workers", workers]
+    status, said = interrupted(lambda: chunks.is_dir() and len(list(chunks.iterdir())) > 2, *words)
+    lines = [line for line in said.splitlines() if not line.startswith("note: ")]
+    assert status == 130 and len(lines) == 1, said
+    assert re.search(rf"stopped; \d+ of 200 frames are kept; to go on: answerprint resume {out}$", lines[0])
+    cli.main(["resume", str(out)])
+    assert len(reader.open(out)) == 200

@@ -10,7 +10,6 @@ ap.deliver(decisions, "graded.mov")
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from answerprint.render.job import deliver as deliver
     from answerprint.render.job import resume as resume
 
-__version__ = version("answerprint")
+    __version__: str
 
 # Loaded on first use: torch takes seconds to import, and the command line's help must not wait for it.
 _HOMES = {
@@ -35,6 +34,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # takes a moment that every command would wait for
+
+        return version("answerprint")
     if name not in _HOMES:
         raise AttributeError(f"module 'answerprint' has no attribute {name!r}")
     module, function = _HOMES[name]

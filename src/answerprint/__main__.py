@@ -1,6 +1,17 @@
-"""`python -m answerprint` is the command `answerprint`."""
+"""The command `answerprint`, also as `python -m answerprint`."""
 
-from answerprint.cli import main
+import sys
+
+
+def main() -> None:
+    """Runs the command line; Ctrl-C is answered with one line from the first moment."""
+    try:
+        from answerprint import cli
+    except KeyboardInterrupt:
+        print("answerprint: stopped before anything was done", file=sys.stderr)
+        sys.exit(130)
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

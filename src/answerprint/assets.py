@@ -8,7 +8,6 @@ holds an asset's name; the house copies and checks those that findings name.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
@@ -18,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from answerprint import disk
 from answerprint.errors import MediaError, SettingsError
 
 _NAME = re.compile(r"[0-9a-f]{32}\.[a-z0-9]+")
@@ -78,6 +78,16 @@ class Assets:
             )
         return path
 
+    def verify(self, name: str) -> None:
+        """Makes sure that an asset is what analysis made.
+
+        Raises:
+            SettingsError: it is not there, or its contents are others.
+        """
+        path = self.path(name)
+        if disk.digest(path)[:32] != path.stem:
+            raise SettingsError(f"{path}: is damaged, its contents are not those of its name; copy it again")
+
     def copy_to(self, other: Assets, names: Iterable[str]) -> None:
         """Copies the assets of these names into another folder, those that it has not.
 
@@ -100,13 +110,10 @@ class Assets:
 
     def _write(self, name: str, data: bytes) -> None:
         path = self.folder / name
-        # Under another name first: another process may look for it.
-        part = self.folder / f".{name}.{os.getpid()}.part"
         try:
             if not path.is_file():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                part.write_bytes(data)
-                part.replace(path)
+                disk.write(path, data)
         except OSError as error:
             raise MediaError(f"{path}: cannot be written: {error.strerror}") from None
 

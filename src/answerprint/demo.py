@@ -17,9 +17,11 @@ import cv2
 import numpy as np
 import torch
 
+from answerprint import disk
 from answerprint.errors import AnswerprintError
 from answerprint.frame import ColorTags
 from answerprint.media import reader
+from answerprint.media.container import open_path
 from answerprint.media.planes import from_rgb
 
 WIDTH, HEIGHT, RATE, SHOT_FRAMES = 1280, 720, 24, 24
@@ -56,7 +58,7 @@ def run(folder: Path) -> None:
 
     clip, _ = make(folder)
     chain, graded = folder / "look.toml", folder / "graded.mov"
-    chain.write_text(CHAIN, encoding="utf-8")
+    disk.write(chain, CHAIN)
     with open_watcher(as_json=False) as watcher:
         list_file = paths.decisions_path(graded)
         source = open_clip(clip, {})
@@ -104,7 +106,7 @@ def make(folder: Path) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     clip, still = folder / "source.mov", folder / "reference.png"
     still.write_bytes((_pictures() / REFERENCE).read_bytes())
-    with av.open(str(clip), "w", options={"movflags": "write_colr"}) as container:
+    with open_path(clip, "w", options={"movflags": "write_colr"}) as container:
         _write(container)
     return clip, still
 

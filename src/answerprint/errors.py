@@ -12,7 +12,8 @@
     └── TrainingError         a training run cannot start or continue                     (RuntimeError)
 
 A message is one line: what is wrong, where (file, frame, timecode), what to do. The command line prints it and exits
-with status 2. Any other exception is a defect of Answerprint and shows its traceback.
+with status 2. Any other exception is a defect of Answerprint and shows its traceback. `Stopped` is a KeyboardInterrupt
+that says what is kept.
 """
 
 
@@ -57,3 +58,7 @@ class WeightsError(AnswerprintError, ValueError):
 
 class TrainingError(AnswerprintError, RuntimeError):
     """A training run cannot start or continue."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A person stopped a job; its message is one line: what is kept and how to go on."""

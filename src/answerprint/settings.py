@@ -14,11 +14,13 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from answerprint.errors import SettingsError
+from answerprint.text import is_number, shorten
 
 
 class Settings(BaseModel):
@@ -39,6 +41,8 @@ class Settings(BaseModel):
             field = cls.model_fields.get(name)
             if field is not None and isinstance(value, str) and _holds_several(field.annotation):
                 read[name] = [part.strip() for part in value.split(",")] if value.strip() else []
+            elif field is not None and Fraction in _members(field.annotation) and not is_number(str(value)):
+                raise ValueError(f"'{name}' is {shorten(value)}; it is no number that can be counted with")
         return read
 
     @classmethod
@@ -91,7 +95,8 @@ def values(table: type[Settings]) -> Iterator[Value]:
 def explain(table: type[Settings], error: ValidationError, where: str = "") -> str:
     """One line for the first thing that is wrong: key, what was found, what is allowed."""
     first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
+    # Of a union pydantic names the type that it tried, which is no part of the file.
+    path = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
     name = str(first["loc"][0]) if first["loc"] else ""
     prefix = f"{where}: " if where else ""
     field = table.model_fields.get(name)
@@ -104,13 +109,16 @@ def explain(table: type[Settings], error: ValidationError, where: str = "") -> s
         return f"{prefix}'{path}' is needed: {field.description or _allowed(field.annotation, field.metadata)}"
     allowed = _allowed(field.annotation, field.metadata)
     reason = first["msg"].removeprefix("Value error, ") if first["type"] == "value_error" else f"allowed: {allowed}"
-    return f"{prefix}'{path}' is {first['input']!r}; {reason}"
+    return f"{prefix}'{path}' is {shorten(first['input'])}; {reason}"
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
     """The types of a union (without None), or the type itself."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _members(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return tuple(part for part in typing.get_args(annotation) if part is not type(None))
+        parts = (part for part in typing.get_args(annotation) if part is not type(None))
+        return tuple(member for part in parts for member in _members(part))
     return (annotation,)
 
 

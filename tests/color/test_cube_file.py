@@ -99,3 +99,37 @@ def test_nan_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ColorError, match="was not written"):
         cube_file.write(lut.Cube(table), tmp_path / "a.cube")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["3D", "1D", "shaper"])
+def test_a_lut_for_video_range_has_the_colors_that_resolve_shows(tmp_path: Path, form: str) -> None:
+    """A gain of 0.8 on red around black, in 10-bit video range: 64 stays 64 and 940 becomes 764.8."""
+    black, white = 64 / 1023, 940 / 1023
+
+    def red(code: float) -> float:
+        return black + 0.8 * (code - black)
+
+    axis = [0.0, 0.25, 0.5, 0.75, 1.0]
+    line = "\n".join(f"{red(v):.9f} {v} {v}" for v in axis)
+    cube = "\n".join(f"{red(r):.9f} {g} {b}" for b in axis for g in axis for r in axis)
+    identity = "\n".join(f"{v} {v} {v}" for v in axis)
+    tables = {
+        "3D": f"LUT_3D_SIZE 5\nLUT_IN_VIDEO_RANGE\nLUT_OUT_VIDEO_RANGE\n{cube}",
+        "1D": f"LUT_IN_VIDEO_RANGE\nLUT_OUT_VIDEO_RANGE\nLUT_1D_SIZE 5\n{line}",
+        "shaper": f"LUT_1D_SIZE 5\nLUT_3D_SIZE 5\nLUT_IN_VIDEO_RANGE\nLUT_OUT_VIDEO_RANGE\n{identity}\n{cube}",
+    }
+    (tmp_path / "a.cube").write_text(tables[form] + "\n")
+    pixels = torch.tensor([0.0, 0.3, 1.0, 1.05]).expand(3, 1, 4).contiguous()
+    graded = cube_file.read(tmp_path / "a.cube").apply(pixels)
+    assert graded[0, 0].tolist() == pytest.approx([0.0, 0.24, 0.8, 0.84], abs=1e-5)
+    assert graded[1, 0].tolist() == pytest.approx([0.0, 0.3, 1.0, 1.05], abs=1e-5)
+    assert red(white) * 1023 == pytest.approx(764.8)
+
+
+def test_a_lut_of_which_only_the_input_is_in_video_range(tmp_path: Path) -> None:
+    (tmp_path / "a.cube").write_text(
+        "LUT_3D_SIZE 2\nLUT_IN_VIDEO_RANGE\n"
+        + "\n".join(f"{r} {g} {b}" for b in (0, 1) for g in (0, 1) for r in (0, 1))
+    )
+    pixels = torch.tensor([0.0, 1.0]).expand(3, 1, 2).contiguous()
+    assert cube_file.read(tmp_path / "a.cube").apply(pixels)[0, 0].tolist() == pytest.approx([64 / 1023, 940 / 1023])

@@ -12,7 +12,7 @@ import torch
 
 from answerprint import operations
 from answerprint.color import cdl, cube_file
-from answerprint.errors import ColorError, SettingsError
+from answerprint.errors import ColorError, SettingsError, ShotError
 from answerprint.frame import Frame
 from answerprint.media import reader
 from answerprint.operations import look, lowlight
@@ -138,3 +138,40 @@ def test_what_cannot_be_exported_is_told(clip: reader.Clip, tmp_path: Path) -> N
         export.export(
             listed(clip, ("look", look.Params(), LOOK)), clip, tmp_path / "out", export.ExportSpec(input_space="ACESgg")
         )
+
+
+def test_names_of_shots_never_lead_out_of_the_folder_and_files_do_not_meet(clip: reader.Clip, tmp_path: Path) -> None:
+    listing = listed(clip, ("look", look.Params(), LOOK))
+    names = ["../../out", "a/b", "a_b", "A_B", "..", "-x\n\x00"]
+    made = tuple(
+        ShotDecision(ShotRange(name, number, number + 1), listing.shots[0].operations)
+        for number, name in enumerate(names)
+    )
+    folder = tmp_path / "deep" / "out"
+    listing = DecisionList(listing.source, made)
+    result = export.export(listing, clip, folder, export.ExportSpec(sizes=(9,)))
+    assert len(set(result.files)) == len(result.files) == len(list(folder.iterdir()))
+    assert all(path.parent == folder for path in result.files)
+    assert len([path for path in result.files if path.suffix == ".cube"]) == len(names)
+    assert list((tmp_path / "deep").iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("rate", ["15", "12.5", "120"])
+def test_a_rate_that_no_edl_has_is_told_first_and_all_else_is_written(
+    clip: reader.Clip, tmp_path: Path, rate: str
+) -> None:
+    folder = tmp_path / "out"
+    other = reader.open(tmp_path / "take.%04d.png", rate=rate)
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        assert not folder.exists(), "told before anything is written"
+        notes.append(text)
+
+    listing = listed(other, ("look", look.Params(), LOOK))
+    made = export.export(listing, other, folder, export.ExportSpec(sizes=(9,)), note)
+    assert {path.suffix for path in made.files} == {".cube", ".cc", ".ccc", ".cdl", ".otio", ".json"}
+    assert f"an EDL knows no rate of {rate}" in made.refusal and made.refusal in notes[0]
+    with pytest.raises(ShotError, match="an EDL knows no rate"):
+        export.export(listing, other, tmp_path / "none", export.ExportSpec(edl=True), note)
+    assert not (tmp_path / "none").exists()

@@ -171,9 +171,9 @@ WRONG = [
     (r'^name = "bridge"', 'name = "001"', None, r"there are two shots named '001'"),
     (
         r'^transition = "cut"',
-        'transition = "wipe"',
-        "wipe",
-        r"'transition' is 'wipe'; allowed: one of cut, dissolve, fade",
+        'transition = "melt"',
+        "melt",
+        r"'transition' is 'melt'; allowed: one of cut, dissolve, fade, wipe, key",
     ),
     (r"^frames = 100", "frames = 0", "frames = 0", r"'frames' is 0; allowed: a whole number from 1"),
     (r"^format = 1", "format = 2", "format = 2", r"'format' is 2; allowed: a whole number from 1 to 1"),

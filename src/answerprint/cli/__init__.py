@@ -6,7 +6,7 @@ command that is asked for gets its options.
 
 from __future__ import annotations
 
-import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,8 @@ from cyclopts import App, CycloptsError, Group
 from answerprint import operations
 from answerprint.cli import jobs, looks, training
 from answerprint.cli.options import Command, with_job
-from answerprint.errors import AnswerprintError
+from answerprint.cli.screen import is_output_broken, leave, prepare
+from answerprint.errors import AnswerprintError, Stopped
 
 HELP = """Finishes film and television footage.
 
@@ -43,7 +44,9 @@ def build(tokens: Sequence[str]) -> App:
     """The command line for these tokens: only the command that is asked for has its options."""
     from answerprint import __version__
 
-    app = App(name="answerprint", help=HELP, version=__version__, help_format="plaintext")
+    app = App(
+        name="answerprint", help=HELP, version=__version__, help_format="plaintext", suppress_keyboard_interrupt=False
+    )
     words = [token for token in tokens if not token.startswith("-")]
     name = words[0] if words else ""
     for each, function in _JOBS.items():
@@ -76,16 +79,25 @@ def _add(app: App, current: str, name: str, make: Callable[[], Command | App], s
 def main(tokens: Sequence[str] | None = None) -> None:
     """Runs a command; what a person did wrong is one line on stderr and exit code 2."""
     tokens = list(sys.argv[1:] if tokens is None else tokens)
+    prepare()
     try:
         build(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-    except (AnswerprintError, CycloptsError) as error:
-        text = " ".join(str(error).split())
-        print(f"answerprint: {text}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("answerprint: stopped; what is done is kept, the same command continues from there", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); Python would complain once more on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.stdout.flush()
+    except AnswerprintError as error:
+        leave(str(error), 2)
+    except CycloptsError as error:
+        leave(f"{error}{_dash_hint(tokens)}", 2)
+    except KeyboardInterrupt as stop:
+        leave(str(stop) if isinstance(stop, Stopped) else "stopped; no output is left half written", 130)
+    except OSError as error:
+        if not is_output_broken():
+            raise
+        if isinstance(error, BrokenPipeError):  # the reader of our output went away (`| head`)
+            sys.exit(141)
+        leave(f"standard output cannot be written: {error.strerror}", 2)
+
+
+def _dash_hint(tokens: Sequence[str]) -> str:
+    """Advice on a file whose name looks like an option; empty where there is none."""
+    name = next((token for token in tokens if re.fullmatch(r"-[^-].*\.[A-Za-z]\w*", token)), None)
+    return f" The file {name} is written ./{name}" if name else ""

@@ -23,7 +23,9 @@ from answerprint.cli.options import (
     positional,
     required,
 )
-from answerprint.errors import MediaError
+from answerprint.cli.screen import say
+from answerprint.errors import MediaError, ShotError
+from answerprint.text import visible
 
 if TYPE_CHECKING:  # all of this waits for torch
     from answerprint.media.reader import Clip
@@ -77,6 +79,7 @@ def info(input: Input, /, *, json_: Json = False) -> None:
     _refuse_missing(input)
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from answerprint.media import info as describe
     from answerprint.media import reader
@@ -87,7 +90,7 @@ def info(input: Input, /, *, json_: Json = False) -> None:
         return
     table = Table(show_header=False, box=None)
     for label, value in describe.table(clip.info):
-        table.add_row(label, value)
+        table.add_row(*(Text(visible(part)) for part in (label, value)))  # a Text's brackets are no markup
     Console().print(table)
 
 
@@ -113,9 +116,9 @@ def shots(
         )
         return
     for shot in ranges:
-        print(f"{shot.name}  frames {shot.start} to {shot.stop - 1}  ({len(shot)})  {shot.transition}")
+        say(f"{shot.name}  frames {shot.start} to {shot.stop - 1}  ({len(shot)})  {shot.transition}")
     if output is not None:
-        print(f"written: {output}")
+        say(f"written: {output}")
 
 
 def analyze(
@@ -138,7 +141,7 @@ def analyze(
         before = decide.load_earlier(list_file, clip)
         decisions = decide.analyze(clip, decide.load_chain(chain), job, watcher, before=before)
         decide.save(decisions, list_file, watcher)
-    print(f"decision list: {list_file} ({len(decisions.shots)} shots)")
+    say(f"decision list: {list_file} ({len(decisions.shots)} shots)")
 
 
 def render(decisions: ListFile, /, *, output: Output, **options: Any) -> None:
@@ -193,7 +196,7 @@ def _render(decisions: DecisionList, spec: JobSpec, watcher: Watcher, clip: Clip
 
 
 def _print_result(result: JobResult, as_json: bool) -> None:
-    print(json.dumps(result.to_json()) if as_json else result.text())
+    say(json.dumps(result.to_json()) if as_json else result.text())
 
 
 def resume(
@@ -225,9 +228,11 @@ def export() -> Command:
         spec = exporting.ExportSpec.of(drop_none(options))
         listing = decide.load(decisions)
         clip = open_clip(listing.source.path, listing.source.overrides)
-        result = exporting.export(listing, clip, output, spec)
+        result = exporting.export(listing, clip, output, spec, lambda text: say(f"note: {text}"))
         for line in (*result.lines, *(f"written: {file}" for file in result.files)):
-            print(line)
+            say(line)
+        if result.refusal:
+            raise ShotError(result.refusal)
 
     folder = Annotated[Path, Parameter(name=["--output", "-o"], help="Folder to write into.")]
     own = of_table(excerpt.load("answerprint.render.export", "ExportSpec"))

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from answerprint import excerpt
 from answerprint.cli.options import Command, command, drop_none, of_table, required
+from answerprint.cli.screen import say
 
 LEARN_LOOK = "Learn a look from pairs of ungraded and graded footage: CDL, curves and a LUT for other shots."
 _LEARN = "answerprint.looks.learn"
@@ -22,13 +23,11 @@ def learn_look() -> Command:
 
         params = learn.Params.of(drop_none(options))
         deliver.check(output)
-        learned = learn.learn(ungraded, graded, params, lambda line: print(line, flush=True))
+        learned = learn.learn(ungraded, graded, params, say)
         files, lines = deliver.write(learned, output, params)
         for line in (*lines, *(f"written: {file}" for file in files)):
-            print(line)
-        print(
-            f"on other shots: answerprint look SHOT --learned {files[2]} -o OUT, or grade SHOT --lut {files[0]} -o OUT"
-        )
+            say(line)
+        say(f"on other shots: answerprint look SHOT --learned {files[2]} -o OUT, or grade SHOT --lut {files[0]} -o OUT")
 
     fixed = [
         required("ungraded", _footage("Footage before: clips, sequences, stills or folders of stills.")),

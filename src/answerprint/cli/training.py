@@ -12,7 +12,9 @@ from cyclopts import App, Parameter
 
 from answerprint import excerpt, recipes
 from answerprint.cli.options import Command, command, drop_none, of_table, positional, required
+from answerprint.cli.screen import say
 from answerprint.errors import AnswerprintError
+from answerprint.text import visible
 
 RecipeName = Annotated[str, Parameter(help="Name of the recipe.")]
 DataFolders = Annotated[
@@ -43,7 +45,7 @@ def train_recipe(name: str) -> Command:
         outcome = loop.train(recipe, recipe.Params.of(drop_none(options)), data, output)
         score = f", best score {outcome.best:.3f}" if math.isfinite(outcome.best) else ""
         further = "; the same command continues" if outcome.reason == "stopped" else ""
-        print(f"{output}: {outcome.reason} at step {outcome.step}{score}{further}")
+        say(f"{output}: {outcome.reason} at step {outcome.step}{score}{further}")
 
     fixed = [positional("name", RecipeName), required("data", DataFolders), required("output", RunFolder)]
     return command(run, [*fixed, *of_table(recipes.table(name))], recipes.docstring(name))
@@ -65,15 +67,13 @@ def models(
     for entry in entries:
         card = entry.card
         use = "commercial use ok" if card.commercial_ok else "not for commercial use"
-        print(
-            f"{card.name}  {'ships' if entry.ships else entry.path}  {entry.bytes / 1e6:.1f} MB  {card.licence}, {use}"
-        )
-        print(f"    {card.summary}")
-        print(f"    trained: {card.trained}")
+        say(f"{card.name}  {'ships' if entry.ships else entry.path}  {entry.bytes / 1e6:.1f} MB  {card.licence}, {use}")
+        say(f"    {card.summary}")
+        say(f"    trained: {card.trained}")
         for figure, value in card.figures.items():
-            print(f"    {figure}: {value:g}")
+            say(f"    {figure}: {value:g}")
     for error in refused:
-        print(f"left out: {error}", file=sys.stderr)
+        print(f"left out: {visible(str(error))}", file=sys.stderr)
 
 
 def _add_weights(run: Path, licence: str, commercial_ok: bool) -> None:
@@ -84,7 +84,7 @@ def _add_weights(run: Path, licence: str, commercial_ok: bool) -> None:
     path = weights.added() / f"{card.name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.export(recipes.load(card.name), run, path, card)
-    print(f"written: {path}")
+    say(f"written: {path}")
 
 
 def dataset() -> App:
@@ -107,7 +107,7 @@ def _dataset_of(kind: Literal["footage", "septuplets"]) -> Command:
                 f"dataset: name at least one {'master' if kind == 'septuplets' else 'clip or folder'}"
             )
         module.make(footage, output, params)
-        print(f"written: {output / module.MANIFEST}")
+        say(f"written: {output / module.MANIFEST}")
 
     fixed = [positional("footage", Footage, several=True), required("output", SetFolder)]
     return command(run, [*fixed, *of_table(excerpt.load(name))], excerpt.module_docstring(name))

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from answerprint.frame import Coding
 from answerprint.media import quantizer
+from answerprint.media.container import open_path
 from answerprint.media.reader import Clip
 
 _QUANTIZER_PICTURES, _RATE_PICTURES = 6, 120  # pictures that the quantizer and the rate are measured on
@@ -53,7 +54,7 @@ def measure_coding(clip: Clip, start: int = 0) -> Coding:
     if info.kind != "file":
         return Coding(info.codec)
     try:
-        with av.open(info.path) as container:
+        with open_path(info.path) as container:
             stream = container.streams.video[0]
             pixels = info.width * info.height
             rate = _picture_bits(container, clip, start) / pixels if pixels else 0.0
@@ -98,7 +99,7 @@ def _picture_bits(container: InputContainer, clip: Clip, start: int) -> float:
     bit_rate = container.streams.video[0].bit_rate
     if bit_rate and "mov" in container.format.name.split(","):
         return float(bit_rate / clip.info.rate)
-    with av.open(clip.info.path) as other:
+    with open_path(clip.info.path) as other:
         _seek(other, clip, start)
         packets = islice(other.demux(other.streams.video[0]), _RATE_PICTURES)
         sizes = [packet.size for packet in packets if packet.size]

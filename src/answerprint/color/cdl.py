@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from answerprint import disk
 from answerprint.errors import ColorError
+from answerprint.text import utf8_path
 
 Triple = tuple[float, float, float]
 _FORMATS = {
@@ -46,10 +48,11 @@ def read(path: Path) -> list[Correction]:
         raise ColorError(f"{path}: CDL file not found")
     import PyOpenColorIO as ocio  # noqa: N813
 
+    ocio.SetLoggingLevel(ocio.LOGGING_LEVEL_NONE)  # it would say on the terminal what stands in the error as well
     try:
         # OpenColorIO keeps what it read by path; a file that was changed since must be read anew.
         ocio.ClearAllCaches()
-        group = ocio.CDLTransform.CreateGroupFromFile(str(path))
+        group = ocio.CDLTransform.CreateGroupFromFile(utf8_path(path))
     except ocio.Exception as error:
         reason = " ".join(str(error).split())
         raise ColorError(f"{path}: not a readable CDL ({reason})") from None
@@ -95,10 +98,8 @@ def write(corrections: Sequence[Correction], path: Path) -> None:
         text = group.write(kind, ocio.Config.CreateRaw())
     except ocio.Exception as error:
         raise ColorError(f"{path}: this CDL cannot be written ({' '.join(str(error).split())})") from None
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        disk.write(path, text)
     except OSError as error:
         raise ColorError(f"{path}: CDL cannot be written ({error.strerror})") from None
 

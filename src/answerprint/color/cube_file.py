@@ -1,12 +1,12 @@
 """LUT files in and out: `.cube`.
 
 Formats: Adobe/IRIDAS Cube LUT Specification 1.0 (2013), and DaVinci Resolve's form of it (LUT_*_INPUT_RANGE, a 1D
-shaper in front of the 3D table).
+shaper in front of the 3D table, LUT_IN_VIDEO_RANGE and LUT_OUT_VIDEO_RANGE: the table was made for values that have
+black at code 64 of 1023 and white at 940, where pictures here have 0 and 1).
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from answerprint import disk
 from answerprint.color.lut import LARGEST, Cube, Curves, Triple
 from answerprint.errors import ColorError
+from answerprint.text import read_file
 
 _KEYWORDS = (
     "TITLE",
@@ -26,40 +28,58 @@ _KEYWORDS = (
     "DOMAIN_MAX",
     "LUT_1D_INPUT_RANGE",
     "LUT_3D_INPUT_RANGE",
+    "LUT_IN_VIDEO_RANGE",
+    "LUT_OUT_VIDEO_RANGE",
 )
+_VIDEO_RANGE = _KEYWORDS[-2:]
+_BLACK, _WHITE = 64 / 1023, 940 / 1023
+_LARGEST_FILE = 1 << 30  # bytes; a table of 256 points per axis takes half of it
 _SIZES = {"LUT_1D_SIZE": (2, 65536), "LUT_3D_SIZE": (2, LARGEST)}
 
 
 def read(path: Path) -> Cube | Curves:
     """The LUT of a `.cube` file: a 3D LUT, a 3D LUT behind a 1D shaper, or a 1D LUT.
 
-    Both range forms are honored: DOMAIN_MIN and DOMAIN_MAX (Adobe), LUT_1D_ and LUT_3D_INPUT_RANGE (Resolve).
+    Both range forms are honored: DOMAIN_MIN and DOMAIN_MAX (Adobe), LUT_1D_ and LUT_3D_INPUT_RANGE (Resolve). A LUT
+    for video range becomes one of the same colors for nominal black 0 and white 1.
 
     Raises:
         ColorError: the file cannot be read or is not a LUT; the message names file and line.
     """
     lines = _text(path).splitlines()
     header, first = _header(lines, path)
-    sizes = {key: int(header[key][1]) for key in _SIZES if key in header}
+    sizes = {key: int(header[key][1]) for key in _SIZES if key in header}  # 1D first
     if not sizes:
         raise ColorError(f"{path}: no LUT_3D_SIZE or LUT_1D_SIZE in it; this is not a .cube LUT")
     rows = [sizes.get("LUT_1D_SIZE", 0), sizes.get("LUT_3D_SIZE", 0) ** 3]
     expected = " and ".join(f"{key} {size}" for key, size in sizes.items())
     table = torch.from_numpy(_rows(lines, first, sum(rows), expected, path))
-    curves = None
-    if "LUT_1D_SIZE" in sizes:
-        curves = Curves(table[: rows[0]].contiguous(), *_domain(header, "LUT_1D_INPUT_RANGE", path))
-        if "LUT_3D_SIZE" not in sizes:
-            return curves
+    # What video range says of the input is true of the first stage, of the output of the last.
+    ends = [_domain(header, key.replace("SIZE", "INPUT_RANGE"), path) for key in sizes]
+    if "LUT_IN_VIDEO_RANGE" in header:
+        ends[0] = _nominal(*ends[0])
+    if "LUT_OUT_VIDEO_RANGE" in header:
+        table[rows[0] if rows[1] else 0 :] = (table[rows[0] if rows[1] else 0 :] - _BLACK) / (_WHITE - _BLACK)
+    curves = Curves(table[: rows[0]].contiguous(), *ends[0]) if rows[0] else None
+    if curves is not None and not rows[1]:
+        return curves
     n = sizes["LUT_3D_SIZE"]
     title = str(header.get("TITLE", (0, ""))[1])
-    low, high = _domain(header, "LUT_3D_INPUT_RANGE", path)
-    return Cube(table[rows[0] :].reshape(n, n, n, 3).contiguous(), low, high, title, (), curves)
+    return Cube(table[rows[0] :].reshape(n, n, n, 3).contiguous(), *ends[-1], title, (), curves)
+
+
+def _nominal(low: Triple, high: Triple) -> tuple[Triple, Triple]:
+    """Ends of a domain in video range as values with nominal black 0 and white 1."""
+    low, high = (
+        ((a - _BLACK) / (_WHITE - _BLACK), (b - _BLACK) / (_WHITE - _BLACK), (c - _BLACK) / (_WHITE - _BLACK))
+        for a, b, c in (low, high)
+    )
+    return low, high
 
 
 def _text(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        data = read_file(path, _LARGEST_FILE)
     except OSError as error:
         raise ColorError(f"{path}: LUT cannot be read ({error.strerror})") from None
     if not data.strip():
@@ -96,9 +116,9 @@ def _value(key: str, words: list[str], line: str, where: str) -> Any:
         if len(words) != 1 or not words[0].isdigit():
             raise ColorError(f"{where}: {key} needs one whole number, found '{' '.join(words)}'")
         return _check_size(key, int(words[0]), where)
-    count = 3 if key.startswith("DOMAIN") else 2
+    count = 3 if key.startswith("DOMAIN") else 0 if key in _VIDEO_RANGE else 2
     if len(words) != count or not all(_is_number(word) and np.isfinite(float(word)) for word in words):
-        raise ColorError(f"{where}: {key} needs {count} numbers, found '{' '.join(words)}'")
+        raise ColorError(f"{where}: {key} needs {count or 'no'} numbers, found '{' '.join(words)}'")
     return tuple(float(word) for word in words)
 
 
@@ -186,10 +206,7 @@ def write(cube: Cube, path: Path) -> None:
         raise ColorError(f"{path}: the LUT holds NaN or infinity and was not written")
     text = "\n".join([*_head(cube), *_table_lines(cube)]) + "\n"
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as part:
-            part.write(text)
-        Path(part.name).chmod(0o644)
-        Path(part.name).replace(path)
+        disk.write(path, text)
     except OSError as error:
         raise ColorError(f"{path}: LUT cannot be written ({error.strerror})") from None
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from answerprint.errors import SettingsError
+from answerprint.text import decode, parse, read_file
 
 SCALES = ("warm", "heavy", "active")
 # Deviation of each scale over 188 photographs of landscapes, towns, animals and plants: it makes the three comparable.
@@ -84,10 +85,10 @@ def moods(path: Path | None = None) -> dict[str, Mood]:
     if path is None:
         return shipped_moods
     try:
-        own = tomllib.loads(path.read_text(encoding="utf-8"))
+        own = parse(tomllib.loads, decode(read_file(path)))
     except OSError as error:
         raise SettingsError(f"{path}: the table of moods cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SettingsError(f"{path}: no TOML ({error})") from None
     return shipped_moods | _read(own, str(path))
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from answerprint.color import cube_file
 from answerprint.color.lut import Cube
 from answerprint.errors import ColorError
+from answerprint.text import utf8_path
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -67,7 +68,7 @@ def verify(
 def _by_opencolorio(path: Path, colors: Tensor) -> Tensor:
     import PyOpenColorIO as ocio  # noqa: N813
 
-    transform = ocio.FileTransform(str(path.resolve()), interpolation=ocio.INTERP_TETRAHEDRAL)
+    transform = ocio.FileTransform(utf8_path(path.resolve()), interpolation=ocio.INTERP_TETRAHEDRAL)
     try:
         processor = ocio.Config.CreateRaw().getProcessor(transform).getDefaultCPUProcessor()
     except ocio.Exception as error:
@@ -98,7 +99,7 @@ def lut3d(path: Path, colors: Tensor, threads: int = 0) -> Callable[[], VideoFra
     graph.threads = threads
     try:
         source = graph.add_buffer(width=width, height=height, format="gbrpf32le", time_base="1/25")
-        lut, sink = graph.add("lut3d", file=str(path), interp="tetrahedral"), graph.add("buffersink")
+        lut, sink = graph.add("lut3d", file=utf8_path(path), interp="tetrahedral"), graph.add("buffersink")
         source.link_to(lut)
         lut.link_to(sink)
         graph.configure()

@@ -19,10 +19,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from answerprint.kernels import CACHE
+
 Array = NDArray[Any]
 
 # One pass, line by line; without the GIL, so that decoding, work and encoding overlap.
-_compiled = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+_compiled = functools.partial(numba.njit, cache=CACHE, nogil=True, error_model="numpy")
 
 
 @_compiled

@@ -19,6 +19,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from answerprint.kernels import CACHE
+
 Array = NDArray[np.float32]
 Block = tuple[Array, Array, Array]  # red, green, blue: (BLOCK,) each
 
@@ -44,7 +46,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _jit(function: _Function) -> _Function:
-    compiled: _Function = numba.njit(**_OPTIONS, cache=True)(function)
+    compiled: _Function = numba.njit(**_OPTIONS, cache=CACHE)(function)
     return compiled
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-_quick = partial(njit, nogil=True, cache=True, fastmath=True, error_model="numpy")
+from answerprint.kernels import CACHE
+
+_quick = partial(njit, nogil=True, cache=CACHE, fastmath=True, error_model="numpy")
 
 
 @_quick(inline="always")  # type: ignore[untyped-decorator, unused-ignore]

@@ -7,6 +7,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from answerprint.kernels import CACHE
+
 # Reach of the search for edges: 2 * REACH pixels sideways from the line above to the line below.
 REACH = 4
 MARGIN = REACH + 2
@@ -25,7 +27,7 @@ _ONE = np.float32(1.0)
 _TINY = np.float32(1e-9)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def _mirror(row: int, height: int) -> int:
     """A row outside the picture becomes the nearest row of the same parity, mirrored at the border."""
     while row < 0 or row >= height:
@@ -35,7 +37,7 @@ def _mirror(row: int, height: int) -> int:
     return row
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def _edges(above: Any, below: Any, shift: Any, cost: Any, wide: Any) -> None:
     """For every pixel between two padded lines the sideways shift along which they agree best.
 
@@ -60,7 +62,7 @@ def _edges(above: Any, below: Any, shift: Any, cost: Any, wide: Any) -> None:
                 cost[x] = total if better else cost[x]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def _in_space(up: Any, down: Any, up3: Any, down3: Any, shift: Any, result: Any) -> None:
     """A line from the two above and the two below it, along `shift`."""
     width = result.size
@@ -77,14 +79,14 @@ def _in_space(up: Any, down: Any, up3: Any, down3: Any, shift: Any, result: Any)
             result[x] = min(max(slanted, min(up[x], down[x])), max(up[x], down[x]))
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def _difference(line: Any, line2: Any, other: Any, other2: Any, worst: Any) -> None:
     """Raises `worst` to the mean difference of two pairs of lines."""
     for x in range(worst.size):
         worst[x] = max(worst[x], (abs(other[x] - line[x]) + abs(other2[x] - line2[x])) * _HALF)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def _bounds(up: Any, down: Any, over: Any, under: Any, both: Any, limit: Any, bound: Any) -> None:
     """Turns the largest difference in time into how far a pixel may be from the mean of its neighbors in time."""
     scale = _ONE / max(limit, _TINY)
@@ -97,7 +99,7 @@ def _bounds(up: Any, down: Any, over: Any, under: Any, both: Any, limit: Any, bo
         bound[x] = max(left, wider * min(_ONE, left * scale))
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def fill_rows(
     out: Any,
     before: Any,

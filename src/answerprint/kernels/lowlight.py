@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from answerprint.kernels import CACHE
 
-@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator, unused-ignore]
+
+@njit(cache=CACHE, nogil=True, fastmath=False)  # type: ignore[untyped-decorator, unused-ignore]
 def signal_share(mean: Any, square: Any, noise: Any, weights: Any, share: Any) -> None:
     """Fills in the share of a window's variance that is signal (Lee 1980, equation 8).
 
@@ -33,7 +35,7 @@ def signal_share(mean: Any, square: Any, noise: Any, weights: Any, share: Any) -
 
 
 # Skin, whatever its depth, lies along one line of hue: (Y - B) / (R - Y) is 0.6 to 1.3 for it.
-@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=CACHE, nogil=True, fastmath=False)  # type: ignore[untyped-decorator, unused-ignore]
 def _skin(red: float, blue: float, luma: float) -> float:
     """Likeness of a color to skin, 0..1."""
     toward = red - luma
@@ -46,7 +48,7 @@ def _skin(red: float, blue: float, luma: float) -> float:
     return near * saturation * min(max((luma - 0.03) / 0.05, 0.0), 1.0)
 
 
-@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=CACHE, nogil=True, fastmath=False)  # type: ignore[untyped-decorator, unused-ignore]
 def _at(table: Any, value: float) -> Any:
     """A curve at a value; outside 0..1 it goes on in parallel to the identity."""
     last = len(table) - 1
@@ -60,7 +62,7 @@ def _at(table: Any, value: float) -> Any:
     return table[below] * (1 - share) + table[below + 1] * share
 
 
-@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=CACHE, nogil=True, fastmath=False)  # type: ignore[untyped-decorator, unused-ignore]
 def apply_mapping(
     source: Any,
     result: Any,

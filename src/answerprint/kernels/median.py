@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from answerprint.kernels import CACHE
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
+
+@njit(cache=CACHE, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
 def slide(codes: Any, result: Any, start: int, stop: int, radius: int) -> None:
     """Fills rows [start, stop) of `result` with the median; a pointer into the histogram follows it along the row.
 

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from answerprint.kernels import CACHE
+
 
 # One long function: what it called would be compiled into it anyway, and nine coordinates must stay in registers.
 # Of the fast arithmetic all but "no NaN, no infinity": comparisons must keep their meaning.
 @njit(  # type: ignore[untyped-decorator, unused-ignore]
-    cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp"}
+    cache=CACHE, nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp"}
 )
 def search(
     samples: Any, lively: Any, slabs: Any, values: Any, basis: Any, padded: Any, start: int, stop: int, k: int,

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from answerprint.kernels import CACHE
+
 _FEW = 60.0  # pixels of a cell under which their number says nothing of the size
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator, unused-ignore]
 def smooth_bins(cells: Any, used: Any) -> None:
     """Spreads counts to the neighboring bins, in place: 1 2 1 along each color axis.
 
@@ -47,7 +49,7 @@ def smooth_bins(cells: Any, used: Any) -> None:
                             grid[i, j, k] = value
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator, unused-ignore]
 def count(colors: Any, inside: Any, outside: Any, whole: Any) -> None:
     """Adds a picture to the histograms of the whole.
 
@@ -65,7 +67,7 @@ def count(colors: Any, inside: Any, outside: Any, whole: Any) -> None:
             whole[1, i, j, k] += outside[y, x]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator, unused-ignore]
 def splat(
     colors: Any, inside: Any, outside: Any, first_row: int, first_column: int, near: Any, used: Any, cell: int
 ) -> None:
@@ -100,7 +102,7 @@ def splat(
                     near[1, top + dy, left + dx, i, j, k] += weight * b
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator, unused-ignore]
 def slice_chance(
     colors: Any,
     where: Any,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -23,20 +25,41 @@ def check_readable(path: str) -> int:
 
     Raises:
         MediaError: it does not exist or may not be read.
-        NotMediaError: it is empty.
+        NotMediaError: it is empty, or a pipe or device, which may never end.
     """
     try:
+        facts = Path(path).stat()
+        if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
+            raise NotMediaError(f"{path}: is a pipe or a device; write its footage to a file first")
         with Path(path).open("rb"):
-            size = Path(path).stat().st_size
+            size = facts.st_size
     except FileNotFoundError:
         raise MediaError(f"{path}: no such file") from None
     except PermissionError:
         raise MediaError(f"{path}: no permission to read it") from None
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except MediaError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name with NUL in it
+        raise MediaError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if size == 0:
         raise NotMediaError(f"{path}: is empty (0 bytes)")
     return size
+
+
+def open_path(path: str | Path, mode: str = "r", **options: Any) -> Any:
+    """A file opened by PyAV as this file: no part of its name is taken for a protocol, and it may open no other file.
+
+    Args:
+        path: of the file.
+        mode: "r" or "w".
+        options: further keywords of `av.open`.
+
+    Raises:
+        av.error.FFmpegError: it cannot be opened.
+    """
+    if mode == "r":
+        options["options"] = {"protocol_whitelist": "file"} | options.get("options", {})
+    return av.open(f"file:{path}", mode, **options)
 
 
 def open_container(path: str) -> InputContainer:
@@ -48,10 +71,7 @@ def open_container(path: str) -> InputContainer:
     """
     check_readable(path)
     try:
-        # Only this file may be read, whatever it says of others.
-        container: InputContainer = av.open(
-            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        )
+        container: InputContainer = open_path(path, metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise _refusal(path, error) from None
     if container.format.name.split(",")[0] in _NOT_FOOTAGE:

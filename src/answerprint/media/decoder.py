@@ -11,6 +11,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from answerprint.media.ffv1 import is_intact
 from answerprint.media.index import Index, whole_packets
 
 
@@ -19,10 +20,23 @@ class FrameDecoder:
 
     Attributes:
         error: the last packet that could not be decoded, in FFmpeg's words; "" where all could.
+        damaged: numbers of the frames whose checksum does not match, and of those that build on them.
+
+    Args:
+        index: where the frames are.
+        container: opened, nothing read yet.
+        stream: the picture.
+        start: number of the first frame that is wanted.
+        checksums: whether its packets have checksums as FFV1 has them.
     """
 
-    def __init__(self, index: Index, container: InputContainer, stream: VideoStream, start: int) -> None:
+    def __init__(
+        self, index: Index, container: InputContainer, stream: VideoStream, start: int, checksums: bool = False
+    ) -> None:
         self.error = ""
+        self.damaged: set[int | None] = set()
+        self._checksums = checksums
+        self._broken = False
         self._index = index
         self._container = container
         self._stream = stream
@@ -63,8 +77,11 @@ class FrameDecoder:
         return None
 
     def _decode(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[tuple[int, VideoFrame]]:
-        count = 0
+        count = packet_count = 0
         for packet in packets:
+            if self._checksums and packet.size:
+                self._check(packet, packet_count if self._index.ordinal else self._index.number(packet.pts))
+                packet_count += 1
             try:
                 frames = packet.decode()
             except av.error.FFmpegError as error:
@@ -76,3 +93,10 @@ class FrameDecoder:
                 count += 1
                 if number is not None:
                     yield number, frame
+
+    def _check(self, packet: Packet[VideoStream], number: int | None) -> None:
+        """Notes a frame whose checksum does not match; what follows builds on it, up to the next keyframe."""
+        intact = is_intact(bytes(packet))
+        self._broken = not intact or (self._broken and not packet.is_keyframe)
+        if self._broken:
+            self.damaged.add(number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import torch
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
+from answerprint.media import content, ffv1, probe, quantizer, quicktime, tags, timecode, unpack
 from answerprint.media import index as indexing
-from answerprint.media import probe, quantizer, tags, unpack
 from answerprint.media.container import check_readable, open_container, video_stream
 from answerprint.media.decoder import FrameDecoder
 from answerprint.media.index import Index, Times
@@ -42,8 +42,10 @@ class FileSource:
         coded: width and height of its pictures as stored.
         orientation: how its pictures are made upright.
         field_order_override: the user says the field order; flags on pictures do not count.
-        keep_damaged: damaged frames are read as they are.
+        keep_damaged: damaged frames are read as they are, and noted in `damage`.
+        checksums: its packets have checksums, as FFV1's.
         nonfinite: "error", or "zero" to put 0 in the place of NaN and infinity.
+        damage: damaged frames that were read, each in a line.
     """
 
     path: str
@@ -55,7 +57,9 @@ class FileSource:
     orientation: Orientation
     field_order_override: bool
     keep_damaged: bool
+    checksums: bool
     nonfinite: str
+    damage: dict[int, str] = field(default_factory=dict, compare=False)
 
     def read(self, start: int, stop: int, threads: int | None, quantizers: bool) -> Iterator[Frame]:
         """Frames [start, stop) in order."""
@@ -66,11 +70,19 @@ class FileSource:
             for number, picture in self._decode(container, stream, start, stop):
                 yield self._frame(number, picture)
 
+    def files(self, start: int, stop: int) -> Sequence[str]:  # noqa: ARG002 - it is one for all
+        """The path of the file."""
+        return (self.path,)
+
+    def content(self, start: int, stop: int) -> str:
+        """A hash of the packets that frames [start, stop) are decoded from."""
+        return content.of_packets(self.path, self.index, start, stop)
+
     def _decode(
         self, container: InputContainer, stream: VideoStream, start: int, stop: int
     ) -> Iterator[tuple[int, VideoFrame]]:
         """Decoded frames [start, stop) in order, each with its number."""
-        decoder = FrameDecoder(self.index, container, stream, start)
+        decoder = FrameDecoder(self.index, container, stream, start, self.checksums)
         expected = start
         early: dict[int, VideoFrame] = {}
         for number, picture in decoder.frames():
@@ -79,6 +91,7 @@ class FileSource:
             self._check(number, picture)
             early[number] = picture
             while expected in early:
+                self._check_damage(expected, early[expected], expected in decoder.damaged)
                 yield expected, early.pop(expected)
                 expected += 1
                 if expected == stop:
@@ -88,10 +101,16 @@ class FileSource:
         why = f" ({decoder.error})" if decoder.error else ""
         raise MediaError(f"{self._where(expected)} cannot be decoded{why}; the file is damaged there")
 
+    def _check_damage(self, number: int, picture: VideoFrame, mismatch: bool) -> None:
+        """Refuses or notes a frame that is damaged; `mismatch`: its checksum does not match."""
+        if picture.is_corrupt or mismatch:
+            what = f"{self._where(number)} is damaged" + " (its checksum does not match)" * mismatch
+            if not self.keep_damaged:
+                raise MediaError(f"{what}; copy the file again, or keep what is there: --input-damaged keep")
+            self.damage[number] = f"{what}; it is kept as it was decoded"
+
     def _check(self, number: int, picture: VideoFrame) -> None:
-        """Refuses a frame that is damaged or not like the first one."""
-        if picture.is_corrupt and not self.keep_damaged:
-            raise MediaError(f"{self._where(number)} is damaged; copy the file again, or ask to keep what is there")
+        """Refuses a frame that is not like the first one."""
         if (picture.width, picture.height) != self.coded:
             raise MediaError(
                 f"{self._where(number)} is {picture.width} x {picture.height}, the clip began with "
@@ -150,13 +169,14 @@ def _upright(frame: Frame, orientation: Orientation) -> Frame:
 
 @dataclass(frozen=True)
 class _Timing:
-    """When frames are shown."""
+    """When frames are shown; `labels` is the rate that timecode counts by, where that is another."""
 
     rate: Fraction
     variable: bool
     times: Times
     duration: Fraction
     notes: list[str]
+    labels: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +200,7 @@ class _Facts:
     fields: probe.Fields
     color: ColorTags
     index: Index
+    side_data: list[dict[str, bytes]]
     notes: list[str]
 
 
@@ -199,11 +220,10 @@ def open_file(path: str, overrides: Overrides) -> FileSource:
     with open_container(path) as container:
         stream = video_stream(container, path)
         first = probe.first_frame(path, container, stream, head.color)
-        timing = _timing(stream, index, rate)
+        timing = _timing(stream, index, rate, slots=container.format.name == "avi")
         notes = [*index.notes, *_check_complete(path, container, index, timing.times, incomplete), *timing.notes]
-        fields = probe.fields(
-            path, index, first.storage, head.field_order, first.field_order, overrides.get("field_order")
-        )
+        samples = probe.sample(path, index, first.storage)
+        fields = probe.fields(samples, first.storage, head.field_order, first.field_order, overrides.get("field_order"))
         codec = stream.codec_context.codec.canonical_name
         color, color_notes = tags.resolve(
             first.color, overrides, height=first.height, layout=first.storage.layout, codec=codec
@@ -211,7 +231,8 @@ def open_file(path: str, overrides: Overrides) -> FileSource:
         notes += [*fields.notes, *color_notes]
         if not first.orientation.upright:
             notes.append("the pictures are turned upright on reading, as the file asks")
-        info = _info(path, container, stream, _Facts(first, timing, fields, color, index, notes))
+        checksums = codec == "ffv1" and _has_checksums(path)
+        info = _info(path, container, stream, _Facts(first, timing, fields, color, index, samples.side_data, notes))
     return FileSource(
         path=path,
         info=info,
@@ -221,22 +242,22 @@ def open_file(path: str, overrides: Overrides) -> FileSource:
         coded=(first.width, first.height),
         orientation=first.orientation,
         field_order_override=overrides.get("field_order") is not None,
-        keep_damaged=_keeps_incomplete(incomplete, info.container),
+        keep_damaged=(overrides.get("damaged") or incomplete) == "keep",
+        checksums=checksums,
         nonfinite=overrides.get("nonfinite") or "error",
     )
+
+
+def _has_checksums(path: str) -> bool:
+    with open_container(path) as container:
+        return ffv1.has_checksums(container, video_stream(container, path))
 
 
 def _header(path: str, salvage: bool) -> _Header:
     size = check_readable(path)
     with open_container(path) as container:
         stream = video_stream(container, path)
-        context = stream.codec_context
-        color = (
-            int(context.color_primaries),
-            int(context.color_trc),
-            int(context.colorspace),
-            int(context.color_range),
-        )
+        color = probe.color_numbers(stream)
         field_order = probe.tagged_order(stream)
         index = indexing.build(path, container, stream, size, salvage)
     if index.count == 0:
@@ -244,19 +265,23 @@ def _header(path: str, salvage: bool) -> _Header:
     return _Header(color, field_order, index)
 
 
-def _timing(stream: VideoStream, index: Index, override: Fraction | None) -> _Timing:
+def _timing(stream: VideoStream, index: Index, override: Fraction | None, slots: bool) -> _Timing:
     rate, variable, constant = probe.rate(stream, index)
+    labels = None
     if override is not None:
         rate, variable, constant, notes = override, False, True, [f"rate {override} as asked for"]
     elif index.ordinal:
         notes = [f"the file has no usable frame times: a constant {rate} fps is used"]
+    elif (film := probe.film_rates(stream, index)) is not None:
+        (rate, labels), variable, constant = film, False, True
+        notes = [f"film coded with repeated fields (soft telecine): its own {timecode.show_rate(rate)} fps are used"]
     elif constant:
         notes = [f"the container rounds times; a constant {rate} fps fits them and is used"]
     else:
-        notes = probe.gaps(index, Times(index.pts, index.tick)) if variable else []
+        notes = probe.gaps(index, Times(index.pts, index.tick), slots) if variable else []
     if constant:
         times = Times(array("q", range(index.count)), 1 / rate)
-        return _Timing(rate, variable, times, index.count / rate, notes)
+        return _Timing(rate, variable, times, index.count / rate, notes, labels)
     times = Times(index.pts, index.tick)
     return _Timing(rate, variable, times, times[-1] + (index.last_duration * index.tick or 1 / rate), notes)
 
@@ -265,6 +290,10 @@ def _info(path: str, container: InputContainer, stream: VideoStream, facts: _Fac
     first, timing, fields, index = facts.first, facts.timing, facts.fields, facts.index
     start = (index.pts[0] if index.pts else 0) * index.tick
     turned = first.orientation.transpose
+    entries = quicktime.entries(path) if container.format.name.startswith("mov") else []
+    label = probe.timecode(container, stream, first)
+    if label is not None and timing.labels is not None and timecode.is_timecode(label):
+        label = timecode.relabel(label, timing.labels, timing.rate)
     sar = Fraction(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
     return ClipInfo(
         path=path,
@@ -291,10 +320,11 @@ def _info(path: str, container: InputContainer, stream: VideoStream, facts: _Fac
         measured_field_order=fields.measured,
         color=first.color,
         assumed=facts.color,
-        timecode=probe.timecode(container, stream, first),
-        streams=probe.streams(container, stream),
+        timecode=label,
+        streams=probe.streams(container, stream, entries),
         chapters=probe.chapters(container, start),
         metadata=dict(container.metadata),
+        side_data=probe.side_data(path, container, first, facts.side_data, entries),
         notes=tuple(facts.notes),
     )
 
@@ -318,5 +348,5 @@ def _check_complete(
 
 
 def _keeps_incomplete(incomplete: str | None, family: str) -> bool:
-    """Whether a file that is cut off or damaged is read as far as it goes."""
+    """Whether a file that is cut off is read as far as it goes."""
     return incomplete == "keep" or (incomplete is None and family in ("mxf", "mpegts", "mpeg"))

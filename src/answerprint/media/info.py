@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from answerprint.frame import ColorTags, FieldOrder, Framing
+from answerprint.media.sidedata import SideData
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class StreamInfo:
         title: as tagged, may be empty.
         detail: format of this kind, in words ("48000 Hz, stereo, s32").
         metadata: all tags of the track.
+        disposition: what it is for, in FFmpeg's words: "default", "forced", "attached_pic", ...
     """
 
     index: int
@@ -30,6 +32,7 @@ class StreamInfo:
     title: str
     detail: str
     metadata: dict[str, str]
+    disposition: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class ClipInfo:
         streams: audio, subtitle, data and attachment tracks.
         chapters: named stretches.
         metadata: tags of the container.
+        side_data: what the file says of its pictures beside color and time.
         notes: every policy that was applied, one sentence each.
         first_number: number in the name of a sequence's first picture; None where it has none.
         framing: windows of a sequence whose pictures hold not just what is shown; `data` is that of the first.
@@ -109,6 +113,7 @@ class ClipInfo:
     streams: tuple[StreamInfo, ...] = ()
     chapters: tuple[Chapter, ...] = ()
     metadata: dict[str, str] | None = None
+    side_data: tuple[SideData, ...] = ()
     notes: tuple[str, ...] = ()
     first_number: int | None = None
     framing: Framing | None = None
@@ -157,6 +162,7 @@ def table(info: ClipInfo) -> list[tuple[str, str]]:
     if info.first_number is not None:
         rows.append(("numbers", f"{info.first_number} to {info.first_number + info.frames - 1}"))
     rows += [("layer", f"{layer}, not worked on") for layer in info.passes]
+    rows += [(item.kind, item.text or "present") for item in info.side_data]
     rows += [(f"{stream.kind} {stream.index}", _stream(stream)) for stream in info.streams]
     rows += [
         (f"chapter {number}", f"{clock(chapter.start)} - {clock(chapter.stop)}  {chapter.title}".rstrip())
@@ -229,4 +235,5 @@ def _color(info: ClipInfo) -> str:
 
 def _stream(stream: StreamInfo) -> str:
     language = stream.language if stream.language != "und" else ""
-    return ", ".join(part for part in (stream.codec, stream.detail, language, stream.title) if part)
+    purpose = ", ".join(word.replace("_", " ") for word in stream.disposition if word != "default")
+    return ", ".join(part for part in (stream.codec, stream.detail, language, stream.title, purpose) if part)

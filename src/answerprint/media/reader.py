@@ -76,6 +76,22 @@ class Clip:
         large = self.info.width * self.info.height > LARGE
         return ahead(self._source.read(start, stop, threads, quantizers), 1 if large else _AHEAD)
 
+    def files(self, start: int, stop: int) -> Sequence[str]:
+        """Paths of the files that frames [start, stop) are read from."""
+        return self._source.files(start, stop)
+
+    def damage(self, start: int, stop: int) -> tuple[str, ...]:
+        """Damaged frames of [start, stop) that were read all the same, one line each."""
+        return tuple(text for number, text in sorted(self._source.damage.items()) if start <= number < stop)
+
+    def content(self, start: int, stop: int) -> str:
+        """A hash of the stored bytes that frames [start, stop) are decoded from; nothing is decoded.
+
+        Raises:
+            MediaError: they cannot be read.
+        """
+        return self._source.content(start, stop)
+
 
 def open(path: str | Path, **overrides: Unpack[Overrides]) -> Clip:  # the name that reads well as reader.open
     """Opens a video file, a sequence of pictures or a single still.
@@ -87,8 +103,10 @@ def open(path: str | Path, **overrides: Unpack[Overrides]) -> Clip:  # the name 
         siting: chroma siting to use instead of the file's ("left", "center", "topleft", ...).
         rate: frames per second of a sequence (24 by default), or a constant rate for a file instead of its own.
         field_order: "progressive", "tff" or "bff" instead of the file's.
-        incomplete: "error" refuses a file that is cut off or damaged, "keep" keeps what is there. By default MXF and
-            transport streams, which are made to be read while they grow, are kept, the others refused.
+        incomplete: "error" refuses a file that is cut off, "keep" keeps what is there. By default MXF and transport
+            streams, which are made to be read while they grow, are kept, the others refused.
+        damaged: "error" refuses frames that the decoder or their checksum calls damaged, "keep" keeps them as decoded
+            and says which they are. By default as `incomplete`, where that is given, else "error".
         nonfinite: "error" (default) refuses NaN and infinity in float pictures, "zero" puts 0 in their place.
         layer: name of the layer or part of pictures to read instead of the main one.
 

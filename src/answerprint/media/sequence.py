@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import FieldOrder, Frame, Framing, Origin, Passes
+from answerprint.media import content
 from answerprint.media.index import Times
 from answerprint.media.info import ClipInfo
 from answerprint.media.layout import parse_layout
@@ -54,6 +55,19 @@ class SequenceSource:
         """Frames [start, stop) in order; pictures tell no quantizers."""
         for number in range(start, stop):
             yield self._frame(number, read_picture(self.paths[number], threads, self.layer))
+
+    def files(self, start: int, stop: int) -> Sequence[str]:
+        """Paths of the pictures [start, stop)."""
+        return self.paths[start:stop]
+
+    def content(self, start: int, stop: int) -> str:
+        """A hash of the bytes of the pictures [start, stop)."""
+        return content.of_files(self.paths[start:stop])
+
+    @property
+    def damage(self) -> Mapping[int, str]:
+        """Nothing: a damaged picture cannot be read."""
+        return {}
 
     def _frame(self, number: int, picture: Picture) -> Frame:
         path, info, form = self.paths[number], self.info, parse_layout(self.info.layout)

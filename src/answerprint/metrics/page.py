@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from functools import cache
 from importlib import metadata
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from answerprint import disk
 from answerprint.errors import DeliveryError
 from answerprint.metrics import words
 
@@ -62,16 +62,13 @@ def fill(template: str, **values: Any) -> str:
 
 
 def put(path: Path, text: str) -> None:
-    """Writes a text file under a temporary name and moves it into place.
+    """Writes a text file, whole or not at all.
 
     Raises:
         DeliveryError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         # A name on disk may hold bytes that are no text; they are shown, not refused.
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        part.replace(path)
+        disk.write(path, text, "backslashreplace")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DeliveryError(f"{path}: the report cannot be written: {error.strerror or error}") from error

@@ -2,26 +2,72 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from answerprint import disk
+from answerprint.errors import MediaError
 from answerprint.media.writer import join as writer
 from answerprint.render.executor import ChunkTask
 from answerprint.render.executors import here, processes
+from answerprint.render.folder import drop_chunks
 from answerprint.render.ledger import ChunkResult, Ledger
 from answerprint.render.plan import JobPlan
 from answerprint.render.progress import Watcher
 
 
-def results_so_far(ledger: Ledger, tasks: Iterable[ChunkTask]) -> dict[str, ChunkResult]:
-    """Chunks that the ledger knows and whose file is there."""
-    known = ledger.chunks()
-    return {
-        task.key: known[task.key]
-        for task in tasks
-        if task.key in known and (known[task.key].frames == 0 or task.file.exists())
-    }
+def results_so_far(ledger: Ledger, tasks: Sequence[ChunkTask], watcher: Watcher) -> dict[str, ChunkResult]:
+    """Chunks that the ledger knows, whose file is as it was written and whose source is as it was read.
+
+    Args:
+        ledger: of the job.
+        tasks: all chunks.
+        watcher: told of chunks that are rendered again, and why.
+    """
+    known, results = ledger.chunks(), dict[str, ChunkResult]()
+    for task in tasks:
+        result = known.get(task.key)
+        if result is None:
+            continue
+        if not _is_whole(task.file, result):
+            watcher.note(f"{task.chunk.where()}: the chunk is damaged or gone, and is rendered again")
+        elif result.stamp == task.stamp:
+            results[task.key] = result
+        elif result.content == task.chunk.content():
+            results[task.key] = replace(result, stamp=task.stamp)
+            ledger.add(results[task.key])
+        else:
+            watcher.note(f"{task.chunk.where()}: the source changed since, and they are rendered again")
+    ledger.forget(task.key for task in tasks if task.key in known and task.key not in results)
+    return results
+
+
+def _is_whole(file: Path, result: ChunkResult) -> bool:
+    """Whether the file of a chunk is still what was written."""
+    if result.frames == 0:
+        return True
+    try:
+        return not file.is_symlink() and disk.digest(file) == result.digest
+    except OSError:
+        return False
+
+
+def check_source(ledger: Ledger, tasks: Sequence[ChunkTask], results: Mapping[str, ChunkResult]) -> None:
+    """Makes sure that no chunk's source changed after the chunk was made, before all are joined.
+
+    Raises:
+        MediaError: some did; they are struck out of the ledger.
+    """
+    changed = [
+        task for task in tasks if task.chunk.stamp() != task.stamp and task.chunk.content() != results[task.key].content
+    ]
+    if changed:
+        ledger.forget(task.key for task in changed)
+        raise MediaError(
+            f"{changed[0].chunk.clip.path}: changed while the job ran, {changed[0].chunk.where()} first; run the same "
+            "command again, only what changed is rendered anew"
+        )
 
 
 def render_chunks(job: JobPlan, tasks: Sequence[ChunkTask], workers: int, watcher: Watcher) -> Iterator[ChunkResult]:
@@ -42,6 +88,4 @@ def join(output: Path, job: JobPlan, results: Mapping[str, ChunkResult]) -> list
 def drop_stale(folder: Path, ledger: Ledger, current: set[str]) -> None:
     """Chunks of earlier decisions make room once the output is whole."""
     ledger.forget(key for key in ledger.chunks() if key not in current)
-    for path in (folder / "chunks").iterdir():
-        if path.name.partition(".")[0] not in current:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    drop_chunks(folder, current)

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import torch
 
+from answerprint import disk
+from answerprint.errors import MediaError
 from answerprint.frame import Frame
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.media.writer.chunk import ChunkWriter
 from answerprint.render.ledger import ChunkResult
-from answerprint.render.pipeline import Step, render_chunk
+from answerprint.render.pipeline import Step, chunk_reach, render_chunk
 from answerprint.shots.boundary import ShotRange
 
 
@@ -40,6 +42,30 @@ class Chunk:
     def __len__(self) -> int:
         return self.stop - self.start
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Source frames [first, last) that it is made from, with the handles of its chain."""
+        return chunk_reach(self.shot, self.steps, self.start, self.stop)
+
+    def stamp(self) -> str:
+        """Names, sizes and times of the source files that it is made from.
+
+        Raises:
+            MediaError: one is gone.
+        """
+        try:
+            return disk.stamp(Path(path) for path in self.clip.files(*self.reach))
+        except OSError as error:
+            raise MediaError(f"{error.filename}: cannot be read: {error.strerror or error}") from None
+
+    def content(self) -> str:
+        """A hash of the source's bytes that it is made from."""
+        return self.clip.content(*self.reach)
+
+    def where(self) -> str:
+        """In words."""
+        return f"frames {self.start} to {self.stop - 1} of shot {self.shot.name}"
+
     def frames(self) -> Generator[Frame, None, None]:
         """The frames as its chain leaves them."""
         return render_chunk(self.clip, self.shot, self.steps, self.start, self.stop, torch.device(self.device))
@@ -54,12 +80,14 @@ class ChunkTask:
         chunk: which frames.
         file: where its encoded frames go.
         delivery: how they are encoded.
+        stamp: of the source files when the job was planned.
     """
 
     key: str
     chunk: Chunk
     file: Path
     delivery: Delivery
+    stamp: str
 
 
 class Opening(Iterator[Frame]):
@@ -92,6 +120,9 @@ def encode(task: ChunkTask, frames: Iterator[Frame], on_frame: Callable[[], None
         task: the chunk.
         frames: its frames, in order.
         on_frame: called for every frame that has been encoded.
+
+    Raises:
+        MediaError: the source changed meanwhile.
     """
     start, count = time.monotonic(), 0
     with ChunkWriter(task.file, task.delivery) as writer:
@@ -100,4 +131,18 @@ def encode(task: ChunkTask, frames: Iterator[Frame], on_frame: Callable[[], None
             del frame
             count += 1
             on_frame()
-    return ChunkResult(task.key, count, time.monotonic() - start)
+    content = task.chunk.content()
+    if task.chunk.stamp() != task.stamp:
+        raise MediaError(
+            f"{task.chunk.clip.path}: changed while {task.chunk.where()} were read; run the same command again when "
+            "the source is whole"
+        )
+    return ChunkResult(
+        task.key,
+        count,
+        time.monotonic() - start,
+        disk.digest(task.file) if count else "",
+        task.stamp,
+        content,
+        task.chunk.clip.damage(task.chunk.start, task.chunk.stop),
+    )

@@ -21,19 +21,22 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from answerprint import disk
 from answerprint.assets import Assets
 from answerprint.color import cdl as cdl_file
 from answerprint.color import cube_file, lut, readback
 from answerprint.color.cdl import Correction
-from answerprint.errors import ColorError, DeliveryError, SettingsError
+from answerprint.errors import ColorError, DeliveryError, SettingsError, ShotError
 from answerprint.frame import Frame
 from answerprint.media import timecode
 from answerprint.media.reader import Clip
 from answerprint.render.paths import plain_stem
 from answerprint.render.pipeline import Step, chain_of
 from answerprint.settings import Settings
-from answerprint.shots import timeline
+from answerprint.shots import edl
+from answerprint.shots import otio as timeline_file
 from answerprint.shots.decisions.model import DecisionList, ShotDecision
+from answerprint.text import file_name, visible, write_path
 
 FORMAT = "answerprint.export/1"
 _LARGEST = 1e-4  # a reader that is further than this from the table that was written did not read it
@@ -58,8 +61,13 @@ class ExportSpec(Settings):
 
     def writes(self, form: str) -> bool:
         """Whether a form is written."""
-        forms = {name: getattr(self, name) for name in ("cube", "cdl", "edl", "otio", "grades")}
-        return forms[form] or not any(forms.values())
+        return form in self.forms
+
+    @property
+    def forms(self) -> list[str]:
+        """The forms that are written: those that are named, or all."""
+        names = ["cube", "cdl", "edl", "otio", "grades"]
+        return [name for name in names if getattr(self, name)] or names
 
 
 @dataclass(frozen=True)
@@ -69,10 +77,12 @@ class Export:
     Attributes:
         files: in the order they were written.
         lines: in words: the errors of every LUT, what could not be carried.
+        refusal: the form that this footage cannot have, and why; empty where all were written.
     """
 
     files: tuple[Path, ...]
     lines: tuple[str, ...]
+    refusal: str = ""
 
 
 @dataclass
@@ -81,6 +91,7 @@ class _ShotExport:
 
     decision: ShotDecision
     steps: tuple[Step, ...]
+    label: str  # of its files
     corrections: list[Correction] = field(default_factory=list)
     luts: list[dict[str, Any]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -88,33 +99,44 @@ class _ShotExport:
 
     @property
     def name(self) -> str:
-        return self.decision.range.name
+        return visible(self.decision.range.name)
 
 
-def export(decisions: DecisionList, clip: Clip, folder: Path, spec: ExportSpec | None = None) -> Export:
+def export(
+    decisions: DecisionList,
+    clip: Clip,
+    folder: Path,
+    spec: ExportSpec | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Export:
     """Writes the color of every shot into `folder`.
 
     Args:
         decisions: the list; its operations that are a matter of color are exported, in order.
         clip: its source, for timecodes.
+        folder: made where it is not there.
+        spec: the forms.
+        note: told before anything is written what this footage cannot have.
 
     Raises:
         SettingsError: no shot of the list has color work in it.
+        ShotError: an EDL alone is asked for, and none has this frame rate.
         ColorError: a LUT does not come back from its readers; a color space is unknown.
         DeliveryError: the folder cannot be written.
     """
     spec = spec or ExportSpec()
     _check_spaces(spec)
+    refusal = edl.refusal(clip.info.rate) if spec.writes("edl") else ""
+    if refusal and spec.forms == ["edl"]:
+        raise ShotError(refusal)
+    if refusal and note is not None:
+        note(f"{refusal}; the other forms are written")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DeliveryError(f"{folder}: cannot be made ({error.strerror})") from None
-    shots = [_ShotExport(shot, _color_steps(shot, decisions.assets)) for shot in decisions.shots]
-    if not any(shot.steps for shot in shots):
-        raise SettingsError(
-            "the decision list holds no color work (grade, look, lowlight, match, mood), so there is nothing to export"
-        )
-    stem, files, lines = plain_stem(Path(decisions.source.path)), list[Path](), list[str]()
+    shots = _shot_exports(decisions)
+    stem, files, lines = file_name(plain_stem(Path(decisions.source.path))), list[Path](), list[str]()
     for shot in shots:
         _correct(shot)
         if spec.writes("cube") and shot.steps:
@@ -122,13 +144,43 @@ def export(decisions: DecisionList, clip: Clip, folder: Path, spec: ExportSpec |
         lines += [f"shot {shot.name}: {text}" for text in [*shot.remarks, *shot.left]]
     if spec.writes("cdl"):
         files += _cdls(shots, folder, stem)
-    if spec.writes("edl"):
+    if spec.writes("edl") and not refusal:
         files.append(_edl(shots, clip, folder / f"{stem}.edl"))
     if spec.writes("otio"):
         files.append(_otio(shots, clip, folder / f"{stem}.otio"))
     if spec.writes("grades"):
         files.append(_json(shots, decisions, clip, folder / f"{stem}.grades.json"))
-    return Export(tuple(files), tuple(lines))
+    return Export(tuple(files), tuple(lines), refusal)
+
+
+def _shot_exports(decisions: DecisionList) -> list[_ShotExport]:
+    """The shots with their color steps.
+
+    Raises:
+        SettingsError: none has any.
+    """
+    labels = _labels([shot.range.name for shot in decisions.shots])
+    shots = [
+        _ShotExport(shot, _color_steps(shot, decisions.assets), label)
+        for shot, label in zip(decisions.shots, labels, strict=True)
+    ]
+    if not any(shot.steps for shot in shots):
+        raise SettingsError(
+            "the decision list holds no color work (grade, look, lowlight, match, mood), so there is nothing to export"
+        )
+    return shots
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Names of shots as parts of file names, each once also where letters make no difference."""
+    labels: list[str] = []
+    for name in names:
+        label, number = file_name(name), 1
+        while label.casefold() in (other.casefold() for other in labels):
+            number += 1
+            label = f"{file_name(name)}-{number}"
+        labels.append(label)
+    return labels
 
 
 def _check_spaces(spec: ExportSpec) -> None:
@@ -159,7 +211,7 @@ def _cubes(shot: _ShotExport, folder: Path, stem: str, spec: ExportSpec, lines: 
     shot.remarks += [text for step in shot.steps for text in _remarks(step)]
     files = []
     for size in spec.sizes:
-        path = folder / f"{stem}.{shot.name}.{size}.cube"
+        path = folder / f"{stem}.{shot.label}.{size}.cube"
         cube = _bake(direct, shot, size, spec)
         cube_file.write(cube, path)
         read_back, away = readback.verify(cube, path), readback.verify(direct, path)
@@ -265,9 +317,11 @@ def _no_color(step: Step) -> set[str]:
 
 def _cdls(shots: Sequence[_ShotExport], folder: Path, stem: str) -> list[Path]:
     files, together = [], [correction for shot in shots for correction in shot.corrections]
-    for correction in together:
-        files.append(folder / f"{stem}.{correction.id}.cc")
-        cdl_file.write([correction], files[-1])
+    for shot in shots:
+        for correction in shot.corrections:
+            part = correction.id.removeprefix(shot.name)
+            files.append(folder / f"{stem}.{shot.label}{part}.cc")
+            cdl_file.write([correction], files[-1])
     for ending in (".ccc", ".cdl") if together else ():
         files.append(folder / f"{stem}{ending}")
         cdl_file.write(together, files[-1])
@@ -285,26 +339,25 @@ def _sop(correction: Correction) -> str:
 
 
 def _edl(shots: Sequence[_ShotExport], clip: Clip, path: Path) -> Path:
-    """The cuts as `shots/timeline.py` writes them, with ASC_SOP and ASC_SAT comments below each event."""
-    timeline.write([shot.decision.range for shot in shots], clip, path)
+    """The cuts as `shots/edl.py` writes them, with ASC_SOP and ASC_SAT comments below each event."""
     lines, number = list[str](), -1
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in edl.write([shot.decision.range for shot in shots], clip).splitlines():
         lines.append(line)
         if re.match(r"\d{3,}  ", line):
             number += 1
         elif line.startswith("* FROM CLIP NAME"):
             for correction in shots[number].corrections[:1]:
                 lines += [f"* ASC_SOP {_sop(correction)}", f"* ASC_SAT {correction.saturation:.6f}"]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return _put(path, "\n".join(lines) + "\n")
 
 
 def _otio(shots: Sequence[_ShotExport], clip: Clip, path: Path) -> Path:
     """The cuts with each grade as an effect, and as the `cdl` metadata that OpenTimelineIO's EDL adapter reads."""
     import opentimelineio as otio
 
-    timeline.write([shot.decision.range for shot in shots], clip, path)
-    edit: Any = otio.adapters.read_from_file(str(path), "otio_json")
+    edit: Any = otio.adapters.read_from_string(
+        timeline_file.write([shot.decision.range for shot in shots], clip), "otio_json"
+    )
     for shot, entry in zip(shots, edit.video_tracks()[0], strict=True):
         for correction in shot.corrections:
             sop = {"slope": correction.slope, "offset": correction.offset, "power": correction.power}
@@ -318,8 +371,7 @@ def _otio(shots: Sequence[_ShotExport], clip: Clip, path: Path) -> Path:
             entry.effects.append(
                 otio.schema.Effect(step.operation.name, f"answerprint.{step.operation.name}", metadata)
             )
-    otio.adapters.write_to_file(edit, str(path), "otio_json")
-    return path
+    return _put(path, otio.adapters.write_to_string(edit, "otio_json"))
 
 
 def _json(shots: Sequence[_ShotExport], decisions: DecisionList, clip: Clip, path: Path) -> Path:
@@ -338,9 +390,14 @@ def _json(shots: Sequence[_ShotExport], decisions: DecisionList, clip: Clip, pat
         }
         for shot in shots
     ]
-    data = {"format": FORMAT, "source": str(decisions.source.path), "rate": str(rate), "shots": entries}
+    data = {"format": FORMAT, "source": write_path(str(decisions.source.path)), "rate": str(rate), "shots": entries}
+    return _put(path, jsonlib.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _put(path: Path, text: str) -> Path:
+    """Writes a file whole and gives its path."""
     try:
-        path.write_text(jsonlib.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        disk.write(path, text, "backslashreplace")
     except OSError as error:
         raise DeliveryError(f"{path}: cannot be written ({error.strerror})") from None
     return path

@@ -11,10 +11,12 @@ is rendered, and `resume` reads it back. `plan.py` makes chunk tasks of decision
 
 from __future__ import annotations
 
-import shutil
+import json
+import os
+import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,20 +25,23 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from answerprint import operations
-from answerprint.errors import JobError
+from answerprint.errors import JobError, Stopped
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
+from answerprint.render import folder as job_folder
 from answerprint.render import paths, plan
-from answerprint.render.deliver import drop_stale, join, render_chunks, results_so_far
+from answerprint.render.deliver import check_source, drop_stale, join, render_chunks, results_so_far
 from answerprint.render.executor import ChunkTask
-from answerprint.render.ledger import Ledger
+from answerprint.render.ledger import ChunkResult, Ledger
 from answerprint.render.options import Options
 from answerprint.render.progress import Silent, Watcher
 from answerprint.settings import Settings
 from answerprint.shots.decisions import file
 from answerprint.shots.decisions.model import DecisionList
+from answerprint.text import parse, shorten
 
 T = TypeVar("T", int, float)
+_LISTED = 20  # damaged frames that are named
 
 
 class JobSpec(Settings):
@@ -118,19 +123,21 @@ def render(
     watcher, start = watcher or Silent(), time.monotonic()
     job = plan.make(decisions, spec.output, spec.options, watcher, clip)
     folder = paths.job_folder(spec.output)
-    with closing(job.opening), Ledger(folder) as ledger:
+    with closing(job.opening), Ledger(folder) as ledger, _stoppable(spec.output, ledger, job.tasks):
         _record(ledger, folder, decisions, spec)
-        results = results_so_far(ledger, job.tasks)
+        results = results_so_far(ledger, job.tasks, watcher)
         missing = [task for task in job.tasks if task.key not in results]
         total = sum(len(task.chunk) for task in job.tasks)
         watcher.begin("render", total, total - sum(len(task.chunk) for task in missing))
         for result in render_chunks(job, missing, spec.options.workers, watcher):
+            job.watch.check()
             ledger.add(result)
             results[result.key] = result
-        losses = [*job.losses, *join(spec.output, job, results)]
+        check_source(ledger, job.tasks, results)
+        losses = [*job.losses, *_damage(job.tasks, results), *join(spec.output, job, results)]
         drop_stale(folder, ledger, {task.key for task in job.tasks})
     if not spec.keep_chunks:
-        shutil.rmtree(folder, ignore_errors=True)
+        job_folder.remove(folder)
     for text in losses:
         watcher.note(text)
     new = {task.key for task in missing}
@@ -145,6 +152,20 @@ def render(
         begin=job.times[0],
         notes=(*job.source.clip.info.notes, *losses),
     )
+
+
+@contextmanager
+def _stoppable(output: Path, ledger: Ledger, tasks: Sequence[ChunkTask]) -> Iterator[None]:
+    """Says of a job that a person stops what is kept of it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        chunks = ledger.chunks()
+        frames = sum(chunks[task.key].frames for task in tasks if task.key in chunks)
+        total = sum(len(task.chunk) for task in tasks)
+        raise Stopped(
+            f"stopped; {frames} of {total} frames are kept; to go on: answerprint resume {shlex.quote(str(output))}"
+        ) from None
 
 
 def resume(output: Path, workers: int | None = None, watcher: Watcher | None = None) -> tuple[DecisionList, JobResult]:
@@ -165,25 +186,49 @@ def resume(output: Path, workers: int | None = None, watcher: Watcher | None = N
         text = ledger.spec
     if text is None:
         raise JobError(f"{folder}: the job was stopped before it began; run its command again")
-    spec = JobSpec.model_validate_json(text)
+    try:
+        spec = _relocate(JobSpec.model_validate(parse(json.loads, text)), folder)
+    except ValueError as error:
+        raise JobError(
+            f"{folder}: what the job was told cannot be read ({shorten(str(error))}); start it anew"
+        ) from None
     if workers is not None:
         spec = spec.model_copy(update={"options": spec.options.model_copy(update={"workers": workers})})
-    decisions = file.load(spec.decisions or _own_list(folder), operations.load)
+    decisions = file.load(spec.decisions or job_folder.decision_list(folder), operations.load)
     return decisions, render(decisions, spec, watcher)
 
 
-def _own_list(folder: Path) -> Path:
-    """The decision list of a job that has none elsewhere."""
-    return folder / "decisions.toml"
+def _relocate(spec: JobSpec, folder: Path) -> JobSpec:
+    """The spec with its files where they are now: the output beside the job's folder, the list as seen from there.
+
+    A project that was moved or copied goes on in its new place.
+    """
+    decisions = None if spec.decisions is None else folder.parent / spec.decisions
+    return spec.model_copy(update={"output": folder.parent / spec.output.name, "decisions": decisions})
 
 
 def _record(ledger: Ledger, folder: Path, decisions: DecisionList, spec: JobSpec) -> None:
     """Writes down what `resume` needs before the first frame is rendered."""
     if spec.decisions is None:
-        file.save(decisions, _own_list(folder), operations.load)
-    (folder / "chunks").mkdir(exist_ok=True)
-    absolute = {"output": spec.output.absolute(), "decisions": spec.decisions and spec.decisions.resolve()}
-    ledger.spec = spec.model_copy(update=absolute).model_dump_json()
+        file.save(decisions, job_folder.decision_list(folder), operations.load)
+    places = {"output": Path(spec.output.name), "decisions": spec.decisions and _from(spec.decisions, folder.parent)}
+    # Not by pydantic's own JSON: a path may hold bytes that are no UTF-8.
+    ledger.spec = json.dumps(spec.model_copy(update=places).model_dump(mode="json"))
+
+
+def _from(path: Path, folder: Path) -> Path:
+    """The path as seen from a folder; absolute where there is no way, to another drive."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve()))
+    except ValueError:
+        return path.resolve()
+
+
+def _damage(tasks: Iterable[ChunkTask], results: Mapping[str, ChunkResult]) -> list[str]:
+    """The damaged frames of the source that are in the output, in at most `_LISTED` lines and one with their number."""
+    lines = [text for task in tasks for text in results[task.key].damage]
+    more = len(lines) - _LISTED
+    return lines if more <= 0 else [*lines[:_LISTED], f"{more} more frames of the source are damaged"]
 
 
 def _by_shot(tasks: Iterable[ChunkTask], amount: Callable[[ChunkTask], T]) -> dict[str, T]:

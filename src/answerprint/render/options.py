@@ -48,6 +48,9 @@ class Options(Settings):
     input_incomplete: Literal["error", "keep"] | None = Field(
         None, description="What to do with a file that is cut off; keep takes what is there."
     )
+    input_damaged: Literal["error", "keep"] | None = Field(
+        None, description="What to do with damaged frames; keep takes them as they are decoded and names them."
+    )
     input_nonfinite: Literal["error", "zero"] | None = Field(
         None, description="What to do with NaN and infinity in float images."
     )

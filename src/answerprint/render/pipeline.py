@@ -83,6 +83,14 @@ def chain_handles(steps: Sequence[Step]) -> int | None:
     return needed
 
 
+def chunk_reach(shot: ShotRange, steps: Sequence[Step], start: int, stop: int) -> tuple[int, int]:
+    """Source frames [first, last) that the chain looks at for [start, stop); none lies outside the shot."""
+    handles = chain_handles(steps)
+    if handles is None:
+        return shot.start, shot.stop
+    return max(shot.start, start - handles), min(shot.stop, stop + handles)
+
+
 def render_chunk(
     clip: Clip, shot: ShotRange, steps: Sequence[Step], start: int, stop: int, device: torch.device
 ) -> Generator[Frame, None, None]:
@@ -99,9 +107,7 @@ def render_chunk(
     Yields:
         The frames whose time lies in the chunk, in order.
     """
-    handles = chain_handles(steps)
-    first = shot.start if handles is None else max(shot.start, start - handles)
-    last = shot.stop if handles is None else min(shot.stop, stop + handles)
+    first, last = chunk_reach(shot, steps, start, stop)
     opened = clip.frames(first, last, quantizers=any(step.operation.quantizers for step in steps))
     try:
         frames: Iterator[Frame] = opened

@@ -25,10 +25,12 @@ from answerprint.media.writer.checks import check_not_source, check_picture_coun
 from answerprint.metrics import page
 from answerprint.render import machine, paths
 from answerprint.render.executor import Chunk, ChunkTask, Opening
+from answerprint.render.folder import chunk_path
 from answerprint.render.options import Options
 from answerprint.render.pipeline import Step, chain_of, chain_rate
 from answerprint.render.progress import Watcher
 from answerprint.render.source import SourceRange, open_clip
+from answerprint.render.watch import Watch
 from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
 from answerprint.shots.decisions.model import DecisionList, ShotDecision, fingerprint
@@ -46,6 +48,7 @@ class JobPlan:
         losses: what of the frames it does not carry, in words.
         tasks: the chunks, in the order of the clip.
         opening: the frames of the first task, begun.
+        watch: the files that its frames depend on beside the source.
     """
 
     source: SourceRange
@@ -53,6 +56,7 @@ class JobPlan:
     losses: tuple[str, ...]
     tasks: tuple[ChunkTask, ...]
     opening: Opening
+    watch: Watch
 
     @property
     def times(self) -> tuple[Fraction, Fraction]:
@@ -91,11 +95,13 @@ def make(
     opening = Opening(chunks[0])
     try:
         delivery = _adapt(draft, source, rate, opening.first, by_ending=preset is None)
-        tasks = _tasks(chunks, delivery, paths.job_folder(output))
+        watch = Watch()
+        tasks = _tasks(chunks, delivery, paths.job_folder(output), watch)
     except BaseException:
         opening.close()
         raise
-    return JobPlan(source, delivery, tuple(_losses(delivery, source.clip.info, opening.first)), tasks, opening)
+    losses = tuple(_losses(delivery, source.clip.info, opening.first))
+    return JobPlan(source, delivery, losses, tasks, opening, watch)
 
 
 def choose_delivery(source: SourceRange, output: Path, preset: str | None) -> Delivery:
@@ -190,7 +196,7 @@ def _chunks(shot: ShotDecision, assets: Assets, source: SourceRange, length: int
     """The chunks of a shot; they begin at the shot's first frame, whatever the range."""
     steps = chain_of(shot, assets)
     for name in names_in([step.findings.model_dump() for step in steps if step.findings is not None]):
-        assets.path(name)  # a missing one is told before any work
+        assets.verify(name)  # a missing or damaged one is told before any work
     for begin in range(shot.range.start, shot.range.stop, length):
         start, stop = max(begin, source.start), min(begin + length, shot.range.stop, source.stop)
         if start < stop:
@@ -206,21 +212,22 @@ def _rate(chunks: Sequence[Chunk], source: SourceRange) -> Fraction:
     return next(iter(rates))
 
 
-def _tasks(chunks: Sequence[Chunk], delivery: Delivery, folder: Path) -> tuple[ChunkTask, ...]:
-    """The chunks with their keys: a hash of all that their frames and their encoding depend on."""
+def _tasks(chunks: Sequence[Chunk], delivery: Delivery, folder: Path, watch: Watch) -> tuple[ChunkTask, ...]:
+    """The chunks with their keys: a hash of all that their frames and their encoding depend on besides the source."""
     clip = chunks[0].clip
-    facts = [clip.path, dict(clip.overrides), fingerprint(Path(clip.path))]
+    # Not where the clip stands: a project that was moved or copied goes on with its chunks.
+    facts = [Path(clip.path).name, dict(clip.overrides), fingerprint(Path(clip.path))]
     encoding = [delivery.model_dump(mode="json"), page.versions()]
     tasks = []
     for chunk in chunks:
         chain = [
-            [step.operation.name, _contents(step.params), _contents(step.findings), _networks(step)]
+            [step.operation.name, _contents(step.params, watch), _contents(step.findings, watch), _networks(step)]
             for step in chunk.steps
         ]
         place = [chunk.shot.start, chunk.shot.stop, chunk.start, chunk.stop, chunk.device.partition(":")[0]]
         text = json.dumps([facts, place, chain, encoding], sort_keys=True, default=str)
         key = hashlib.sha256(text.encode()).hexdigest()[:24]
-        tasks.append(ChunkTask(key, chunk, folder / "chunks" / key, delivery))
+        tasks.append(ChunkTask(key, chunk, chunk_path(folder, key), delivery, chunk.stamp()))
     return tuple(tasks)
 
 
@@ -229,12 +236,12 @@ def _networks(step: Step) -> dict[str, str | None]:
     return {name: weights.digest(name) for name in step.operation.networks(step.params)}
 
 
-def _contents(table: Settings | None) -> Any:
+def _contents(table: Settings | None, watch: Watch) -> Any:
     """The values of a table, files by their contents: a LUT that was saved again is another LUT."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Path):
-            return [str(value), fingerprint(value) if value.exists() else None]
+            return [value.name, watch.digest(value)]
         if isinstance(value, Mapping):
             return {key: plain(part) for key, part in value.items()}
         if isinstance(value, (list, tuple)):

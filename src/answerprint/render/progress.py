@@ -12,6 +12,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from answerprint.text import visible
+
 
 class Watcher(Protocol):
     """Hears how a job gets on."""
@@ -85,10 +87,10 @@ class Bar:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
         )
@@ -108,11 +110,11 @@ class Bar:
         self._progress.update(self._task, advance=count, rate=f"{rate:.1f} fps")
 
     def note(self, text: str) -> None:
-        self._console.print(f"note: {text}", markup=False, highlight=False)
+        self._console.print(f"note: {visible(text)}", markup=False, highlight=False)
 
     def status(self, text: str) -> None:
         if self._task is not None:
-            self._progress.update(self._task, rate=text)
+            self._progress.update(self._task, rate=visible(text))
 
     def stop(self) -> None:
         self._progress.stop()
@@ -126,7 +128,7 @@ class NoteLines:
     def advance(self, count: int = 1) -> None: ...
 
     def note(self, text: str) -> None:
-        print(f"note: {text}", file=sys.stderr, flush=True)
+        print(f"note: {visible(text)}", file=sys.stderr, flush=True)
 
     def status(self, text: str) -> None: ...
 

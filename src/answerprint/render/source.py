@@ -13,6 +13,7 @@ from answerprint.media.reader import Clip
 from answerprint.render.machine import return_large_blocks
 from answerprint.render.options import Options
 from answerprint.shots.boundary import ShotRange
+from answerprint.text import is_number, shorten
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ def open_clip(path: str | Path, overrides: Mapping[str, Any]) -> Clip:
 def _frame_number(clip: Clip, text: str | None, flag: str, default: int) -> int:
     if text is None:
         return default
-    if text.isdecimal():
+    if text.isdecimal() and is_number(text):
         return int(text)
     if not timecode.is_timecode(text):
-        raise SettingsError(f"{flag} is {text!r}; allowed: a frame number or a timecode such as 01:00:10:00")
+        raise SettingsError(f"{flag} is {shorten(text)}; allowed: a frame number or a timecode such as 01:00:10:00")
     first = clip.info.timecode or timecode.from_frames(0, clip.info.rate, timecode.is_drop(text))
     return timecode.to_frames(text, clip.info.rate) - timecode.to_frames(first, clip.info.rate)

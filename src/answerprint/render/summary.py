@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from answerprint import operations
+from answerprint import disk, operations
 from answerprint.errors import MediaError
 from answerprint.frame import Frame
 from answerprint.media import info, reader
 from answerprint.media.pictures import names
 from answerprint.media.reader import Clip
-from answerprint.media.writer import join
+from answerprint.media.writer import pictures
 from answerprint.metrics import page, report, words
 from answerprint.metrics.report import Report, ShotPicture, ShotReport
 from answerprint.metrics.words import OperationReport
@@ -71,7 +71,7 @@ class _ReadBack:
     def __init__(self, result: JobResult, before: Clip) -> None:
         out, delivery = result.spec.output, result.delivery
         self._begin, self._rate, self._last = result.begin, delivery.rate, result.frames - 1
-        self._first = join.first_number(out, before, result.begin)
+        self._first = pictures.first_number(out, before, result.begin)
         self._pictures = out if delivery.format.pictures else None
         self._clip = reader.open(out if self._pictures is None else names.picture_path(out, self._first))
         self.info = self._clip.info
@@ -153,14 +153,5 @@ def _hashes(decisions: DecisionList, result: JobResult) -> dict[str, str]:
     digest = hashlib.sha256(repr([(s.range, s.operations) for s in decisions.shots]).encode()).hexdigest()
     hashes = {"source (size, first and last MiB)": decisions.source.hash, "decisions (SHA-256)": digest}
     if result.spec.output.is_file():
-        hashes["output (SHA-256)"] = _sha256([result.spec.output])
+        hashes["output (SHA-256)"] = disk.digest(result.spec.output)
     return hashes
-
-
-def _sha256(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # both take long to import, and every command reads this modu
     Picture = NDArray[np.uint8]
     Vector = NDArray[np.float32]
 
-Transition = Literal["cut", "dissolve", "fade"]
+Transition = Literal["cut", "dissolve", "fade", "wipe", "key"]  # detection knows the first three
 
 SHORTEST = 5  # frames of a shot; what returns sooner was a flash
 _WIDTH = 160  # of the copies that cuts are looked for in

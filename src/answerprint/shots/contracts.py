@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from answerprint.errors import AnswerprintError, SettingsError
 from answerprint.settings import Settings
+from answerprint.text import read_path, write_path
 
 
 class Contract(Protocol):
@@ -48,7 +49,7 @@ def contract_of(contracts: Contracts, name: str, where: str) -> Contract:
 
 def absolute(value: Any, folder: Path) -> Any:
     """The value with every path in it absolute; relative ones are taken from `folder`."""
-    return _paths(value, lambda path: absolute_path(folder / path))
+    return _paths(value, lambda path: absolute_path(folder / read_path(str(path))))
 
 
 def relative(value: Any, folder: Path) -> Any:
@@ -62,11 +63,14 @@ def absolute_path(path: Path) -> Path:
 
 
 def show_path(path: Path, folder: Path) -> str:
-    """A path as a file in `folder` has it: relative where they share more than the root of the disk."""
+    """A path as a file in `folder` has it: relative where they share more than the root of the disk.
+
+    One that is no UTF-8 text is written as a `file:` URI.
+    """
     here, there = absolute_path(folder), absolute_path(path)
     if len(_shared(here, there)) <= 1:
-        return there.as_posix()
-    return Path(os.path.relpath(there, here)).as_posix()
+        return write_path(there.as_posix())
+    return write_path(Path(os.path.relpath(there, here)).as_posix())
 
 
 def _shared(one: Path, other: Path) -> list[str]:

@@ -9,60 +9,21 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import get_args
 
+from answerprint import disk
 from answerprint.errors import AnswerprintError, MediaError, ShotError
 from answerprint.media import timecode
+from answerprint.shots import edl, otio
 from answerprint.shots.boundary import ShotRange, Transition
+from answerprint.shots.event import Event, Note, TimedClip, first_timecode
+from answerprint.text import decode, is_number, read_file, shorten, visible
 
 ENDINGS = (".edl", ".otio", ".csv")
-_TRANSITIONS: dict[str, Transition] = {"cut": "cut", "dissolve": "dissolve", "fade": "fade"}
-Note = Callable[[str], None]
-
-
-class _Info(Protocol):
-    @property
-    def path(self) -> str: ...
-    @property
-    def rate(self) -> Fraction: ...
-    @property
-    def timecode(self) -> str | None: ...
-
-
-class TimedClip(Protocol):
-    """What a shot list needs of a clip (`media.reader.Clip`)."""
-
-    @property
-    def info(self) -> _Info: ...
-    def __len__(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class _Event:
-    """One line of a shot list; frames are counted as its timecode counts them.
-
-    Attributes:
-        label: how to point at it: "event 003 'bridge'", "line 4".
-        name: what the list calls the shot; may be empty.
-        source: [in, out) in the source; None where the list has only one pair.
-        record: [in, out) in the edit.
-        transition: how it begins.
-        late: frames by which its dissolve's middle lies after its in-point.
-        reel: the tape that it comes from.
-    """
-
-    label: str
-    name: str
-    source: tuple[int, int] | None
-    record: tuple[int, int]
-    transition: Transition = "cut"
-    late: int = 0
-    reel: str = ""
+_TRANSITIONS: dict[str, Transition] = {name: name for name in get_args(Transition)}
 
 
 def read(path: Path, clip: TimedClip, *, note: Note | None = None) -> list[ShotRange]:
@@ -78,10 +39,11 @@ def read(path: Path, clip: TimedClip, *, note: Note | None = None) -> list[ShotR
     """
     tell: Note = note or _ignore
     _ending(path)
+    text = _text(path)
     if path.suffix.lower() == ".csv":
-        shots = _placed(path, clip, _read_csv(path, clip), ("frame numbers and timecodes", 0, "record"))
+        shots = _placed(path, clip, _read_csv(path, text, clip), ("frame numbers and timecodes", 0, "record"))
     else:
-        events = list(_read_timeline(path, clip, tell))
+        events = (edl.read if path.suffix.lower() == ".edl" else otio.read)(path, text, clip, tell)
         if not events:
             raise ShotError(f"{path}: has no events, so it is no shot list")
         shots = _fit(path, clip, events, tell)
@@ -99,10 +61,10 @@ def write(shots: Sequence[ShotRange], clip: TimedClip, path: Path) -> None:
         ShotError: the ending is none of .edl, .otio and .csv.
         MediaError: the file cannot be written.
     """
-    writers = {".edl": _edl, ".otio": _otio, ".csv": _csv}
+    writers = {".edl": edl.write, ".otio": otio.write, ".csv": _csv}
     text = writers[_ending(path)](shots, clip)
     try:
-        path.write_text(text, encoding="utf-8", newline="")
+        disk.write(path, text)
     except OSError as error:
         raise MediaError(f"{path}: cannot be written: {error.strerror}") from None
 
@@ -114,166 +76,74 @@ def _ending(path: Path) -> str:
     return ending
 
 
-def _start(clip: TimedClip) -> str:
-    return timecode.start(clip.info.timecode, clip.info.rate)
-
-
 # Reading
 
 
-def _read_csv(path: Path, clip: TimedClip) -> list[_Event]:
-    text = _text(path)
+def _read_csv(path: Path, text: str, clip: TimedClip) -> list[Event]:
+    """The lines of a table whose cells stand between tabs, semicolons or commas."""
     header = text.partition("\n")[0]
-    lines = csv.reader(io.StringIO(text), delimiter=";" if ";" in header and "," not in header else ",")
-    columns = [column.strip().lower() for column in next(lines, [])]
-    if not {"start", "stop"} <= set(columns):
-        raise ShotError(f"{path}:1: the first line names the columns: name, start, stop (and transition, if wanted)")
-    events = []
-    for cells in lines:
-        if any(cell.strip() for cell in cells):
-            row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
-            events.append(_csv_event(f"{path}:{lines.line_num}", lines.line_num, row, clip))
+    delimiter = next((mark for mark in "\t,;" if mark in header), ",")
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        columns = [column.strip().lower() for column in next(lines, [])]
+        if not {"start", "stop"} <= set(columns):
+            raise ShotError(
+                f"{path}:1: the first line names the columns: name, start, stop (and transition, if wanted)"
+            )
+        events = []
+        for cells in lines:
+            if any(cell.strip() for cell in cells):
+                row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+                events.append(_csv_event(f"{path}:{lines.line_num}", lines.line_num, row, clip))
+    except csv.Error as error:
+        raise ShotError(f"{path}:{lines.line_num}: is no line of a table: {error}") from None
     if not events:
         raise ShotError(f"{path}: has no events, so it is no shot list")
     return events
 
 
-def _csv_event(where: str, line: int, row: dict[str, str], clip: TimedClip) -> _Event:
+def _csv_event(where: str, line: int, row: dict[str, str], clip: TimedClip) -> Event:
     start, stop = (_csv_frame(where, column, row.get(column, ""), clip) for column in ("start", "stop"))
     transition = row.get("transition", "").lower() or "cut"
     if transition not in _TRANSITIONS:
-        raise ShotError(f"{where}: transition is {transition!r}; allowed: {', '.join(_TRANSITIONS)}")
+        raise ShotError(f"{where}: transition is {shorten(transition)}; allowed: {', '.join(_TRANSITIONS)}")
     name = row.get("name", "")
-    return _Event(f"line {line}" + f" '{name}'" * bool(name), name, None, (start, stop), _TRANSITIONS[transition])
+    return Event(
+        f"line {line}" + f" '{visible(name)}'" * bool(name), name, None, (start, stop), _TRANSITIONS[transition]
+    )
 
 
 def _csv_frame(where: str, column: str, text: str, clip: TimedClip) -> int:
     """A frame number of the clip from a frame number or a timecode."""
-    if text.isdecimal():
+    if text.isdecimal() and is_number(text):
         return int(text)
     if not timecode.is_timecode(text):
-        raise ShotError(f"{where}: {column} is {text!r}; allowed: a frame number or a timecode HH:MM:SS:FF")
+        raise ShotError(f"{where}: {column} is {shorten(text)}; allowed: a frame number or a timecode HH:MM:SS:FF")
     try:
-        return timecode.to_frames(text, clip.info.rate) - timecode.to_frames(_start(clip), clip.info.rate)
+        return timecode.to_frames(text, clip.info.rate) - timecode.to_frames(first_timecode(clip), clip.info.rate)
     except AnswerprintError as error:
         raise ShotError(f"{where}: {column}: {error}") from None
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return decode(read_file(path))
     except OSError as error:
         raise ShotError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
+    except ValueError:
         raise ShotError(f"{path}: is not a text file; a shot list is expected") from None
-
-
-def _read_timeline(path: Path, clip: TimedClip, tell: Note) -> Iterator[_Event]:
-    """The events of the first video track of an EDL or OTIO timeline."""
-    import opentimelineio as otio
-
-    edit = _load_timeline(path, clip)
-    tracks = [track for track in edit.video_tracks() if len(track)]
-    if len(tracks) > 1:
-        tell(f"{path}: has {len(tracks)} video tracks; the first is used")
-    begin = _record_start(path, edit, tracks[0], clip) if tracks else 0
-    late: tuple[Transition, int] = ("cut", 0)
-    number = 0
-    for item in tracks[0] if tracks else ():
-        if isinstance(item, otio.schema.Transition):
-            late = ("dissolve", round((_frames(item.out_offset, clip) - _frames(item.in_offset, clip)) / 2))
-        elif not isinstance(item, otio.schema.Gap):
-            number += 1
-            yield _event(path, item, number, begin, clip, late)
-            late = ("cut", 0)
-
-
-def _load_timeline(path: Path, clip: TimedClip) -> Any:
-    import opentimelineio as otio
-
-    text = _text(path)
-    try:
-        if path.suffix.lower() == ".edl":
-            edit = otio.adapters.read_from_string(text, "cmx_3600", rate=_otio_rate(clip))
-        else:
-            edit = otio.adapters.read_from_string(text, "otio_json")
-    except (otio.exceptions.OTIOError, ValueError, IndexError, AttributeError, RuntimeError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        rate = timecode.show_rate(clip.info.rate)
-        raise ShotError(
-            f"{path}: cannot be read as {path.suffix[1:].upper()} of {rate} frames per second: {reason}"
-        ) from None
-    if not isinstance(edit, otio.schema.Timeline):
-        raise ShotError(f"{path}: holds a {type(edit).__name__}, not a timeline")
-    return edit
-
-
-def _otio_rate(clip: TimedClip) -> float:
-    """The rate as OpenTimelineIO takes it: the double nearest to the fraction."""
-    return float(clip.info.rate)
-
-
-def _frames(time: Any, clip: TimedClip) -> int:
-    count: float = time.rescaled_to(_otio_rate(clip)).value
-    return round(count)
-
-
-def _record_start(path: Path, edit: Any, track: Any, clip: TimedClip) -> int:
-    """Count of the record timecode at the start of a track."""
-    if path.suffix.lower() == ".edl":
-        # The EDL adapter keeps the first record in-point as the negative start of the track.
-        return -_frames(track.source_range.start_time, clip) if track.source_range is not None else 0
-    return _frames(edit.global_start_time, clip) if edit.global_start_time is not None else 0
-
-
-def _event(path: Path, item: Any, number: int, begin: int, clip: TimedClip, start: tuple[Transition, int]) -> _Event:
-    """An event of a timeline.
-
-    Args:
-        path: of the list.
-        item: the timeline's own event.
-        number: of the event, from 1.
-        begin: count of the record timecode at the start of the track.
-        clip: the footage.
-        start: how it begins, and by how many frames the middle of its dissolve lies after its in-point.
-    """
-    transition, late = start
-    own = item.metadata.get("answerprint", {}).get("transition", "")
-    comments = " ".join(item.metadata.get("cmx_3600", {}).get("comments", [])).lower()
-    for word in ("dissolve", "fade"):
-        if own == word or f"transition: {word}" in comments:
-            transition = _TRANSITIONS[word]
-    label = f"event {number:03d}" + f" '{item.name}'" * bool(item.name)
-    source, record = item.trimmed_range(), item.range_in_parent()
-    if abs(source.start_time.rate - _otio_rate(clip)) > 0.01:
-        raise ShotError(
-            f"{path}: {label} counts {timecode.show_rate(Fraction(source.start_time.rate))} frames per second; "
-            f"the clip has {timecode.show_rate(clip.info.rate)}"
-        )
-    first = _frames(source.start_time, clip)
-    recorded = begin + _frames(record.start_time, clip)
-    length = _frames(source.duration, clip)
-    return _Event(
-        label=label,
-        name=item.name or "",
-        source=(first, first + length),
-        record=(recorded, recorded + _frames(record.duration, clip)),
-        transition=transition,
-        late=late,
-        reel=str(item.metadata.get("cmx_3600", {}).get("reel", "")),
-    )
 
 
 # Placing
 
 
-def _fit(path: Path, clip: TimedClip, events: list[_Event], tell: Note) -> list[ShotRange]:
+def _fit(path: Path, clip: TimedClip, events: list[Event], tell: Note) -> list[ShotRange]:
     """The events by the first way of counting that fits the clip.
 
     Raises:
         ShotError: none fits; said of the way that fits most events.
     """
-    begin = timecode.to_frames(_start(clip), clip.info.rate)
+    begin = timecode.to_frames(first_timecode(clip), clip.info.rate)
     first = min(event.record[0] for event in events)
     source = [("source timecode", begin, "source"), ("source frames", 0, "source")]
     record = [("record timecode", begin, "record"), ("record frames", 0, "record")]
@@ -295,17 +165,17 @@ def _fit(path: Path, clip: TimedClip, events: list[_Event], tell: Note) -> list[
 _Way = tuple[str, int, str]  # in words, the count at the clip's first frame, "source" or "record"
 
 
-def _range(event: _Event, way: _Way) -> tuple[int, int]:
+def _range(event: Event, way: _Way) -> tuple[int, int]:
     start, stop = event.source if way[2] == "source" and event.source is not None else event.record
     return start - way[1], stop - way[1]
 
 
-def _inside(event: _Event, way: _Way, length: int) -> bool:
+def _inside(event: Event, way: _Way, length: int) -> bool:
     start, stop = _range(event, way)
     return start >= 0 and stop <= length
 
 
-def _placed(path: Path, clip: TimedClip, events: Sequence[_Event], way: _Way) -> list[ShotRange]:
+def _placed(path: Path, clip: TimedClip, events: Sequence[Event], way: _Way) -> list[ShotRange]:
     """The events as shots in the order of the clip.
 
     Raises:
@@ -313,7 +183,7 @@ def _placed(path: Path, clip: TimedClip, events: Sequence[_Event], way: _Way) ->
     """
 
     def at(frame: int) -> str:
-        return f"{timecode.shift(_start(clip), frame, clip.info.rate)} (frame {frame})"
+        return f"{timecode.shift(first_timecode(clip), frame, clip.info.rate)} (frame {frame})"
 
     shots: list[ShotRange] = []
     before = ""
@@ -342,7 +212,8 @@ def _placed(path: Path, clip: TimedClip, events: Sequence[_Event], way: _Way) ->
 
 
 def _named(path: Path, shots: list[ShotRange], tell: Note) -> list[ShotRange]:
-    """Each shot with a name of its own: events cut from one clip are often all called after it."""
+    """Each shot with a name of its own, on one line: events cut from one clip are often all called after it."""
+    shots = [replace(shot, name=visible(" ".join(shot.name.split()))) for shot in shots]
     names = [shot.name for shot in shots]
     if all(names) and len(set(names)) == len(names):
         return shots
@@ -381,54 +252,5 @@ def _csv(shots: Sequence[ShotRange], clip: TimedClip) -> str:
 
 def _timecodes(shot: ShotRange, clip: TimedClip) -> tuple[str, str]:
     """In and out (exclusive) of a shot."""
-    start, rate = _start(clip), clip.info.rate
+    start, rate = first_timecode(clip), clip.info.rate
     return timecode.shift(start, shot.start, rate), timecode.shift(start, shot.stop, rate)
-
-
-def _edl(shots: Sequence[ShotRange], clip: TimedClip) -> str:
-    """CMX 3600, one cut per shot, source and record alike: the adapter would call every 29.97 clip drop-frame."""
-    rate = clip.info.rate
-    if timecode.nominal(rate) not in (24, 25, 30, 48, 50, 60) or rate.denominator not in (1, 1001):
-        text = timecode.show_rate(rate)
-        raise ShotError(f"an EDL knows no rate of {text} frames per second; write the shots as .otio or .csv")
-    mode = "DROP FRAME" if timecode.is_drop(_start(clip)) else "NON-DROP FRAME"
-    stem = _stem(clip)
-    reel = "".join(letter for letter in stem.upper() if letter.isascii() and letter.isalnum())[:8] or "AX"
-    lines = [f"TITLE: {stem}", f"FCM: {mode}", ""]
-    for number, shot in enumerate(shots, 1):
-        start, stop = _timecodes(shot, clip)
-        lines.append(f"{number:03d}  {reel:8} V     C        {start} {stop} {start} {stop}")
-        lines.append(f"* FROM CLIP NAME: {' '.join(shot.name.split())}")
-        if shot.transition != "cut":
-            lines.append(f"* TRANSITION: {shot.transition.upper()}")
-    return "\n".join(lines) + "\n"
-
-
-def _stem(clip: TimedClip) -> str:
-    return Path(clip.info.path).stem or "clip"
-
-
-def _otio(shots: Sequence[ShotRange], clip: TimedClip) -> str:
-    import opentimelineio as otio
-
-    rate = _otio_rate(clip)
-    begin = timecode.to_frames(_start(clip), clip.info.rate)
-
-    def span(start: int, length: int) -> Any:
-        return otio.opentime.TimeRange(
-            otio.opentime.RationalTime(begin + start, rate), otio.opentime.RationalTime(length, rate)
-        )
-
-    edit = otio.schema.Timeline(name=_stem(clip), global_start_time=otio.opentime.RationalTime(begin, rate))
-    track = otio.schema.Track(name="V1", kind=otio.schema.TrackKind.Video)
-    edit.tracks.append(track)
-    for shot in shots:
-        media = otio.schema.ExternalReference(
-            target_url=Path(os.path.abspath(clip.info.path)).as_uri(),  # noqa: PTH100 - links are kept
-            available_range=span(0, len(clip)),
-        )
-        entry = otio.schema.Clip(name=shot.name, media_reference=media, source_range=span(shot.start, len(shot)))
-        entry.metadata["answerprint"] = {"transition": shot.transition}
-        track.append(entry)
-    text: str = otio.adapters.write_to_string(edit, "otio_json")
-    return text + "\n"

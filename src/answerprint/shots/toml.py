@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from answerprint.errors import SettingsError
 from answerprint.settings import Settings, explain
+from answerprint.text import parse, read_file, shorten
 
 Key = tuple[str | int, ...]
 WIDTH = 120
@@ -71,7 +72,7 @@ class Document:
         """The table `name` inside `values`; empty where it is not written."""
         table = values.get(name, {})
         if not isinstance(table, dict):
-            raise SettingsError(f"{self.where(*key, name)}: '{name}' is {table!r}; allowed: a table, [{name}]")
+            raise SettingsError(f"{self.where(*key, name)}: '{name}' is {shorten(table)}; allowed: a table, [{name}]")
         return table
 
     def scalars(self, values: Mapping[str, Any], name: str, *key: str | int) -> None:
@@ -79,7 +80,8 @@ class Document:
         for entry, value in self.mapping(values, name, *key).items():
             if not isinstance(value, str | int | float | bool):
                 raise SettingsError(
-                    f"{self.where(*key, name, entry)}: '{entry}' is {value!r}; allowed: text, a number, true or false"
+                    f"{self.where(*key, name, entry)}: '{entry}' is {shorten(value)}; "
+                    "allowed: text, a number, true or false"
                 )
 
     def array(self, values: Mapping[str, Any], name: str, *key: str | int) -> list[dict[str, Any]]:
@@ -99,16 +101,17 @@ def read(path: Path) -> Document:
         SettingsError: it cannot be read, or its syntax is wrong; with the line.
     """
     try:
-        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        text = read_file(path).decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
+    except ValueError:
         raise SettingsError(f"{path}: is not a text file; a TOML file in UTF-8 is expected") from None
-    text = text.removeprefix("\ufeff")
     try:
-        values = tomllib.loads(text)
+        values = parse(tomllib.loads, text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(_syntax(path, text, str(error))) from None
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}") from None
     return Document(path, values, _lines(text))
 
 

@@ -356,8 +356,10 @@ def _read(source: ClipSource, longest: int) -> tuple[list[Pixels], list[str]]:
 def _read_video(path: Path, longest: int) -> list[Pixels]:
     import av
 
+    from answerprint.media.container import open_path
+
     try:
-        with av.open(str(path)) as container:
+        with open_path(path) as container:
             frames = []
             for frame in container.decode(video=0):
                 frames.append(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8))

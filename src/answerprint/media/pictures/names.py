@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from answerprint.errors import MediaError, NotMediaError
@@ -18,8 +19,8 @@ ENDINGS = (".exr", ".dpx", ".cin", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".b
 LISTED = 12  # how many numbers or names a message lists
 _NUMBERED = re.compile(r"^(.*?)(\d+)(\.[^.]+)$")
 _HASHES = re.compile(r"#+")
-_PERCENT = re.compile(r"%(?:0(\d+))?d")
-_OUTPUT_PATTERN = re.compile(r"%0?(\d*)d|#+")
+_PERCENT = re.compile(r"%(?:0(\d{1,2}))?d")
+_OUTPUT_PATTERN = re.compile(r"%0?(\d{0,2})d|#+")
 _OUTPUT_NUMBER = re.compile(r"(\d+)(?=\.[A-Za-z]+$)")
 
 
@@ -99,12 +100,20 @@ def list_pictures(path: str) -> PictureList:
         pattern, paths = _in_folder(Path(path))
         if pattern is None:
             return PictureList(str(paths[0]), paths, None)
+    mark = unfinished_mark(Path(str(pattern)))
+    if mark.exists():
+        raise MediaError(
+            f"{pattern}: is not whole, writing it was stopped; run its command again, or remove {mark} to read what "
+            "is there"
+        )
     numbers = _numbers(pattern)
     if not numbers:
         raise MediaError(f"{path}: no such pictures")
-    missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
+    # As runs, not numbers: two pictures may be billions apart.
+    missing = [(before + 1, after - 1) for before, after in pairwise(numbers) if after > before + 1]
     if missing:
-        count = "1 picture is" if len(missing) == 1 else f"{len(missing)} pictures are"
+        total = sum(last - first + 1 for first, last in missing)
+        count = "1 picture is" if total == 1 else f"{total} pictures are"
         raise MediaError(
             f"{pattern}: {count} missing: {_runs(missing)}; the sequence runs from {numbers[0]} to {numbers[-1]}"
         )
@@ -123,6 +132,13 @@ def picture_path(out: Path, number: int) -> Path:
         return out
     width = len(match[0]) if match[0][0] != "%" else int(match[1] or 1)
     return out.with_name(f"{out.name[: match.start()]}{number:0{width}d}{out.name[match.end() :]}")
+
+
+def unfinished_mark(out: Path) -> Path:
+    """The file that lies beside a sequence while it is being written under its final names."""
+    match = _OUTPUT_PATTERN.search(out.name) or _OUTPUT_NUMBER.search(out.name)
+    name = out.name if match is None else f"{out.name[: match.start()]}#{out.name[match.end() :]}"
+    return out.with_name(f".{name}.unfinished")
 
 
 def first_number(out: Path) -> int | None:
@@ -212,13 +228,7 @@ def _digits(path: Path) -> int:
     return len(match[2]) if match else 0
 
 
-def _runs(numbers: list[int]) -> str:
-    """Numbers as "3, 7-9"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    words = [f"{a}" if a == b else f"{a}-{b}" for a, b in runs]
-    return ", ".join(words[:LISTED]) + (f" and {len(words) - LISTED} more" if len(words) > LISTED else "")
+def _runs(runs: list[tuple[int, int]]) -> str:
+    """Runs of numbers, first and last of each, as "3, 7-9"."""
+    words = [f"{first}" if first == last else f"{first}-{last}" for first, last in runs[:LISTED]]
+    return ", ".join(words) + (f" and {len(runs) - LISTED} more" if len(runs) > LISTED else "")

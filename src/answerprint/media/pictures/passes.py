@@ -18,6 +18,7 @@ from answerprint.errors import MediaError
 from answerprint.frame import Area, Passes
 from answerprint.media.pictures.layers import PictureLayer
 from answerprint.media.pictures.read import PictureHeader, read_header
+from answerprint.text import utf8_path
 
 _CARRIED = ("half", "float")  # OpenImageIO hands out numbers of objects as fractions of the largest one
 _CRYPTOMATTE = "cryptomatte/"  # the names of what its channels hold stand in the header
@@ -53,7 +54,7 @@ def read_passes(passes: Passes) -> PassChannels:
     names: list[str] = []
     formats: list[str] = []
     planes: list[NDArray[np.float32]] = []
-    source = oiio.ImageInput.open(passes.path)
+    source = oiio.ImageInput.open(utf8_path(passes.path))
     for layer, places in _carried(header):
         spec = header.parts[layer.part]
         first, last = min(places), max(places) + 1

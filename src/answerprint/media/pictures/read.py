@@ -19,6 +19,7 @@ from answerprint.media.container import check_readable
 from answerprint.media.orientation import Orientation
 from answerprint.media.pictures.header import ALPHA_LABELS, attribute
 from answerprint.media.pictures.layers import PicturePart, Selection, list_layers, select
+from answerprint.text import utf8_path
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def read_picture(path: str | Path, threads: int | None = None, layer: str | None
         raise MediaError(f"{path}: is a deep picture; flatten it before, it has no pixels to work on")
     first, last = min(selection.places), max(selection.places) + 1
     data = source.read_image(selection.layer.part, 0, first, last, header.kind)
-    error = source.geterror()
+    error = _error(source)
     source.close()
     if data is None or error:
         raise MediaError(f"{path}: cannot be decoded: {_reason(error)}; the file is cut off or damaged")
@@ -141,9 +142,9 @@ def _open(path: str | Path) -> Any:
     config = oiio.ImageSpec()
     # Alpha is kept apart from color, as the file has it.
     config.attribute("oiio:UnassociatedAlpha", 1)
-    source = oiio.ImageInput.open(str(path), config)
+    source = oiio.ImageInput.open(utf8_path(path), config)
     if source is None:
-        raise NotMediaError(f"{path}: is not a picture that can be read: {_reason(oiio.geterror())}")
+        raise NotMediaError(f"{path}: is not a picture that can be read: {_reason(_error(oiio))}")
     return source
 
 
@@ -182,6 +183,15 @@ def _sample_type(spec: Any, places: Sequence[int], path: Path) -> tuple[str, int
 
 def _upright(plane: NDArray[Any], header: PictureHeader) -> Tensor:
     return header.orientation.apply(torch.from_numpy(np.ascontiguousarray(plane)))
+
+
+def _error(source: Any) -> str:
+    """The error of an open picture, or of OpenImageIO as a whole; empty where there is none."""
+    try:
+        text: str = source.geterror()
+    except UnicodeDecodeError:  # it quotes bytes of the header
+        return "its header is damaged"
+    return text
 
 
 def _reason(text: str) -> str:

@@ -18,6 +18,7 @@ from answerprint.media.pictures.encoding import write_color
 from answerprint.media.pictures.header import ALPHA_LABELS, write_rate_and_timecode
 from answerprint.media.pictures.passes import read_passes
 from answerprint.media.presets import Delivery
+from answerprint.text import utf8_path
 
 
 def write_picture(
@@ -120,7 +121,7 @@ def _write(path: Path, codec: str, spec: oiio.ImageSpec, samples: NDArray[Any]) 
     output = oiio.ImageOutput.create(codec)
     if output is None:
         raise DeliveryError(f"{path}: OpenImageIO here cannot write {codec}")
-    if not (output.open(str(path), spec) and output.write_image(samples) and output.close()):
+    if not (output.open(utf8_path(path), spec) and output.write_image(samples) and output.close()):
         reason = (output.geterror() or "no reason given").splitlines()[0]
         raise DeliveryError(f"{path}: the picture cannot be written: {reason}")
     if codec == "dpx":

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import av
 
+from answerprint import disk
 from answerprint.frame import Frame
 from answerprint.media.presets import Delivery
 from answerprint.media.writer.encoder import PictureEncoder, VideoEncoder
-from answerprint.media.writer.files import Output, delivery_errors, remove
+from answerprint.media.writer.files import Output, delivery_errors
 
 
 class ChunkWriter(Output):
@@ -58,8 +59,8 @@ class ChunkWriter(Output):
             with delivery_errors(self._output):
                 self._encoder.close()
                 if self._part.is_dir() or self.path.is_dir():
-                    remove(self.path)  # a folder does not replace anything by itself
-                self._part.replace(self.path)
+                    disk.remove(self.path)  # a folder does not replace anything by itself
+                disk.publish(self._part, self.path)
         except BaseException:
             self.discard()
             raise
@@ -71,4 +72,4 @@ class ChunkWriter(Output):
             with contextlib.suppress(OSError, av.error.FFmpegError):
                 self._encoder.close()
             self._encoder = None
-        remove(self._part)
+        disk.remove(self._part)

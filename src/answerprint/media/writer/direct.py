@@ -9,12 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from answerprint import disk
 from answerprint.errors import DeliveryError
 from answerprint.frame import Frame
 from answerprint.media.presets import Delivery
 from answerprint.media.writer.checks import check_not_source
 from answerprint.media.writer.chunk import ChunkWriter
-from answerprint.media.writer.files import Output, remove
+from answerprint.media.writer.files import Output
 from answerprint.media.writer.join import join
 
 if TYPE_CHECKING:
@@ -73,14 +74,14 @@ class Writer(Output):
             self.notes = join([self._chunk], self.out, self.delivery, self.source, self._first, stop)
         finally:
             self._writer.discard()
-            remove(self._chunk)
+            disk.remove(self._chunk)
 
     def discard(self) -> None:
         """Removes what was written; nothing is left."""
         self._frames.put(None)
         self._thread.join()
         self._writer.discard()
-        remove(self._chunk)
+        disk.remove(self._chunk)
 
     def _encode(self) -> None:
         while (frame := self._frames.get()) is not None:

@@ -10,16 +10,17 @@ import av
 import numpy as np
 from av.filter import Graph
 
+from answerprint import disk
 from answerprint.errors import DeliveryError
 from answerprint.frame import Frame
-from answerprint.media import tags, timecode
+from answerprint.media import quicktime, sidedata, tags, timecode
+from answerprint.media.container import open_path
 from answerprint.media.layout import parse_layout
 from answerprint.media.pictures import names
 from answerprint.media.pictures.write import write_picture
 from answerprint.media.planes import encode_frame
 from answerprint.media.presets import Delivery, repeatable
 from answerprint.media.writer.checks import check_size
-from answerprint.media.writer.files import remove
 
 # AV_FIELD_PROGRESSIVE, _TT, _BB: read alike by everyone, which the "swapped" _TB and _BT are not.
 FIELD_ORDERS = {"progressive": 1, "tff": 2, "bff": 3}
@@ -37,14 +38,14 @@ class VideoEncoder:
     """
 
     def __init__(self, path: Path, delivery: Delivery, first: Frame) -> None:
-        self._delivery, self._first, self._size = delivery, first.time, (first.height, first.width)
+        self._path, self._delivery = path, delivery
+        self._first, self._size = first.time, (first.height, first.width)
         preset = delivery.format
         check_size(delivery, first.width, first.height)
         base = delivery.time_base
         options = {"video_track_timescale": str(base.denominator)} if preset.chunk == "mov" else {}
-        self._container = av.open(
-            str(path), "w", format=preset.chunk, container_options=options | {"fflags": "+bitexact"}
-        )
+        disk.create(path)
+        self._container = open_path(path, "w", format=preset.chunk, container_options=options | {"fflags": "+bitexact"})
         self._container.metadata["comment"] = str(first.time)
         self._stream: Any = self._container.add_stream(
             preset.codec, rate=delivery.rate, options=encoder_options(delivery, first.width, first.height)
@@ -53,6 +54,7 @@ class VideoEncoder:
         self._stored = _stored_layout(delivery)
         self._fields = preset.fields and delivery.field_order in ("tff", "bff")
         self._graph: Graph | None = None
+        self._frames = self._packets = 0
         self._reorder = math.ceil(_REORDER / delivery.rate / self._stream.codec_context.time_base)
 
     def write(self, frame: Frame) -> None:
@@ -66,17 +68,28 @@ class VideoEncoder:
                 f"frame at {float(frame.time):.3f} s is {frame.width} x {frame.height}, those before it "
                 f"{self._size[1]} x {self._size[0]}: one output has one size"
             )
+        self._frames += 1
         picture = self._with_fields_and_aspect(self._picture(frame))
         for packet in self._stream.encode(picture):
             self._mux(packet)
 
     def close(self) -> None:
-        """Writes what the encoder still holds, and closes the file."""
+        """Writes what the encoder still holds, and closes the file.
+
+        Raises:
+            DeliveryError: the encoder gave another number of pictures than it was given.
+        """
         try:
             for packet in self._stream.encode(None):
                 self._mux(packet)
         finally:
             self._container.close()
+        if self._packets != self._frames:
+            codec = self._delivery.format.codec
+            raise DeliveryError(f"{codec} gave {self._packets} pictures of {self._frames}; choose another preset")
+        if self._delivery.format.chunk == "mov":
+            # Joining takes these from the chunk, whatever the container of the output.
+            quicktime.add_boxes(self._path, {name: bytes.fromhex(text) for name, text in self._delivery.boxes.items()})
 
     def _mux(self, packet: Any) -> None:
         # x265 has no decoding time for a chunk of fewer frames than it looks ahead and hands out whatever its memory
@@ -84,6 +97,7 @@ class VideoEncoder:
         if packet.dts is None or not packet.pts - self._reorder <= packet.dts <= packet.pts:
             packet.dts = packet.pts
         self._container.mux_one(packet)
+        self._packets += 1
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
         delivery = self._delivery
@@ -119,7 +133,7 @@ class PictureEncoder:
 
     def __init__(self, path: Path, delivery: Delivery) -> None:
         self._folder, self._delivery = path, delivery
-        remove(path)
+        disk.remove(path)
         path.mkdir()
 
     def write(self, frame: Frame) -> None:
@@ -167,6 +181,11 @@ def configure(stream: Any, delivery: Delivery, width: int, height: int) -> tuple
 def encoder_options(delivery: Delivery, width: int, height: int) -> dict[str, str]:
     """FFmpeg's private options of the encoder for pictures of this size."""
     options, form = dict(delivery.format.options) | repeatable(delivery.format.codec), parse_layout(delivery.layout)
+    name, text = sidedata.encoder_options(delivery.format.codec, delivery.boxes)
+    if delivery.format.codec == "libx264" and delivery.field_order == "bff":
+        name, text = "x264-params", f"bff=1:{text}".strip(":")  # x264 takes the first frame for top field first
+    if text:
+        options[name] = f"{options[name]}:{text}" if name in options else text
     if form.subsampled:
         options["chroma_sample_location"] = delivery.siting
     odd = form.subsampled and (width % 2 or height % 2)

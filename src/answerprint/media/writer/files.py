@@ -14,6 +14,7 @@ from typing import Self
 
 import av
 
+from answerprint import disk
 from answerprint.errors import AnswerprintError, DeliveryError
 
 
@@ -42,25 +43,13 @@ class Output(ABC):
 
 def link(file: Path, to: Path) -> None:
     """Gives the same bytes a second name where the file system can, else copies them: a resumed job needs its chunk."""
-    remove(to)
+    disk.remove(to)
     try:
         os.link(file, to)
     except OSError:
+        disk.create(to)
         shutil.copyfile(file, to)
-
-
-def remove(path: Path) -> None:
-    """Removes a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Waits until the file is on the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+        disk.sync(to)
 
 
 @contextlib.contextmanager

@@ -11,18 +11,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 
+from answerprint import disk
 from answerprint.errors import DeliveryError
-from answerprint.media import matroska, tracks
-from answerprint.media.pictures import names
+from answerprint.media import captions, inventory, matroska, mxf, quicktime, tracks
+from answerprint.media.container import open_path
 from answerprint.media.pictures.header import ALPHA_LABELS
 from answerprint.media.presets import VIDEO_FORMATS, Delivery
-from answerprint.media.writer.checks import check_not_source, check_picture_count
+from answerprint.media.writer.checks import check_not_source
 from answerprint.media.writer.encoder import FIELD_ORDERS, configure, encoder_options, set_color_tags
-from answerprint.media.writer.files import delivery_errors, link, remove, sync
+from answerprint.media.writer.files import delivery_errors
 from answerprint.media.writer.packets import open_chunk, video_packets
+from answerprint.media.writer.pictures import join_pictures
 
 if TYPE_CHECKING:
     from answerprint.media.reader import Clip
@@ -54,51 +55,54 @@ def join(
         raise DeliveryError(f"{out}: there are no frames to write")
     if delivery.format.pictures:
         with delivery_errors(out):
-            return _join_pictures(chunks, out, delivery, source, start)
+            first = join_pictures(chunks, out, delivery, source, start)
+            wanted = inventory.of_source(source, delivery, start, stop)
+            return inventory.losses(wanted, inventory.of_picture(first), delivery, {})
     part = out.with_name(f".{out.name}.part{out.suffix}")
     try:
         with delivery_errors(out):
-            notes = _mux(chunks, part, delivery, source, start, stop)
-            if delivery.ending == ".mkv" and delivery.sar != 1:
-                matroska.set_aspect(part, *_stored_size(chunks[0]), delivery.sar)
-            sync(part)
-            part.replace(out)
-            return notes
+            disk.create(part)
+            others, captioned = _mux(chunks, part, delivery, source, start, stop)
+            _describe(part, delivery, chunks[0])
+            wanted = inventory.of_source(source, delivery, start, stop)
+            arrived = inventory.of_file(part, others, captioned)
+            disk.publish(part, out)
+            return [*_limits(delivery), *inventory.losses(wanted, arrived, delivery, others.reasons)]
     finally:
-        remove(part)
+        disk.remove(part)
 
 
 def _mux(
     chunks: Sequence[Path], part: Path, delivery: Delivery, source: Clip | None, start: Fraction, stop: Fraction
-) -> list[str]:
+) -> tuple[tracks.Tracks, bool]:
+    """Writes the file; gives the tracks beside the picture, and whether captions are in it."""
     ending = delivery.ending
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(open_chunk(chunks[0]))
-        out = stack.enter_context(
-            av.open(str(part), "w", format=VIDEO_FORMATS[ending], container_options=_muxer_options(delivery))
-        )
+        options = _muxer_options(delivery, tracks.muxer_flags(source, ending))
+        out = stack.enter_context(open_path(part, "w", format=VIDEO_FORMATS[ending], container_options=options))
         video = _add_video(out, first.streams.video[0], delivery)
-        if ending == ".mkv" and delivery.sar != 1:
-            video.metadata["title"] = matroska.PLACEHOLDER
+        if title := _placeholder(delivery):
+            video.metadata["title"] = title
         base = 1 / delivery.rate if ending in (".avi", ".mxf") else delivery.time_base
         video.time_base = base
-        notes = _limits(delivery)
         others = tracks.Tracks(source, out, ending, start, stop, stack)
-        notes += others.notes
         if delivery.alpha:
             comment = out.metadata.get("comment")
             kind = ALPHA_LABELS[delivery.alpha]
             out.metadata["comment"] = f"{comment}; {kind}" if comment and kind not in comment else kind
         label = tracks.timecode_at(delivery, start)
-        if label is not None and ending == ".avi":
-            notes.append(f"timecode {label} is not carried: .avi has no place for it")
-        elif label is not None:
+        if label is not None and ending != ".avi":
             (out if ending == ".mkv" else video).metadata["timecode"] = label
+            if source is not None and (reel := tracks.reel(stream.metadata for stream in source.info.streams)):
+                video.metadata["reel_name"] = reel
         packets = video_packets(chunks, video, delivery, base, start, stop)
+        texts = captions.read(source, delivery, start, stop)
+        packets = captions.insert(packets, texts, delivery.format.codec)
         out.start_encoding()
         for packet in others.interleave(packets):
             out.mux_one(packet)
-    return notes
+    return others, texts is not None
 
 
 def _add_video(out: Any, chunk: Any, delivery: Delivery) -> Any:
@@ -122,18 +126,46 @@ def _add_video(out: Any, chunk: Any, delivery: Delivery) -> Any:
     return video
 
 
+def _placeholder(delivery: Delivery) -> str:
+    """The name of a Matroska track until `_describe`, "" for none."""
+    if delivery.ending != ".mkv":
+        return ""
+    # Other codecs say it themselves, or a chunk of theirs does.
+    return matroska.placeholder(delivery.sar, delivery.boxes if delivery.format.codec == "ffv1" else {})
+
+
+def _describe(part: Path, delivery: Delivery, chunk: Path) -> None:
+    """Writes into the whole file what the muxer could not be given."""
+    preset, ending = delivery.format, delivery.ending
+    interlaced = delivery.field_order in ("tff", "bff")
+    if _placeholder(delivery):
+        boxes = delivery.boxes if preset.codec == "ffv1" else {}
+        matroska.describe(part, _stored_size(chunk), delivery.sar, boxes)
+    if ending in (".mov", ".mp4"):
+        boxes = {} if preset.chunk == "mov" else delivery.boxes
+        written = {name: bytes.fromhex(content) for name, content in boxes.items()}
+        if preset.codec == "dnxhd" and interlaced:
+            written["fiel"] = _FIELDS[delivery.field_order]
+        quicktime.add_boxes(part, written)
+    if ending == ".mxf" and interlaced and (lines := _stored_size(chunk)[1]) % 2 == 0:
+        mxf.set_fields(part, delivery.field_order, lines)
+
+
+_FIELDS = {"tff": b"\x02\x09", "bff": b"\x02\x0e"}  # two fields, interleaved (QuickTime File Format, `fiel`)
+
+
 def _stored_size(chunk: Path) -> tuple[int, int]:
     """Width and height of the pictures in a chunk."""
-    with av.open(str(chunk)) as container:
+    with open_path(chunk) as container:
         context = container.streams.video[0].codec_context
         return context.width, context.height
 
 
-def _muxer_options(delivery: Delivery) -> dict[str, str]:
+def _muxer_options(delivery: Delivery, flags: str) -> dict[str, str]:
     options = {"fflags": "+bitexact"}
     if delivery.ending in (".mov", ".mp4"):
         scale = delivery.time_base.denominator
-        options |= {"movflags": "+write_colr", "video_track_timescale": str(scale), "write_tmcd": "1"}
+        options |= {"movflags": f"+write_colr{flags}", "video_track_timescale": str(scale), "write_tmcd": "1"}
         # Edit lists are counted in this: fine enough for a sample of sound and for a frame.
         fine = int(np.lcm(scale, 48000))
         options["movie_timescale"] = str(fine if fine < 2**31 else 48000)
@@ -141,59 +173,10 @@ def _muxer_options(delivery: Delivery) -> dict[str, str]:
 
 
 def _limits(delivery: Delivery) -> list[str]:
-    """Notes on what the container has no place for."""
+    """Notes on frame times that the container rounds."""
     notes, ending = [], delivery.ending
-    if ending == ".avi":
-        notes.append(
-            f"color tags ({delivery.primaries}, {delivery.transfer}, {delivery.matrix}) are not carried: "
-            ".avi has no place for them"
-        )
     if delivery.variable_rate and ending == ".mkv":
         notes.append("frame times are rounded to a millisecond: .mkv counts in milliseconds")
     if delivery.variable_rate and ending in (".avi", ".mxf"):
         notes.append(f"frame times are rounded to the frame rate: {ending} has a constant rate")
-    if delivery.sar != 1 and ending in (".mxf", ".avi"):
-        notes.append(f"sample aspect ratio {delivery.sar} is not carried: {ending} as written here has no place for it")
     return notes
-
-
-def _join_pictures(
-    chunks: Sequence[Path], out: Path, delivery: Delivery, source: Clip | None, start: Fraction
-) -> list[str]:
-    """Links every picture under a temporary name beside its place, then moves all of them into place."""
-    files = [file for chunk in chunks for file in sorted(chunk.iterdir())]
-    check_picture_count(out, len(files))
-    begin = first_number(out, source, start)
-    zero = names.frame_number(start, delivery.rate)
-    moves: list[tuple[Path, Path]] = []
-    try:
-        for file in files:
-            place = names.picture_path(out, begin + int(file.stem) - zero)
-            part = place.with_name(f".{place.name}.part")
-            moves.append((part, place))
-            link(file, part)
-        for part, place in moves:
-            part.replace(place)
-    finally:
-        for part, _ in moves:
-            remove(part)
-    info = source.info if source is not None else None
-    if info is not None and any(stream.kind == "audio" for stream in info.streams):
-        return [f"sound is not carried: {delivery.ending} holds pictures only"]
-    return []
-
-
-def first_number(out: Path, source: Clip | None, start: Fraction) -> int:
-    """Number of an output's first picture: as its name says, else that of the source's picture, else 1.
-
-    Args:
-        out: the output.
-        source: of the job; None for none.
-        start: time in the source, in seconds, that becomes the start of the output.
-    """
-    own = names.first_number(out)
-    if own is not None:
-        return own
-    if source is None or source.info.first_number is None:
-        return 1
-    return source.info.first_number + names.frame_number(start, source.info.rate)

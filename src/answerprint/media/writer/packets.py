@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import av
 
 from answerprint.errors import DeliveryError
+from answerprint.media.container import open_path
 from answerprint.media.presets import Delivery
 
 
@@ -50,7 +51,7 @@ def open_chunk(chunk: Path) -> Any:
         DeliveryError: it cannot be read.
     """
     try:
-        return av.open(str(chunk))
+        return open_path(chunk)
     except (OSError, av.error.FFmpegError) as error:
         raise DeliveryError(f"{chunk}: this chunk cannot be read; delete it and run the job again") from error
 

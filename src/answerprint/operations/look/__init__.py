@@ -54,6 +54,7 @@ from answerprint.operations import grade
 from answerprint.operations.look import drift, planning, targets
 from answerprint.operations.look.keys import KeyedGrade, Renderer, grade_params
 from answerprint.settings import Settings
+from answerprint.text import decode, parse, read_file
 
 HANDLES = 0
 OWN = ("matte",)  # the fused kernel blends by matte and strength as it grades
@@ -292,8 +293,8 @@ def _read_learned(params: Params) -> Findings:
     if params.reference is not None or params.fit is not None or params.hold:
         raise SettingsError("learned: the look is already made; give it alone, without reference, fit or hold")
     try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text)
+        text = decode(read_file(path))
+        data = parse(json.loads, text)
     except OSError as error:
         raise SettingsError(f"learned: {path} cannot be read ({error.strerror})") from None
     except ValueError:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.process import parent_process
 
 import torch
@@ -35,7 +38,8 @@ def run(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int], Non
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(threads,))
     waiting: set[Future[ChunkResult]] = set()
     try:
-        waiting = {pool.submit(_render, task) for task in tasks}
+        with _without_ctrl_c():
+            waiting = {pool.submit(_render, task) for task in tasks}
         while waiting:
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             # A worker's death ends all futures at once: what was done by then is handed over before it is told.
@@ -43,6 +47,10 @@ def run(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int], Non
                 result = future.result()
                 on_frames(result.frames)
                 yield result
+    except KeyboardInterrupt:
+        for worker in multiprocessing.active_children():
+            worker.terminate()  # what it was at is begun anew by `resume`
+        raise
     except BrokenProcessPool:
         raise JobError(
             "a worker process died (killed, or out of memory); what is done is kept: run the same command again, "
@@ -50,6 +58,19 @@ def run(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int], Non
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Keeps Ctrl-C from processes begun in here: their parent gets it, and ends them without a traceback of each."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _failed(future: Future[ChunkResult]) -> bool:

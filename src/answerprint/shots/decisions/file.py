@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from answerprint import disk
 from answerprint.assets import Assets
 from answerprint.errors import MediaError, SettingsError
 from answerprint.settings import Settings
@@ -17,6 +16,7 @@ from answerprint.shots import tables, toml
 from answerprint.shots.boundary import ShotRange, Transition
 from answerprint.shots.contracts import Contract, Contracts, Scalar, absolute, contract_of
 from answerprint.shots.decisions.model import DecisionList, OperationDecision, ShotDecision, SourceRef
+from answerprint.text import visible
 
 FORMAT = 1
 
@@ -67,28 +67,16 @@ def save(decisions: DecisionList, path: Path, contracts: Contracts) -> None:
     text = "\n".join(_document(decisions, path, contracts)) + "\n"
     assets, names = Assets.beside(path), decisions.asset_names()
     decisions.assets.copy_to(assets, names)
-    _write(path, text)
-    assets.drop_all_but(names)
-
-
-def _write(path: Path, text: str) -> None:
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            file.write(text)
-        # A temporary file is private to its owner; a decision list is as readable as any other document.
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(file.name).chmod(0o666 & ~mask)
-        Path(file.name).replace(path)
+        disk.write(path, text)
     except OSError as error:
         raise MediaError(f"{path}: cannot be written: {error.strerror}") from None
+    assets.drop_all_but(names)
 
 
 def _document(decisions: DecisionList, path: Path, contracts: Contracts) -> Iterator[str]:
     source = decisions.source
-    yield from _HEADER.format(clip=source.path.name, file=path.name).splitlines()
+    yield from _HEADER.format(clip=visible(source.path.name), file=visible(path.name)).splitlines()
     yield ""
     head: list[tuple[str, Any, str]] = [
         ("format", FORMAT, "of this file"),
@@ -111,14 +99,14 @@ def _shot(shot: ShotDecision, source: SourceRef, folder: Path, contracts: Contra
     span = shot.range
     length = f"{len(span)} frame{'s' if len(span) > 1 else ''}, {float(len(span) / source.rate):.2f} s"
     title = f"{source.timecode_at(span.start)} to {source.timecode_at(span.stop)} (exclusive), {length}"
-    yield from ("", "", f"# ── Shot {span.name} " + "─" * max(0, 60 - len(span.name)), f"# {title}")
+    yield from ("", "", f"# ── Shot {visible(span.name)} " + "─" * max(0, 60 - len(span.name)), f"# {title}")
     yield "[[shot]]"
     yield from toml.entries(
         [
             ("name", span.name, ""),
             ("start", span.start, "its first frame, counted from 0"),
             ("stop", span.stop, "the frame after its last"),
-            ("transition", span.transition, "how it begins: cut, dissolve or fade"),
+            ("transition", span.transition, "how it begins: cut, dissolve, fade, wipe or key"),
         ]
     )
     for operation in shot.operations:

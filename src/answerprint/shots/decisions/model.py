@@ -28,7 +28,7 @@ class SourceRef(Settings):
         description="the clip: a file, a folder or a pattern such as f.%04d.exr; from this file's folder"
     )
     size: int = Field(ge=0, description="bytes, of all files of a sequence together")
-    hash: str = Field(description="SHA-256 of its size, first and last MiB (of a sequence: of its first and last file)")
+    hash: str = Field(description="SHA-256 of its size, first and last MiB (sequence: all sizes, first and last file)")
     frames: int = Field(ge=1, description="number of frames")
     rate: Fraction = Field(gt=0, description="frames per second")
     timecode: str | None = Field(None, description="of the first frame")
@@ -191,17 +191,19 @@ class DecisionList:
 def fingerprint(path: Path) -> tuple[int, str]:
     """Size in bytes and quick hash of a file or a sequence.
 
-    The hash is SHA-256 over the size and the first and last MiB; for a sequence over the first and last file.
+    The hash is SHA-256 over the size of every file and the first and last MiB; for a sequence, of its first and last
+    file. A job looks closer: see `render/executor.py`.
 
     Raises:
         MediaError: there is nothing there, or it cannot be read.
     """
-    files = _files(path)
+    files = files_of(path)
     if not files:
         raise MediaError(f"{path}: there is no such file or sequence")
     try:
-        size = sum(file.stat().st_size for file in files)
-        digest = hashlib.sha256(f"{len(files)} {size}".encode())
+        sizes = [file.stat().st_size for file in files]
+        size = sum(sizes)
+        digest = hashlib.sha256(f"{len(files)} {' '.join(map(str, sizes))}".encode())
         for file in dict.fromkeys((files[0], files[-1])):
             with file.open("rb") as stream:
                 digest.update(stream.read(1 << 20))
@@ -212,8 +214,8 @@ def fingerprint(path: Path) -> tuple[int, str]:
     return size, digest.hexdigest()[:32]
 
 
-def _files(path: Path) -> list[Path]:
-    """The file itself, or the files of a sequence in order."""
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or the files of a folder or a sequence in order; none where there is nothing."""
     if path.is_file():
         return [path]
     if path.is_dir():
