@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -116,6 +116,19 @@ class Passes:
     time: Fraction
 
 
+@dataclass(frozen=True)
+class PictureTags:
+    """What the header of a frame's picture says of the footage, to be written to the picture that is made of it.
+
+    Attributes:
+        entries: names, OpenImageIO's types and values.
+        time: of the frame that they belong to; what counts pictures does not fit a frame of another time.
+    """
+
+    entries: tuple[tuple[str, str, Any], ...]
+    time: Fraction
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One picture at one time.
@@ -134,6 +147,7 @@ class Frame:
             they are not, and the output multiplies them where its format does that.
         framing: windows of a picture whose pixels are not just what is shown; None where they are.
         passes: further channels of the source's file.
+        tags: of the source's picture.
     """
 
     pixels: Tensor
@@ -147,6 +161,7 @@ class Frame:
     associated: bool | None = None
     framing: Framing | None = None
     passes: Passes | None = None
+    tags: PictureTags | None = None
 
     def __post_init__(self) -> None:
         # A wrong frame is a programmer's error: caught at birth, once, not by every reader of it.

@@ -16,25 +16,10 @@ import torch
 from answerprint.color import icc
 from answerprint.errors import MediaError, SettingsError
 from answerprint.media import presets, reader
-from answerprint.media.reader import Clip
 from answerprint.media.writer.direct import Writer
-from answerprint.render import decide, job
-from answerprint.render.job import JobResult
-from answerprint.render.options import Options
+from stored import copy, put
 
 H, W = 6, 10
-_KINDS = {"uint8": "uint8", "uint16": "uint16", "float32": "float"}
-
-
-def put(path: Path, data: np.ndarray, spec: Any = None, **tags: Any) -> Path:
-    """Writes (h, w, channels) with OpenImageIO itself."""
-    if spec is None:
-        spec = oiio.ImageSpec(data.shape[1], data.shape[0], data.shape[2], oiio.TypeDesc(_KINDS[str(data.dtype)]))
-    for name, value in tags.items():
-        spec.attribute(name.replace("_", ":"), value)
-    output = oiio.ImageOutput.create(str(path))
-    assert output.open(str(path), spec) and output.write_image(np.ascontiguousarray(data)) and output.close()
-    return path
 
 
 def spec_of(channels: Mapping[str, float] | Sequence[str], part: str = "", kind: str = "float") -> Any:
@@ -77,15 +62,6 @@ def windows(path: Path, data: tuple[int, int, int, int], value: float = 0.5) -> 
 def color_of(path: Path | str, **overrides: Any) -> list[float]:
     frame = next(reader.open(path, **overrides).frames())
     return [round(float(value), 4) for value in frame.pixels[:, 0, 0]]
-
-
-def copy(source: Path | str, out: Path, **settings: Any) -> JobResult:
-    """The clip through a job that multiplies its values by `gain`."""
-    gain = settings.pop("gain", 1.0)
-    options = Options(shots="none", **settings)
-    clip: Clip = reader.open(source, **options.overrides)
-    decisions = decide.analyze(clip, [("grade", {"slope": (gain, gain, gain)})], options, output=out)
-    return job.deliver(decisions, out, options)
 
 
 def channels_of(path: Path) -> dict[str, float]:

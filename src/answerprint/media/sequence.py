@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from answerprint.errors import MediaError, SettingsError
-from answerprint.frame import FieldOrder, Frame, Framing, Origin, Passes
+from answerprint.frame import FieldOrder, Frame, Framing, Origin, Passes, PictureTags
 from answerprint.media import content
 from answerprint.media.index import Times
 from answerprint.media.info import ClipInfo
@@ -84,6 +84,7 @@ class SequenceSource:
             if converted is not rgb:
                 rgb, origin = converted, None
         time = self.times[number]
+        tags = header.read_tags(picture.header.spec, Path(path).suffix.lower())
         return Frame(
             pixels=rgb,
             time=time,
@@ -94,6 +95,7 @@ class SequenceSource:
             origin=origin,
             framing=self._framing(picture.header),
             passes=Passes(path, self.layer, time) if info.passes and is_exr(path) else None,
+            tags=PictureTags(tags, time) if tags else None,
         )
 
     def _framing(self, picture: PictureHeader) -> Framing | None:

@@ -15,7 +15,7 @@ from answerprint.errors import DeliveryError, MediaError
 from answerprint.frame import Frame
 from answerprint.media.layout import parse_layout
 from answerprint.media.pictures.encoding import write_color
-from answerprint.media.pictures.header import ALPHA_LABELS, write_rate_and_timecode
+from answerprint.media.pictures.header import ALPHA_LABELS, NO_DATE, attribute, write_rate_and_timecode, write_tags
 from answerprint.media.pictures.passes import read_passes
 from answerprint.media.presets import Delivery
 from answerprint.text import utf8_path
@@ -41,6 +41,8 @@ def write_picture(
     samples = torch.stack(planes, dim=-1).numpy()
     height, width, channels = samples.shape
     spec = oiio.ImageSpec(width, height, channels, "half" if form.floating else f"uint{8 if form.bits == 8 else 16}")
+    if frame.tags is not None:
+        write_tags(spec, frame.tags, frame.time)
     _describe(spec, delivery)
     write_rate_and_timecode(spec, delivery.ending, delivery.rate, timecode)
     write_color(spec, preset.codec, delivery.color, delivery.film)
@@ -73,7 +75,8 @@ def _describe(spec: oiio.ImageSpec, delivery: Delivery) -> None:
     spec["Software"] = "Answerprint"
     # The time of writing would make the same picture another file, and is not that of its capture, as OpenEXR calls it.
     # Empty, it is left out of OpenEXR and TIFF.
-    spec["DateTime"] = "1970:01:01 00:00:00" if delivery.format.codec == "dpx" else ""
+    if attribute(spec, "DateTime", None) is None:
+        spec["DateTime"] = NO_DATE if delivery.format.codec == "dpx" else ""
 
 
 def _add_channels(spec: oiio.ImageSpec, samples: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:

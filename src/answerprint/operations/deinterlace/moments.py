@@ -239,4 +239,5 @@ class Moments:
             depth=planes.get("depth"),
             field_order="progressive",
             framing=frame.framing,
+            tags=frame.tags,
         )
