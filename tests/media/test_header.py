@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import numpy as np
 import OpenImageIO as oiio  # noqa: N813
 import pytest
 
-from answerprint.media import reader
+from answerprint.media import presets, reader
+from answerprint.media.writer.direct import Writer
 from stored import copy, put
 
 SCAN = {
@@ -135,3 +138,15 @@ def test_a_still_of_a_camera_names_a_dozen_of_what_is_lost(tmp_path: Path) -> No
     put(tmp_path / "a.exr", np.full((16, 32, 3), 0.25, np.float32), spec)
     [line] = lost(copy(tmp_path / "a.exr", tmp_path / "out.dpx").notes)
     assert "studio/00, studio/01" in line and "and 28 more are not carried" in line
+
+
+def test_a_picture_made_between_two_has_the_key_code_of_neither(tmp_path: Path) -> None:
+    clip = reader.open(scan(tmp_path))
+    own, next_one = clip.frames(0, 2)
+    delivery = presets.choose(tmp_path / "out.%04d.dpx", None, clip.info)
+    with Writer(tmp_path / "out.%04d.dpx", delivery.model_copy(update={"rate": Fraction(48)})) as writer:
+        writer.write(own)
+        writer.write(replace(own, time=(own.time + next_one.time) / 2))
+    specs = [spec_of(tmp_path / f"out.{number:04d}.dpx") for number in (1, 2)]
+    assert [spec.getattribute("smpte:KeyCode") is not None for spec in specs] == [True, False]
+    assert [spec.getattribute("dpx:InputDevice") for spec in specs] == ["Scanner 4"] * 2

@@ -17,6 +17,7 @@ from answerprint.color import icc
 from answerprint.errors import MediaError, SettingsError
 from answerprint.media import presets, reader
 from answerprint.media.writer.direct import Writer
+from clips import write
 from stored import copy, put
 
 H, W = 6, 10
@@ -327,6 +328,24 @@ def test_labels_of_dpx_travel(tmp_path: Path, label: str, colorimetric: str, tra
     spec = oiio.ImageInput.open(str(tmp_path / "out.0001.dpx")).spec()
     assert spec.getattribute("dpx:Transfer") == label and spec.getattribute("dpx:Colorimetric") == colorimetric
     assert color_of(tmp_path / "out.0001.dpx") == pytest.approx(color_of(path), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "labels"),
+    [
+        ("bt709", "bt709", ("ITU-R 709-4", "ITU-R 709-4")),
+        ("bt470bg", "smpte170m", ("ITU-R 601-5 system B or G", "ITU-R 601-5 system B or G")),
+        ("bt2020", "smpte2084", ("User defined", "User defined")),
+    ],
+)
+def test_dpx_of_video_says_how_it_is_encoded(
+    tmp_path: Path, primaries: str, transfer: str, labels: tuple[str, str]
+) -> None:
+    write(tmp_path / "a.mkv", frames=1, primaries=primaries, transfer=transfer)
+    notes = copy(tmp_path / "a.mkv", tmp_path / "out.dpx").notes
+    spec = oiio.ImageInput.open(str(tmp_path / "out.dpx")).spec()
+    assert (spec.getattribute("dpx:Transfer"), spec.getattribute("dpx:Colorimetric")) == labels
+    assert any("DPX has no name" in note for note in notes) == (transfer == "smpte2084")
 
 
 def test_dpx_of_an_encoding_that_it_cannot_name(tmp_path: Path) -> None:
