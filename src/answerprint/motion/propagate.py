@@ -96,13 +96,15 @@ class Candidate:
         picture: (h, w, 3), aligned and in the light of the present frame.
         shown: (h, w), pixels of the hole that it brings.
         visible: (h, w), all pixels of the part that it shows.
-        cost: (h, w), the lower the better.
+        doubt: (h, w), what speaks against it: flow that does not come home, misfit around the hole.
+        cost: (h, w), the same, and how far away the frame is: the lower the better.
     """
 
     number: int
     picture: Array
     shown: Mask
     visible: Mask
+    doubt: Array
     cost: Array
 
 
@@ -119,6 +121,7 @@ class Reach:
         away: weight of a flow that does not come home, for each frame on the way.
         misfit: weight of the difference around the hole.
         distance: weight of a frame of distance.
+        repeat: whether frames that show nothing new are candidates, too.
     """
 
     frames: int = 60
@@ -127,6 +130,7 @@ class Reach:
     away: float = 0.3
     misfit: float = 20.0
     distance: float = 0.05
+    repeat: bool = False
 
 
 _VISIBLE = 0.01  # share of a pixel that a mask may cover
@@ -135,6 +139,8 @@ _BAND = 16  # pixels around the hole whose structure alignment needs
 _SHIFT = 3.0  # pixels at the most that alignment moves a candidate
 _HOME = 0.5  # pixels within which alignment must come home
 _ODD = 0.08  # difference (of full scale) from which on it is no matter of light
+_ENOUGH, _MANY = 200, 4000  # pixels that exposure is judged by: at least, and about at most
+_BETTER = 0.8  # of the usual difference must be left, or another exposure is none
 _SHADE = 0.7  # share of the difference in light that is taken over
 
 
@@ -212,7 +218,8 @@ def _one_way(present: _Present, grid: _Grid, step: int, reach: Reach) -> Iterato
         if candidate is None:
             continue
         yield candidate
-        left &= ~candidate.shown
+        if not reach.repeat:
+            left &= ~candidate.shown
         taken += 1
         if taken == reach.count or not left.any():
             return
@@ -244,11 +251,11 @@ def _candidate(
     shown = left & visible
     if not shown.any():
         return None
-    picture = _aligned(present, view, visible, grid.scale)
+    picture = _exposed(present, _aligned(present, view, visible, grid.scale), visible)
     picture, misfit = _lit(present, picture, visible, grid.scale)
+    doubt = np.float32(reach.away) * cost + np.float32(reach.misfit) * misfit
     far = np.float32(reach.distance * abs(other - present.number))
-    total = np.float32(reach.away) * cost + np.float32(reach.misfit) * misfit + far
-    return Candidate(other, picture, shown, visible, total)
+    return Candidate(other, picture, shown, visible, doubt, doubt + far)
 
 
 class _View:
@@ -287,13 +294,50 @@ def _aligned(present: _Present, view: _View, visible: Mask, scale: tuple[float, 
     return view.sample(membrane(there, good)) if good.any() else picture
 
 
+def _exposed(present: _Present, picture: Array, visible: Mask) -> Array:
+    """The candidate in the exposure of the present frame: a gain and an offset for each channel, where they differ."""
+    known = visible & ~present.unknown
+    if known.sum() < _ENOUGH:
+        return picture
+    thin = max(1, int(known.sum()) // _MANY)
+    theirs, ours = picture[known][::thin], present.picture[known][::thin]
+    result = picture.copy()
+    for channel in range(3):
+        x, y = theirs[:, channel].astype(np.float64), ours[:, channel].astype(np.float64)
+        gain, offset = _robust_line(x, y)
+        before, after = np.median(np.abs(y - x)), np.median(np.abs(y - gain * x - offset))
+        if after < _BETTER * before:
+            result[..., channel] = np.float32(gain) * picture[..., channel] + np.float32(offset)
+    return result
+
+
+def _robust_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Gain and offset of y = gain x + offset, by least squares whose weights fall with the error."""
+    weight = np.ones_like(x)
+    gain, offset = 1.0, 0.0
+    for _ in range(4):
+        total = weight.sum()
+        mean_x, mean_y = (weight * x).sum() / total, (weight * y).sum() / total
+        spread = (weight * (x - mean_x) ** 2).sum() / total
+        if spread < 1e-8:
+            return 1.0, mean_y - mean_x
+        gain = float(np.clip((weight * (x - mean_x) * (y - mean_y)).sum() / total / spread, 0.25, 4.0))
+        offset = float(mean_y - gain * mean_x)
+        error = np.abs(y - gain * x - offset)
+        weight = 1 / (1 + (error / (2 * np.median(error) + 1e-4)) ** 2)
+    return gain, offset
+
+
 def _lit(present: _Present, picture: Array, visible: Mask, scale: tuple[float, float]) -> tuple[Array, Array]:
     """The candidate in the light of the present frame, and how far it is from it around the hole, (h, w)."""
     rim = visible & ~present.unknown & grow(present.hole, round(_RIM * scale[0]))
     if rim.sum() <= 10:
         return picture, np.full(rim.shape, 0.1, np.float32)
-    difference = present.picture - picture
-    size = np.abs(cv2.GaussianBlur(difference, (0, 0), scale[0])).mean(2)
+    # What is removed must not be blurred into the rim.
+    counts = (visible & ~present.unknown).astype(np.float32)
+    difference = (present.picture - picture) * counts[..., None]
+    share = np.maximum(cv2.GaussianBlur(counts, (0, 0), scale[0]), 0.1)
+    size = np.abs(cv2.GaussianBlur(difference, (0, 0), scale[0])).mean(2) / share
     weight = np.exp(-((size / np.float32(_ODD)) ** 2)).astype(np.float32)
     spread = membrane(np.dstack([np.minimum(size, 0.3), difference * weight[..., None], weight]), rim)
     shade = spread[..., 1:4] / np.maximum(spread[..., 4:], 0.05)

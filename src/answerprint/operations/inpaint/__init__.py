@@ -14,8 +14,9 @@ other frames and how much was invented is told for every shot; the frames with m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,14 +25,15 @@ from pydantic import Field
 from answerprint.assets import Assets
 from answerprint.errors import SettingsError
 from answerprint.frame import Frame, Shot
-from answerprint.motion.propagate import Reach
+from answerprint.motion.propagate import Box, Reach
 from answerprint.operations.inpaint import rim, unseen
-from answerprint.operations.inpaint.footage import FlowOf
+from answerprint.operations.inpaint import shadow as shadows
+from answerprint.operations.inpaint.footage import FlowOf, enlarge, finite
 from answerprint.operations.inpaint.footage import Footage as Footage
 from answerprint.operations.inpaint.grain import Grain
 from answerprint.operations.inpaint.masks import masks_of as masks_of
 from answerprint.operations.inpaint.params import Params as Params
-from answerprint.operations.inpaint.recover import Filled, Recovery
+from answerprint.operations.inpaint.recover import Filled, Recovery, Say
 from answerprint.operations.inpaint.recover import search_flow as search_flow
 from answerprint.operations.inpaint.saved import Fill, FillWriter, SavedFill, is_same, rim_of
 from answerprint.settings import Settings
@@ -40,7 +42,11 @@ HANDLES = 0  # the fill of every frame is in an asset
 OWN = ("finite", "matte")  # a matte says what is removed, and what is no number may be under it
 
 _WORST = 5  # frames that are named
+_SHADOW_LEFT = "a shadow lies beside the mask; --shadow removes it as well"
 _POOR = 0.02  # of the mask: frames that invent less are not named
+
+
+Shadow = Literal["none", "left", "removed"]
 
 
 class Findings(Settings):
@@ -52,10 +58,12 @@ class Findings(Settings):
     recovered: float = Field(1.0, description="Share of it that other frames show.")
     invented: float = Field(0.0, description="Share of it that no frame shows.")
     worst: tuple[int, ...] = Field((), description="Frames of the clip with most that no other shows.")
+    shadow: Shadow = Field("none", description="Whether a shadow lies beside the mask, and what became of it.")
     summary: str = Field("", description="The same in words.")
+    note: str = Field("", description="What was special about this shot.")
 
 
-def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str], None], assets: Assets) -> Findings:
+def analyze(shot: Shot, params: Params, device: torch.device, say: Say | None, assets: Assets) -> Findings:
     """Fills what the masks of a shot cover.
 
     Raises:
@@ -65,12 +73,12 @@ def analyze(shot: Shot, params: Params, device: torch.device, say: Callable[[str
     with Footage(shot, masks_of(params.mask, shot), params.working_size) as footage:
         if not any(footage.areas):
             return Findings(summary="the mask is empty: nothing is removed")
-        filled, growth = fill(footage, params, _flow_of(params, device), say)
-        return _findings(shot, footage, filled, growth, _save(footage, filled, params, assets))
+        filled, edge = fill(footage, params, _flow_of(params, device), say or _silent)
+        return _findings(shot, footage, filled, edge, _save(footage, filled, params, assets))
 
 
-def fill(footage: Footage, params: Params, flow_of: FlowOf, say: Callable[[str], None]) -> tuple[Filled, int]:
-    """A shot without what its masks cover, and by how many pixels these were grown.
+def fill(footage: Footage, params: Params, flow_of: FlowOf, say: Say) -> tuple[Filled, Edge]:
+    """A shot without what its masks cover, and what lay at their edge.
 
     Args:
         footage: the shot; its masks grow.
@@ -79,7 +87,10 @@ def fill(footage: Footage, params: Params, flow_of: FlowOf, say: Callable[[str],
         say: hears how it gets on.
     """
     recovery = Recovery(footage, flow_of, Reach(frames=params.reach), say)
-    growth = _grow(footage, recovery, params)
+    recovery.find_motion()
+    growth = rim.growth(footage, recovery.scene()) if params.grow is None else params.grow
+    footage.grow(growth)
+    dark = _shadow(footage, recovery, params)
     recovery.first_pass()
     filled = recovery.second_pass()
     if params.unseen == "patch":
@@ -87,9 +98,41 @@ def fill(footage: Footage, params: Params, flow_of: FlowOf, say: Callable[[str],
     if params.grain:
         grain = Grain(footage)
         for number in footage.numbers():
-            lost = footage.masks.read(number) * filled.lost.read(number)
-            filled.pictures.write(number, grain.added(filled.pictures.read(number), lost, (number,)))
-    return filled, growth
+            mask, picture = footage.masks.read(number), filled.pictures.read(number)
+            box = Box.around(mask, 8)
+            picture[box.slices] = grain.added(np.ascontiguousarray(picture[box.slices]), mask[box.slices], (number,))
+            filled.pictures.write(number, picture)
+    return filled, Edge(growth, dark)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What lies beside the masks of a shot.
+
+    Attributes:
+        growth: pixels that they were grown by.
+        shadow: whether there is a shadow, and whether it was removed.
+    """
+
+    growth: int
+    shadow: Shadow
+
+
+def _shadow(footage: Footage, recovery: Recovery, params: Params) -> Shadow:
+    """Looks for a shadow, and adds it to the masks where it is to be removed."""
+    scene = recovery.scene()
+    if not shadows.is_there(footage, scene):
+        return "none"
+    if not params.shadow:
+        return "left"
+    dark = {number: shadows.shadow(scene, number) for number in footage.numbers()}
+    footage.grow(lambda number: enlarge(dark[number], footage.size))
+    recovery.find_motion()
+    return "removed"
+
+
+def _silent(_: str) -> None:
+    """Hears nothing."""
 
 
 def _flow_of(params: Params, device: torch.device) -> FlowOf:
@@ -102,18 +145,6 @@ def _flow_of(params: Params, device: torch.device) -> FlowOf:
         return pair.forward.array(), pair.backward.array()
 
     return best
-
-
-def _grow(footage: Footage, recovery: Recovery, params: Params) -> int:
-    """Grows the masks as far as they must; gives the pixels."""
-    if params.grow is not None:
-        footage.grow(params.grow)
-        recovery.find_motion()
-        return params.grow
-    recovery.find_motion()
-    radius = rim.growth(footage, recovery.scene())
-    footage.grow(radius)
-    return radius
 
 
 def _save(footage: Footage, filled: Filled, params: Params, assets: Assets) -> str:
@@ -132,7 +163,7 @@ def _save(footage: Footage, filled: Filled, params: Params, assets: Assets) -> s
         writer.close()
 
 
-def _findings(shot: Shot, footage: Footage, filled: Filled, growth: int, fill: str) -> Findings:
+def _findings(shot: Shot, footage: Footage, filled: Filled, edge: Edge, fill: str) -> Findings:
     total = sum(filled.removed)
     recovered = sum(filled.recovered) / total
     lacking = {
@@ -141,12 +172,14 @@ def _findings(shot: Shot, footage: Footage, filled: Filled, growth: int, fill: s
         if filled.recovered[number] < (1 - _POOR) * filled.removed[number]
     }
     worst = sorted(sorted(lacking, key=lambda number: (-lacking[number], number))[:_WORST])
-    summary = f"{recovered:.0%} from other frames, {1 - recovered:.0%} invented; mask grown by {growth} px"
+    summary = f"{recovered:.0%} from other frames, {1 - recovered:.0%} invented; mask grown by {edge.growth} px"
     if worst:
         summary += f"; most invented in frames {', '.join(str(number + shot.start) for number in worst)}"
     return Findings(
         fill=fill,
-        growth=growth,
+        growth=edge.growth,
+        shadow=edge.shadow,
+        note=_SHADOW_LEFT if edge.shadow == "left" else "",
         removed=round(float(np.mean(footage.areas)), 5),
         recovered=round(recovered, 4),
         invented=round(1 - recovered, 4),
@@ -179,12 +212,12 @@ def _delivered(frame: Frame, fill: Fill | None, params: Params) -> Frame:
         return replace(frame, matte=None, alpha=alpha.to(frame.pixels.device))
     if fill is None:
         return replace(frame, matte=None)
-    picture = np.ascontiguousarray(frame.pixels.cpu().numpy().transpose(1, 2, 0))
-    if not is_same(rim_of(picture, fill.whole_mask(frame.height, frame.width)), fill.rim):
+    mask = fill.whole_mask(frame.height, frame.width)
+    if not is_same(rim_of(finite(frame), mask), fill.rim):
         raise SettingsError(
             f"frame at {float(frame.time):.3f} s has changed since it was filled (an operation before was edited?); "
             "analyze the clip again"
         )
-    picture[fill.box.slices][fill.mask] = fill.values
-    pixels = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).to(frame.pixels.device)
+    pixels = frame.pixels.clone()
+    pixels[:, torch.from_numpy(mask)] = torch.from_numpy(fill.values.T.copy()).to(pixels.device)
     return replace(frame, pixels=pixels, matte=None)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import cv2
 import numpy as np
@@ -76,7 +76,7 @@ class Footage:
             )
         if mask.all():
             raise SettingsError(f"{where}: the mask covers the whole picture; leave something to go by")
-        picture = np.ascontiguousarray(frame.pixels.detach().cpu().numpy().transpose(1, 2, 0))
+        picture = finite(frame)
         self.full.write(number, picture)
         self._put_mask(number, mask)
         if self.small is not self.full:
@@ -122,6 +122,20 @@ class Footage:
         self.close()
 
 
+def finite(frame: Frame) -> Array:
+    """The picture of a frame (H, W, 3), with 0 or 1 for what is no finite number."""
+    pixels = frame.pixels.detach().cpu()
+    if not bool(pixels.sum().isfinite()):  # a sum is, only where all are
+        pixels = pixels.nan_to_num(nan=0.0, posinf=1.0, neginf=0.0)
+    return np.ascontiguousarray(pixels.numpy().transpose(1, 2, 0))
+
+
+def enlarge(mask: Mask, size: tuple[int, int]) -> Mask:
+    """The mask at another size (height, width), its outline smooth."""
+    large = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large > 0.5)
+
+
 class Flows:
     """Flow between neighbors of a shot, complete behind what hides it.
 
@@ -132,6 +146,7 @@ class Flows:
 
     def __init__(self, forward: Store, backward: Store) -> None:
         self.forward, self.backward = forward, backward
+        self.field = forward.shape[0], forward.shape[1]
 
     def update(self, count: int, picture: Callable[[int], Array], hidden: Callable[[int], Mask], of: FlowOf) -> None:
         """Finds the flow of a shot anew.
@@ -161,6 +176,17 @@ def _completed(vectors: Array, here: Mask, there: Mask) -> Array:
     return complete.complete(vectors, here | (flow.warp(there.astype(np.float32), vectors) > 0.01))
 
 
+class Motion(Protocol):
+    """Flow between neighbors of a shot."""
+
+    @property
+    def field(self) -> tuple[int, int]:
+        """Height and width."""
+
+    def part(self, number: int, step: int, box: Box) -> Array:
+        """Part of the flow from a frame to the one before (step -1) or after (1)."""
+
+
 @dataclass(frozen=True)
 class StoredScene:
     """What propagation looks at: pictures, what of them is no background, and flow.
@@ -175,7 +201,7 @@ class StoredScene:
     count: int
     pictures: Store
     unknown_of: Callable[[int, Box], Mask]
-    motion: Flows
+    motion: Motion
 
     @property
     def size(self) -> tuple[int, int]:
@@ -183,7 +209,7 @@ class StoredScene:
 
     @property
     def field(self) -> tuple[int, int]:
-        return self.motion.forward.shape[0], self.motion.forward.shape[1]
+        return self.motion.field
 
     def picture(self, number: int, box: Box) -> Array:
         return self.pictures.read(number, box)

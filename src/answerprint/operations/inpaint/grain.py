@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,9 +12,11 @@ from answerprint.noise import measure, synth
 from answerprint.operations.inpaint.footage import Footage
 
 Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
-RESAMPLED = 0.4  # of the deviation of white grain that is lost by sampling between pixels with cubic interpolation
 _FRAMES = 3  # of a shot that its grain is measured on
+_NEAR = 15  # pixels a side of the neighborhood whose grain is held against that of the shot
+_FINE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # leaves nothing of ramps and of straight edges
 
 
 class Grain:
@@ -35,17 +38,30 @@ class Grain:
         self.reach = float(np.median([noise.reach for noise in noises]))
         """Pixels over which it hangs together."""
 
-    def added(self, picture: Array, lost: Array, seed: tuple[int, ...]) -> Array:
-        """The picture (h, w, 3) with the share of its grain that it lost (h, w), in deviations of 0..1, added."""
-        if not self.levels.any() or not lost.any():
+    def added(self, picture: Array, mask: Mask, seed: tuple[int, ...]) -> Array:
+        """The picture (h, w, 3) with the grain that it lacks under the mask (h, w).
+
+        How much is there is measured in the finest diagonal band. Texture counts as grain, so that too little is added
+        rather than too much, and only where it does not show.
+        """
+        if not self.levels.any() or not mask.any():
             return picture
-        planes = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
-        luma = spaces.luma(planes)[..., :, :].reshape(picture.shape[:2]).numpy()
-        sigma = np.stack([np.interp(luma, measure.BANDS, levels) for levels in self.levels])
-        rng = np.random.default_rng(seed)
-        white = synth.correlated((3, *picture.shape[:2]), self.reach, rng).numpy()
-        grain = (white * sigma * lost).transpose(1, 2, 0)
-        return np.asarray(picture + grain, np.float32)
+        luma = spaces.luma(torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))).numpy()
+        luma = luma.reshape(mask.shape)
+        sigma = np.dstack([np.interp(luma, measure.BANDS, levels) for levels in self.levels]).astype(np.float32)
+        drawn = synth.correlated((3, *mask.shape), self.reach, np.random.default_rng(seed)).numpy().transpose(1, 2, 0)
+        present = _fine_variance(picture, mask)
+        whole = sigma**2 * float((cv2.filter2D(drawn, -1, _FINE) ** 2).mean())
+        lack = np.sqrt(np.clip(1 - present / np.maximum(whole, np.float32(1e-12)), 0, 1))
+        return np.where(mask[..., None], picture + drawn * sigma * lack, picture).astype(np.float32)
+
+
+def _fine_variance(picture: Array, mask: Mask) -> Array:
+    """Mean square of the finest band around each pixel (h, w, 3), over pixels under the mask."""
+    inside = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
+    fine = cv2.filter2D(picture, -1, _FINE) ** 2 * inside[..., None]
+    total, share = (cv2.boxFilter(plane, -1, (_NEAR, _NEAR), normalize=False) for plane in (fine, inside))
+    return np.asarray(total / np.maximum(share, 1)[..., None], np.float32)
 
 
 def _planes(footage: Footage, number: int) -> torch.Tensor:

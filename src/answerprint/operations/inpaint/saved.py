@@ -56,7 +56,7 @@ def rim_of(picture: Array, mask: Mask) -> tuple[float, ...]:
     ring = grow(inside, _RIM) & ~inside
     if not ring.any():
         return (0.0, 0.0, 0.0)
-    return tuple(float(value) for value in np.nan_to_num(picture[box.slices][ring]).astype(np.float64).mean(0))
+    return tuple(float(value) for value in picture[box.slices][ring].astype(np.float64).mean(0))
 
 
 class FillWriter:

@@ -12,7 +12,6 @@ from answerprint.filters.poisson import membrane
 from answerprint.motion import propagate
 from answerprint.motion.propagate import Box, Reach
 from answerprint.operations.inpaint.footage import Flows, Footage, StoredScene
-from answerprint.operations.inpaint.grain import RESAMPLED
 from answerprint.operations.inpaint.recover import Filled
 
 Array = NDArray[np.float32]
@@ -41,7 +40,6 @@ def invent(footage: Footage, filled: Filled, motion: Flows, say: Callable[[str],
         filled.pictures.write(key, whole)
         left[key] = 0
         filled.unseen.write(key, np.zeros_like(hole))
-        filled.lost.write(key, np.where(hole, 0, filled.lost.read(key)))
         for number in _outward(key, left):
             left[number] = _carry(filled, motion, key, number)
 
@@ -67,9 +65,6 @@ def _carry(filled: Filled, motion: Flows, key: int, number: int) -> int:
     if shown.any():
         whole = filled.pictures.read(number)
         part = np.where(shown[..., None], picture, whole[box.slices])
-        lost = filled.lost.read(number)
-        lost[box.slices][shown] = RESAMPLED
-        filled.lost.write(number, lost)
         hole[box.slices] &= ~shown
         # Beside what came from the key frame, what is still open is continued anew.
         whole[box.slices] = membrane(part, ~hole[box.slices])
