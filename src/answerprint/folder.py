@@ -5,13 +5,17 @@ A file `NAME.py` or a folder `NAME/` in it is one module of the kind; names that
 
 from __future__ import annotations
 
-import ast
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
+from answerprint import excerpt
 from answerprint.errors import AnswerprintError
+
+if TYPE_CHECKING:  # pydantic takes a while to import, and listing must be quick
+    from answerprint.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,21 @@ class Folder:
 
     def summary(self, name: str) -> str:
         """First line of the module's docstring, read without importing it (so that `--help` is quick)."""
-        text = ast.get_docstring(ast.parse(self.files()[name].read_text(encoding="utf-8"))) or ""
-        return text.partition("\n")[0]
+        return self.docstring(name).partition("\n")[0]
+
+    def docstring(self, name: str) -> str:
+        """The module's docstring, read without importing it."""
+        return excerpt.docstring(self.files()[name])
+
+    def table(self, name: str, table: str = "Params") -> type[Settings]:
+        """A table of settings of the module, read without running the rest of it.
+
+        Raises:
+            AnswerprintError: there is no such module (as `refusal`).
+        """
+        self._check(name)
+        kind: type[Settings] = excerpt.load(f"{self.package}.{name}", table)
+        return kind
 
     def load(self, name: str) -> ModuleType:
         """The module of that name.
@@ -56,6 +73,9 @@ class Folder:
         Raises:
             AnswerprintError: there is none (as `refusal`); the message lists those there are.
         """
+        self._check(name)
+        return importlib.import_module(f"{self.package}.{name}")
+
+    def _check(self, name: str) -> None:
         if name not in self.files():
             raise self.refusal(f"unknown {self.kind} '{name}'; there are: {', '.join(self.names())}")
-        return importlib.import_module(f"{self.package}.{name}")

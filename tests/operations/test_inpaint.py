@@ -176,7 +176,7 @@ def test_two_objects_that_cross() -> None:
 
 
 def test_the_fill_follows_a_change_of_light() -> None:
-    """The exposure falls to a half over the shot: what comes from a brighter frame is brought to the light of its own."""
+    """The exposure falls to a half over the shot: what comes from a brighter frame is dimmed."""
     truth = [picture * np.float32(1 - 0.5 * i / 11) for i, picture in enumerate(panned(12))]
     masks = [box_mask(20 + 6 * i) for i in range(12)]
     done, _ = cleaned(with_object(truth, masks), EXACT)
@@ -373,7 +373,7 @@ def test_a_shadow_beside_the_mask_is_told_and_removed() -> None:
     shaded = [
         replace(
             frame, pixels=torch.where(frame.matte > 0, frame.pixels, frame.pixels * (1 - 0.45 * torch.from_numpy(dark)))
-        )  # type: ignore[operator]
+        )
         for frame, dark in zip(frames, soft, strict=True)
     ]
     left, findings = cleaned(shaded, EXACT)

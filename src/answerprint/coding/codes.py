@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from answerprint.media.quantizer import CELL
-from answerprint.media.quantizer import CELL
 from answerprint.motion import flow
 
 Plane = npt.NDArray[np.float32]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and listing must be quick
     from answerprint.operation import Operation
 
 _FOLDER = Folder("answerprint.operations", "operation", SettingsError)
-names, summary = _FOLDER.names, _FOLDER.summary
+names, summary, docstring, table = _FOLDER.names, _FOLDER.summary, _FOLDER.docstring, _FOLDER.table
 
 
 def load(name: str) -> Operation:

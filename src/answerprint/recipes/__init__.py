@@ -5,3 +5,4 @@ from answerprint.folder import Folder
 
 _FOLDER = Folder("answerprint.recipes", "recipe", TrainingError)
 names, summary, load = _FOLDER.names, _FOLDER.summary, _FOLDER.load
+docstring, table = _FOLDER.docstring, _FOLDER.table
