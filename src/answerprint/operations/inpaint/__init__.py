@@ -98,10 +98,10 @@ def fill(footage: Footage, params: Params, flow_of: FlowOf, say: Say) -> tuple[F
     if params.grain:
         grain = Grain(footage)
         for number in footage.numbers():
-            mask, picture = footage.masks.read(number), filled.pictures.read(number)
+            mask = footage.masks.read(number)
             box = Box.around(mask, 8)
-            picture[box.slices] = grain.added(np.ascontiguousarray(picture[box.slices]), mask[box.slices], (number,))
-            filled.pictures.write(number, picture)
+            picture = filled.pictures.read(number, box)
+            filled.pictures.write(number, box, grain.added(picture, mask[box.slices], (number,)))
     return filled, Edge(growth, dark)
 
 

@@ -19,7 +19,7 @@ from answerprint.motion import complete, flow
 from answerprint.motion.complete import grow
 from answerprint.motion.propagate import Box, shrink
 from answerprint.operations.inpaint.masks import MaskOf
-from answerprint.operations.inpaint.store import Store
+from answerprint.operations.inpaint.store import Patched, Pictures, Store
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -61,9 +61,9 @@ class Footage:
         scale = min(1.0, longest / max(frame.height, frame.width))
         self.size = (frame.height, frame.width)
         self.work = (max(16, round(frame.height * scale)), max(16, round(frame.width * scale)))
-        self.full, self.masks = self.store(*self.size, 3), self.store(*self.size, dtype=np.bool_)
+        self.full, self.masks = self.pictures(*self.size), self.store(*self.size, dtype=np.bool_)
         if scale < 1:
-            self.small, self.small_masks = self.store(*self.work, 3), self.store(*self.work, dtype=np.bool_)
+            self.small, self.small_masks = self.pictures(*self.work), self.store(*self.work, dtype=np.bool_)
         else:
             self.work, self.small, self.small_masks = self.size, self.full, self.masks
 
@@ -103,6 +103,14 @@ class Footage:
     def store(self, *shape: int, dtype: type = np.float32) -> Store:
         """Room on disk for an array a frame; closed with the footage."""
         return self._open.enter_context(Store(shape, dtype))
+
+    def pictures(self, height: int, width: int) -> Pictures:
+        """Room on disk for a picture a frame; closed with the footage."""
+        return self._open.enter_context(Pictures(height, width))
+
+    def patched(self) -> Patched:
+        """The frames at full size, to be replaced in parts; closed with the footage."""
+        return self._open.enter_context(Patched(self.full))
 
     def close(self) -> None:
         """Frees the disk."""
@@ -199,7 +207,7 @@ class StoredScene:
     """
 
     count: int
-    pictures: Store
+    pictures: Pictures | Patched
     unknown_of: Callable[[int, Box], Mask]
     motion: Motion
 

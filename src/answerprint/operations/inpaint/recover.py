@@ -14,7 +14,7 @@ from answerprint.motion import propagate
 from answerprint.motion.complete import unreliable
 from answerprint.motion.propagate import Box, Candidate, Reach
 from answerprint.operations.inpaint.footage import FlowOf, Flows, Footage, StoredScene
-from answerprint.operations.inpaint.store import Store
+from answerprint.operations.inpaint.store import Patched, Store
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -38,7 +38,7 @@ class Filled:
         removed: pixels of each frame under its mask.
     """
 
-    pictures: Store
+    pictures: Patched
     shown: Store
     unseen: Store
     recovered: list[int] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Recovery:
         height, width = footage.work
         field_stores = (footage.store(height, width, 2, dtype=np.float16) for _ in range(2))
         self.motion = Flows(*field_stores)
-        self.guess = footage.store(height, width, 3)
+        self.guess = footage.pictures(height, width)
         """Frames at the working size with their holes filled as well as is known so far."""
         self._known = footage.store(height, width, dtype=np.bool_)
 
@@ -102,16 +102,15 @@ class Recovery:
         scene = StoredScene(len(footage), footage.full, footage.masks.read, self.motion)
         size = footage.size
         shown_store, unseen_store = (footage.store(*size, dtype=np.bool_) for _ in range(2))
-        result = Filled(footage.store(*size, 3), shown_store, unseen_store)
+        result = Filled(footage.patched(), shown_store, unseen_store)
         for number in range(len(footage)):
-            whole, mask = footage.full.read(number), footage.masks.read(number)
+            mask = footage.masks.read(number)
             unseen, count = np.zeros_like(mask), int(mask.sum())
             if count:
                 self._say(f"inpaint: frame {number + 1} of {len(footage)}, second pass")
                 part = recovered(scene, number, mask, self._reach)
-                whole[part.box.slices] = part.picture
+                result.pictures.write(number, part.box, part.picture)
                 unseen[part.box.slices] = mask[part.box.slices] & ~part.shown
-            result.pictures.write(number, whole)
             result.unseen.write(number, unseen)
             result.shown.write(number, mask & ~unseen)
             result.removed.append(count)

@@ -36,12 +36,12 @@ def invent(footage: Footage, filled: Filled, motion: Flows, say: Callable[[str],
             return
         say(f"inpaint: frame {key + 1} of {len(footage)}, what no frame shows")
         hole = filled.unseen.read(key)
-        whole = synthesize(filled.pictures.read(key), hole, seed=turn)
-        filled.pictures.write(key, whole)
+        whole, box = synthesize(filled.pictures.read(key), hole, seed=turn), Box.around(footage.masks.read(key), 0)
+        filled.pictures.write(key, box, whole[box.slices])
         left[key] = 0
         filled.unseen.write(key, np.zeros_like(hole))
         for number in _outward(key, left):
-            left[number] = _carry(filled, motion, key, number)
+            left[number] = _carry(filled, motion, key, number, footage.masks.read(number))
 
 
 def _outward(key: int, left: dict[int, int]) -> list[int]:
@@ -49,7 +49,7 @@ def _outward(key: int, left: dict[int, int]) -> list[int]:
     return sorted((number for number in left if left[number]), key=lambda number: (abs(number - key), number))
 
 
-def _carry(filled: Filled, motion: Flows, key: int, number: int) -> int:
+def _carry(filled: Filled, motion: Flows, key: int, number: int, mask: Mask) -> int:
     """Takes over from the key frame what a frame lacks; gives how many pixels it still lacks."""
     hole = filled.unseen.read(number)
 
@@ -63,11 +63,12 @@ def _carry(filled: Filled, motion: Flows, key: int, number: int) -> int:
     box, options = propagate.candidates(scene, number, hole, Reach(frames=abs(number - key), count=1))
     picture, shown = propagate.mix(hole[box.slices], list(options), 1.0)
     if shown.any():
-        whole = filled.pictures.read(number)
-        part = np.where(shown[..., None], picture, whole[box.slices])
+        part = np.where(shown[..., None], picture, filled.pictures.read(number, box))
         hole[box.slices] &= ~shown
         # Beside what came from the key frame, what is still open is continued anew.
+        whole = filled.pictures.read(number)
         whole[box.slices] = membrane(part, ~hole[box.slices])
-        filled.pictures.write(number, whole)
+        mask_box = Box.around(mask, 0)
+        filled.pictures.write(number, mask_box, whole[mask_box.slices])
         filled.unseen.write(number, hole)
     return int(hole.sum())
