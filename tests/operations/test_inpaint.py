@@ -14,12 +14,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import clips
 from answerprint.assets import Assets
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import Frame
+from answerprint.media import reader
 from answerprint.metrics import quality
 from answerprint.operations import inpaint
 from answerprint.operations.inpaint import Findings, Params
+from answerprint.render import decide, job
+from answerprint.render.options import Options
 from footage import as_shot
 
 CPU = torch.device("cpu")
@@ -388,3 +392,31 @@ def test_a_shadow_beside_the_mask_is_told_and_removed() -> None:
 def test_no_shadow_is_told_where_there_is_none() -> None:
     _, findings = cleaned(with_object(panned(14), [box_mask(10 + 7 * i) for i in range(14)]), EXACT)
     assert findings.shadow == "none"
+
+
+@pytest.mark.parametrize("layout", ["yuv422p10", "yuv420p"])
+def test_code_values_outside_the_mask_are_those_of_the_source(tmp_path: Path, layout: str) -> None:
+    """From file to file: every luma code, and every chroma code that no pixel of the mask is part of."""
+    source = clips.write(tmp_path / "s.mkv", layout=layout, frames=5, width=128, height=96).path
+    mask = np.zeros((96, 128), np.uint8)
+    mask[30:54, 40:64] = 255
+    cv2.imwrite(str(tmp_path / "m.png"), mask)
+    chain = [("inpaint", {"mask": str(tmp_path / "m.png"), "grow": "3"})]
+    decisions = decide.analyze(source, chain, Options(shots="none"))
+    job.deliver(decisions, tmp_path / "o.mkv", Options(preset="ffv1"))
+    wide = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))) > 0
+    before, after = (list(reader.open(path).frames()) for path in (source, tmp_path / "o.mkv"))
+    for one, other in zip(before, after, strict=True):
+        assert one.origin is not None and other.origin is not None
+        for plane, result in zip(one.origin.planes, other.origin.planes, strict=True):
+            size = (plane.shape[0], wide.shape[0] // plane.shape[0], plane.shape[1], wide.shape[1] // plane.shape[1])
+            touched = wide.reshape(size).any((1, 3))
+            assert np.array_equal(plane.numpy()[~touched], result.numpy()[~touched])
+            assert not np.array_equal(plane.numpy()[touched], result.numpy()[touched])
+
+
+def test_flow_of_the_network_serves_as_well() -> None:
+    truth, masks = panned(5), [box_mask(20 + 12 * i) for i in range(5)]
+    done, findings = cleaned(with_object(truth, masks), replace_params(EXACT, flow="best"))
+    assert findings.recovered > 0.9
+    assert inside(done, truth, masks) > 28
