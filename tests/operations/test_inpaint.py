@@ -410,7 +410,9 @@ def test_code_values_outside_the_mask_are_those_of_the_source(tmp_path: Path, la
         assert one.origin is not None and other.origin is not None
         for plane, result in zip(one.origin.planes, other.origin.planes, strict=True):
             size = (plane.shape[0], wide.shape[0] // plane.shape[0], plane.shape[1], wide.shape[1] // plane.shape[1])
-            touched = wide.reshape(size).any((1, 3))
+            # The filter that makes chroma samples reaches two pixels to each side (media/siting.py).
+            near = cv2.dilate(wide.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+            touched = (wide if plane.shape == wide.shape else near).reshape(size).any((1, 3))
             assert np.array_equal(plane.numpy()[~touched], result.numpy()[~touched])
             assert not np.array_equal(plane.numpy()[touched], result.numpy()[touched])
 
