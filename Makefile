@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test bench nightly docs env env-dev env-docs lint clean
+.PHONY: demo test bench nightly fuzz docs env env-dev env-docs lint clean
 
 demo: env
 	$(BIN)/python -m answerprint demo -o demo
@@ -18,6 +18,12 @@ bench: env-dev
 
 nightly: env-dev
 	$(BIN)/python -m pytest -q -n auto --dist worksteal
+
+# make fuzz SECONDS=3600 SEED=7: damaged input of every kind for a bounded time; CASE=exr:12 runs one case again.
+SECONDS ?= 300
+SEED ?= 0
+fuzz: env-dev
+	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) FUZZ_CASE=$(CASE) $(BIN)/python -m pytest -q -m fuzz tests/test_fuzz.py
 
 docs: env-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

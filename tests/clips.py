@@ -183,6 +183,7 @@ def write(
     sar: Fraction = Fraction(1),
     field_order: str = "progressive",
     timecode: str | None = None,
+    reel: str | None = None,
     sounds: Sequence[Sound] = (),
     subtitles: Sequence[tuple[Fraction, Fraction, str]] = (),
     chapters: Sequence[tuple[Fraction, Fraction, str]] = (),
@@ -221,6 +222,8 @@ def write(
         context.flags |= av.codec.context.Flags.interlaced_dct | av.codec.context.Flags.interlaced_me
     if timecode is not None:
         (container if path.suffix == ".mkv" else stream).metadata["timecode"] = timecode
+    if reel is not None:
+        stream.metadata["reel_name"] = reel
     if chapters:
         container.set_chapters(_chapters(chapters))
     tracks = [_sound_stream(container, sound) for sound in sounds]

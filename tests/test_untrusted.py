@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 import clips
-from answerprint.color import cdl
+from answerprint.color import cdl, cube_file
 from answerprint.errors import AnswerprintError, NotMediaError
 from answerprint.media import reader
+from answerprint.shots import chain
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,6 +50,23 @@ def test_external_entities_of_a_cdl_are_not_opened(tmp_path: Path) -> None:
         assert "never to be seen" not in str(refusal)
     else:
         assert "never to be seen" not in str(corrections)
+
+
+def test_pipes_and_devices_are_no_footage(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mov")
+    for path in (tmp_path / "pipe.mov", Path("/dev/zero")):
+        with pytest.raises(NotMediaError, match="is a pipe or a device"):
+            reader.open(path)
+        with pytest.raises(AnswerprintError, match="pipe or a device"):
+            cube_file.read(path)
+
+
+@pytest.mark.parametrize("nested", ["a = " + "[" * 100_000, "[" + "a." * 100_000 + "b]", "a = " + "9" * 5000])
+def test_toml_without_end_is_refused(tmp_path: Path, nested: str) -> None:
+    (tmp_path / "chain.toml").write_text(nested, encoding="utf-8")
+    with pytest.raises(AnswerprintError) as refused:
+        chain.load(tmp_path / "chain.toml", {})
+    assert len(str(refused.value)) < 500
 
 
 def test_the_tests_that_the_policy_names_exist() -> None:

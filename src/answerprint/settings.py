@@ -95,7 +95,8 @@ def values(table: type[Settings]) -> Iterator[Value]:
 def explain(table: type[Settings], error: ValidationError, where: str = "") -> str:
     """One line for the first thing that is wrong: key, what was found, what is allowed."""
     first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
+    # Of a union pydantic names the type that it tried, which is no part of the file.
+    path = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
     name = str(first["loc"][0]) if first["loc"] else ""
     prefix = f"{where}: " if where else ""
     field = table.model_fields.get(name)
@@ -113,8 +114,11 @@ def explain(table: type[Settings], error: ValidationError, where: str = "") -> s
 
 def _members(annotation: Any) -> tuple[Any, ...]:
     """The types of a union (without None), or the type itself."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _members(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return tuple(part for part in typing.get_args(annotation) if part is not type(None))
+        parts = (part for part in typing.get_args(annotation) if part is not type(None))
+        return tuple(member for part in parts for member in _members(part))
     return (annotation,)
 
 

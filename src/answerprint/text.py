@@ -55,7 +55,7 @@ def decode(data: bytes) -> str:
 
 
 def parse(loads: Callable[[str], Any], text: str) -> Any:
-    """What `json.loads` or `tomllib.loads` makes of a text.
+    """The value that `json.loads` or `tomllib.loads` reads from a text.
 
     Raises:
         ValueError: it is wrong, has a number of thousands of digits, or tables too deep inside each other.

@@ -240,6 +240,19 @@ def test_cut_off_files(tmp_path: Path) -> None:
         reader.open(cut(front))
 
 
+def test_empty_slots_of_an_avi_are_named(tmp_path: Path) -> None:
+    slots = [0, 1, 2, 3, 6, 7, 8, 9, 12]
+    path = encode_clip(tmp_path / "tape.avi", "ffv1", "yuv420p", len(slots), rate=Fraction(25), pts=slots)
+    clip = reader.open(path)
+    assert list(clip.times) == [Fraction(slot, 25) for slot in slots]
+    (note,) = [note for note in clip.info.notes if "slot" in note]
+    assert "4 slots of the file are empty, the first after frame 3" in note
+    assert len(list(clip.frames())) == len(slots)
+    path.write_bytes(path.read_bytes()[:20000])
+    with pytest.raises(MediaError, match="is cut off"):
+        reader.open(path)
+
+
 def test_a_change_of_size_is_named(tmp_path: Path) -> None:
     data = b""
     for name, size in (("a.m2v", (64, 96)), ("b.m2v", (80, 96))):

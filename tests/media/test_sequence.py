@@ -263,3 +263,27 @@ def test_other_channels_are_left_aside(tmp_path: Path) -> None:
     frame = only(tmp_path / "a.exr")
     assert np.array_equal(frame.pixels.numpy(), values[..., 1:4].transpose(2, 0, 1))
     assert frame.depth is not None and np.array_equal(frame.depth[0].numpy(), values[..., 4])
+
+
+def test_an_exr_whose_header_holds_bytes_that_are_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f.0001.exr"
+    store(path, (torch.zeros(8, 8),) * 3, "gbrpf32", half=True)
+    path.write_bytes(path.read_bytes().replace(b"chlist\0", b"ch\xa4ist\0"))
+    with pytest.raises(NotMediaError, match="its header is damaged"):
+        reader.open(path)
+
+
+def test_pictures_that_are_billions_apart_are_counted_as_missing(tmp_path: Path) -> None:
+    for number in (1, 10**10):
+        store(tmp_path / f"f.{number:04d}.png", (torch.zeros(8, 8, dtype=torch.uint8),) * 3, "gbrp")
+    with pytest.raises(MediaError, match=r"9999999998 pictures are missing: 2-9999999999; .* from 1 to 10000000000"):
+        reader.open(tmp_path / "f.%04d.png")
+    with pytest.raises(MediaError, match="no such file"):
+        reader.open(tmp_path / "f.%0999999999d.png")
+
+
+@pytest.mark.parametrize("rate", ["1e99999999", "9" * 5000, "1/0", "nan", "-24"])
+def test_a_rate_that_is_none_is_refused_at_once(tmp_path: Path, rate: str) -> None:
+    store(tmp_path / "f.0001.png", (torch.zeros(8, 8, dtype=torch.uint8),) * 3, "gbrp")
+    with pytest.raises(SettingsError, match="is no rate"):
+        reader.open(tmp_path / "f.0001.png", rate=rate)

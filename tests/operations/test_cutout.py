@@ -195,7 +195,15 @@ def test_a_prior_off_the_object_is_doubted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("{", "no JSON"), ('{"frame": 0}', "says nothing"), ('[{"box": [1,2,3,4]}]', "frame"), ("[]", "no key")],
+    [
+        ("{", "no JSON"),
+        ('{"frame": 0}', "says nothing"),
+        ('[{"box": [1,2,3,4]}]', "frame"),
+        ("[]", "no key"),
+        ('{"frame": 0, "polygon": [[]]}', "polygon"),
+        ('{"frame": 0, "polygon": [[1e300, 0], [1, 1], [0, 2]]}', "1e.300"),
+        ("[" * 100_000, "too deeply"),
+    ],
 )
 def test_json_that_says_nothing(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "keys.json"

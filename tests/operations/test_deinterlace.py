@@ -157,6 +157,13 @@ def test_field_rate_repeats_progressive_pictures_so_that_the_delivery_rate_holds
     assert all(out[i].pixels is frames[i // 2].pixels for i in range(8))
 
 
+def test_pictures_that_field_rate_only_repeats_are_told() -> None:
+    whole = frames_of([scene(i) for i in range(12)], "progressive")
+    assert "shows each of them twice" in found(whole, rate="field").note
+    assert found(whole).note == ""
+    assert found(from_fields([scene(u) for u in range(24)], "tff"), rate="field").note == ""
+
+
 @pytest.mark.parametrize("order", ["tff", "bff"])
 @pytest.mark.parametrize("noise", [0.0, 0.01])
 def test_field_rate_shows_every_moment(order: str, noise: float) -> None:

@@ -171,7 +171,7 @@ def test_a_rate_that_no_edl_has_is_told_first_and_all_else_is_written(
     listing = listed(other, ("look", look.Params(), LOOK))
     made = export.export(listing, other, folder, export.ExportSpec(sizes=(9,)), note)
     assert {path.suffix for path in made.files} == {".cube", ".cc", ".ccc", ".cdl", ".otio", ".json"}
-    assert f"an EDL knows no rate of {rate}" in made.refused and made.refused in notes[0]
+    assert f"an EDL knows no rate of {rate}" in made.refusal and made.refusal in notes[0]
     with pytest.raises(ShotError, match="an EDL knows no rate"):
         export.export(listing, other, tmp_path / "none", export.ExportSpec(edl=True), note)
     assert not (tmp_path / "none").exists()

@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -324,6 +326,37 @@ def test_one_job_at_a_time(source: Path, shot_list: str, tmp_path: Path) -> None
 def test_resume_without_a_job_says_so(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="no job to resume"):
         job.resume(tmp_path / "out.mov")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DROP TABLE job",
+        "UPDATE job SET value = '{'",
+        "UPDATE job SET value = '{\"output\": 5}'",
+        "UPDATE job SET value = CAST(X'ff' AS TEXT)",
+    ],
+)
+def test_a_ledger_with_bad_rows_is_refused(source: Path, shot_list: str, tmp_path: Path, damage: str) -> None:
+    out = tmp_path / "out.mov"
+    job.deliver(decided(source, shot_list), out)
+    with closing(sqlite3.connect(paths.job_folder(out) / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute(damage)
+    with pytest.raises(JobError, match=r"remove the folder to start over|start it anew|run its command again"):
+        job.resume(out)
+
+
+@pytest.mark.parametrize("row", ["('x', '{\"frames\": \"many\"}')", "('x', '{')", "(NULL, NULL)", "('x', X'ff')"])
+def test_a_row_of_the_ledger_that_no_job_wrote_is_passed_over(
+    source: Path, shot_list: str, tmp_path: Path, row: str
+) -> None:
+    out = tmp_path / "out.mov"
+    job.deliver(decided(source, shot_list), out)
+    before = out.read_bytes()
+    with closing(sqlite3.connect(paths.job_folder(out) / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute(f"INSERT INTO chunk VALUES {row}")
+    job.resume(out)
+    assert out.read_bytes() == before
 
 
 def test_a_worker_that_dies_is_told_and_loses_nothing(source: Path, shot_list: str, tmp_path: Path) -> None:

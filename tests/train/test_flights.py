@@ -1,6 +1,7 @@
 """Flights: the truth they tell is checked by warping, by rectangles whose motion is known, and by their own seeds."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -111,3 +112,18 @@ def test_spoiling_leaves_the_truth(photos: data.Library) -> None:
     spoiled = flights.spoiled(pair, np.random.default_rng(3))
     assert spoiled.flow is pair.flow and spoiled.visible is pair.visible
     assert not torch.equal(spoiled.first, pair.first)
+
+
+def test_the_background_shows_motion_though_most_photographs_are_plain(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    for index in range(9):
+        noise = rng.normal(40, 2, (400, 480, 3)).clip(0, 255).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"p_{index}.png"), spots(rng, 12, 16, 400, 480) if index % 3 == 0 else noise)
+    photos = data.load([tmp_path], ratio=(1, 0, 0)).training
+    plain_pairs = 0
+    for seed in range(20):
+        background = flights.layers(photos, np.random.default_rng(seed), (96, 128), 1.0)[0]
+        y, x = np.mgrid[0:96, 0:128].astype(np.float32)
+        plain_pairs += float(background.texture(x, y).astype(np.float32).std()) < 6
+    # A photograph drawn blindly is plain in two of three pairs.
+    assert plain_pairs <= 3

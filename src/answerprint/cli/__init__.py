@@ -98,6 +98,6 @@ def main(tokens: Sequence[str] | None = None) -> None:
 
 
 def _dash_hint(tokens: Sequence[str]) -> str:
-    """What to do about a file whose name looks like an option."""
+    """Advice on a file whose name looks like an option; empty where there is none."""
     name = next((token for token in tokens if re.fullmatch(r"-[^-].*\.[A-Za-z]\w*", token)), None)
     return f" The file {name} is written ./{name}" if name else ""

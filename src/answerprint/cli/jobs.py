@@ -231,8 +231,8 @@ def export() -> Command:
         result = exporting.export(listing, clip, output, spec, lambda text: say(f"note: {text}"))
         for line in (*result.lines, *(f"written: {file}" for file in result.files)):
             say(line)
-        if result.refused:
-            raise ShotError(result.refused)
+        if result.refusal:
+            raise ShotError(result.refusal)
 
     folder = Annotated[Path, Parameter(name=["--output", "-o"], help="Folder to write into.")]
     own = of_table(excerpt.load("answerprint.render.export", "ExportSpec"))

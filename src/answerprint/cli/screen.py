@@ -1,4 +1,4 @@
-"""What commands say: lines that cannot act on a terminal, one line for a refusal, and a full or closed output."""
+"""Output of the commands: lines that cannot act on a terminal, one line for a refusal, and a full or closed output."""
 
 from __future__ import annotations
 

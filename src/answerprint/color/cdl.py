@@ -48,6 +48,7 @@ def read(path: Path) -> list[Correction]:
         raise ColorError(f"{path}: CDL file not found")
     import PyOpenColorIO as ocio  # noqa: N813
 
+    ocio.SetLoggingLevel(ocio.LOGGING_LEVEL_NONE)  # it would say on the terminal what stands in the error as well
     try:
         # OpenColorIO keeps what it read by path; a file that was changed since must be read anew.
         ocio.ClearAllCaches()

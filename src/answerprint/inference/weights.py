@@ -20,6 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from answerprint import disk
 from answerprint.errors import SettingsError, WeightsError
 from answerprint.settings import Settings
 
@@ -45,7 +46,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
     part = path.with_name(path.name + ".part")
     safetensors.torch.save_file(stored, str(part), metadata=metadata)
     part.chmod(0o644)  # written for the owner alone, where an installation is read by everyone
-    part.replace(path)
+    disk.publish(part, path)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

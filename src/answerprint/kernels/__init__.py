@@ -20,11 +20,11 @@ import numba
 
 def _open_cache() -> bool:
     """Whether compiled loops can be kept anywhere; makes a temporary place where there is no other."""
-    if _keeps():
+    if _is_cacheable():
         return True
-    told = "note: compiled loops cannot be kept here, so every command compiles them again; "
-    told += "set NUMBA_CACHE_DIR to a folder that can be written to"
-    logging.getLogger("answerprint").warning(told)
+    message = "note: compiled loops cannot be kept here, so every command compiles them again; "
+    message += "set NUMBA_CACHE_DIR to a folder that can be written to"
+    logging.getLogger("answerprint").warning(message)
     try:
         folder = tempfile.mkdtemp(prefix="answerprint-")
     except OSError:
@@ -32,10 +32,10 @@ def _open_cache() -> bool:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # Worker processes find it in the environment.
     os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = folder
-    return _keeps()
+    return _is_cacheable()
 
 
-def _keeps() -> bool:
+def _is_cacheable() -> bool:
     """Whether Numba finds a folder for what it compiles in this package."""
     cached: Callable[[Callable[..., Any]], Any] = numba.njit(cache=True)
     try:

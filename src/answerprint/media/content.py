@@ -1,4 +1,4 @@
-"""What frames are decoded from: the stored bytes by their hash, read without decoding."""
+"""Hashes of the stored bytes that frames are decoded from, read without decoding."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from answerprint.errors import MediaError
 from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
-from answerprint.media import content, ffv1, probe, quantizer, tags, unpack
+from answerprint.media import content, ffv1, probe, quantizer, quicktime, tags, timecode, unpack
 from answerprint.media import index as indexing
 from answerprint.media.container import check_readable, open_container, video_stream
 from answerprint.media.decoder import FrameDecoder
@@ -168,13 +168,14 @@ def _upright(frame: Frame, orientation: probe.Orientation) -> Frame:
 
 @dataclass(frozen=True)
 class _Timing:
-    """When frames are shown."""
+    """When frames are shown; `labels` is the rate that timecode counts by, where that is another."""
 
     rate: Fraction
     variable: bool
     times: Times
     duration: Fraction
     notes: list[str]
+    labels: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,7 @@ class _Facts:
     fields: probe.Fields
     color: ColorTags
     index: Index
+    side_data: list[dict[str, bytes]]
     notes: list[str]
 
 
@@ -215,11 +217,10 @@ def open_file(path: str, overrides: Overrides) -> FileSource:
     with open_container(path) as container:
         stream = video_stream(container, path)
         first = probe.first_frame(path, container, stream, head.color)
-        timing = _timing(stream, index, rate)
+        timing = _timing(stream, index, rate, slots=container.format.name == "avi")
         notes = [*index.notes, *_check_complete(path, container, index, timing.times, incomplete), *timing.notes]
-        fields = probe.fields(
-            path, index, first.storage, head.field_order, first.field_order, overrides.get("field_order")
-        )
+        samples = probe.sample(path, index, first.storage)
+        fields = probe.fields(samples, first.storage, head.field_order, first.field_order, overrides.get("field_order"))
         codec = stream.codec_context.codec.canonical_name
         color, color_notes = tags.resolve(
             first.color, overrides, height=first.height, layout=first.storage.layout, codec=codec
@@ -228,7 +229,7 @@ def open_file(path: str, overrides: Overrides) -> FileSource:
         if not first.orientation.upright:
             notes.append("the pictures are turned upright on reading, as the file asks")
         checksums = codec == "ffv1" and _has_checksums(path)
-        info = _info(path, container, stream, _Facts(first, timing, fields, color, index, notes))
+        info = _info(path, container, stream, _Facts(first, timing, fields, color, index, samples.side_data, notes))
     return FileSource(
         path=path,
         info=info,
@@ -253,13 +254,7 @@ def _header(path: str, salvage: bool) -> _Header:
     size = check_readable(path)
     with open_container(path) as container:
         stream = video_stream(container, path)
-        context = stream.codec_context
-        color = (
-            int(context.color_primaries),
-            int(context.color_trc),
-            int(context.colorspace),
-            int(context.color_range),
-        )
+        color = probe.color_numbers(stream)
         field_order = probe.tagged_order(stream)
         index = indexing.build(path, container, stream, size, salvage)
     if index.count == 0:
@@ -267,19 +262,23 @@ def _header(path: str, salvage: bool) -> _Header:
     return _Header(color, field_order, index)
 
 
-def _timing(stream: VideoStream, index: Index, override: Fraction | None) -> _Timing:
+def _timing(stream: VideoStream, index: Index, override: Fraction | None, slots: bool) -> _Timing:
     rate, variable, constant = probe.rate(stream, index)
+    labels = None
     if override is not None:
         rate, variable, constant, notes = override, False, True, [f"rate {override} as asked for"]
     elif index.ordinal:
         notes = [f"the file has no usable frame times: a constant {rate} fps is used"]
+    elif (film := probe.film_rates(stream, index)) is not None:
+        (rate, labels), variable, constant = film, False, True
+        notes = [f"film coded with repeated fields (soft telecine): its own {timecode.show_rate(rate)} fps are used"]
     elif constant:
         notes = [f"the container rounds times; a constant {rate} fps fits them and is used"]
     else:
-        notes = probe.gaps(index, Times(index.pts, index.tick)) if variable else []
+        notes = probe.gaps(index, Times(index.pts, index.tick), slots) if variable else []
     if constant:
         times = Times(array("q", range(index.count)), 1 / rate)
-        return _Timing(rate, variable, times, index.count / rate, notes)
+        return _Timing(rate, variable, times, index.count / rate, notes, labels)
     times = Times(index.pts, index.tick)
     return _Timing(rate, variable, times, times[-1] + (index.last_duration * index.tick or 1 / rate), notes)
 
@@ -288,6 +287,10 @@ def _info(path: str, container: InputContainer, stream: VideoStream, facts: _Fac
     first, timing, fields, index = facts.first, facts.timing, facts.fields, facts.index
     start = (index.pts[0] if index.pts else 0) * index.tick
     turned = first.orientation.transpose
+    entries = quicktime.entries(path) if container.format.name.startswith("mov") else []
+    label = probe.timecode(container, stream, first)
+    if label is not None and timing.labels is not None and timecode.is_timecode(label):
+        label = timecode.relabel(label, timing.labels, timing.rate)
     sar = Fraction(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
     return ClipInfo(
         path=path,
@@ -314,10 +317,11 @@ def _info(path: str, container: InputContainer, stream: VideoStream, facts: _Fac
         measured_field_order=fields.measured,
         color=first.color,
         assumed=facts.color,
-        timecode=probe.timecode(container, stream, first),
-        streams=probe.streams(container, stream),
+        timecode=label,
+        streams=probe.streams(container, stream, entries),
         chapters=probe.chapters(container, start),
         metadata=dict(container.metadata),
+        side_data=probe.side_data(path, container, first, facts.side_data, entries),
         notes=tuple(facts.notes),
     )
 

@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import overload
 
 import av
@@ -144,6 +145,7 @@ class _Packets:
         last_duration: of the frame that is shown last, in ticks.
         first_is_key: whether the first packet is a keyframe.
         error: why reading ended early, "" where it did not.
+        slots: places for a frame up to the end of the last packet, in ticks.
     """
 
     pts: list[int]
@@ -154,6 +156,7 @@ class _Packets:
     last_duration: int = 0
     first_is_key: bool = True
     error: str = ""
+    slots: int = 0
 
 
 def build(path: str, container: InputContainer, stream: VideoStream, size: int, salvage: bool = False) -> Index:
@@ -169,7 +172,7 @@ def build(path: str, container: InputContainer, stream: VideoStream, size: int, 
     family = container.format.name.split(",")[0]
     codec = stream.codec_context.codec.canonical_name
     packets, messages = _read(container, stream, family, size)
-    truncated, lost = _loss(stream, family, packets, size, messages)
+    truncated, lost = _loss(path, stream, family, packets, messages)
     pts = sorted(packets.pts)
     notes: list[str] = []
     ordinal = False
@@ -252,6 +255,8 @@ def _packets(container: InputContainer, stream: VideoStream, by_pts: bool) -> _P
             if packets.count == 0:
                 packets.first_is_key = packet.is_keyframe
             packets.count += 1
+            if packet.dts is not None:
+                packets.slots = packet.dts + (packet.duration or 1)
             if packet.pts is None:
                 packets.untimed += 1
                 continue
@@ -269,20 +274,36 @@ def _packets(container: InputContainer, stream: VideoStream, by_pts: bool) -> _P
     return packets
 
 
-def _loss(stream: VideoStream, family: str, packets: _Packets, size: int, messages: list[str]) -> tuple[bool, int]:
+def _loss(path: str, stream: VideoStream, family: str, packets: _Packets, messages: list[str]) -> tuple[bool, int]:
     """Whether the file is cut off, and how many frames its own tables say are lost."""
     if family == "mov":
         entries = stream.index_entries
+        size = Path(path).stat().st_size
         lost = sum(entries[i].pos + entries[i].size > size for i in range(len(entries)))
         return lost > 0, lost
-    if family == "avi" and stream.frames > packets.count:
-        return True, stream.frames - packets.count
+    if family == "avi":
+        # A slot may be empty: the frame before it stays. Slots are lost where the file itself is cut off.
+        lost = stream.frames - max(packets.count, packets.slots)
+        return (lost > 0 and not _whole_riff(path)), max(lost, 0)
     marks = ("partial file", "ended prematurely", "Truncat", "truncat")
     ended = any(mark in text for text in messages for mark in marks)
     lost = 0
     if stream.duration and stream.time_base and family == "mxf":
         lost = max(stream.duration - packets.count, 0)
     return ended or bool(packets.error) or lost > 0, lost
+
+
+def _whole_riff(path: str) -> bool:
+    """Whether every RIFF list of an AVI file is as long as it says."""
+    with Path(path).open("rb") as file:
+        size, at = file.seek(0, 2), 0
+        while at + 12 <= size:
+            file.seek(at)
+            name, length = file.read(4), int.from_bytes(file.read(4), "little")
+            if name != b"RIFF" or not length:
+                return False
+            at += 8 + length + length % 2
+    return at <= size + 1
 
 
 def whole_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:

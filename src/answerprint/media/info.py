@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from answerprint.frame import ColorTags, FieldOrder
+from answerprint.media.sidedata import SideData
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class StreamInfo:
         title: as tagged, may be empty.
         detail: format of this kind, in words ("48000 Hz, stereo, s32").
         metadata: all tags of the track.
+        disposition: what it is for, in FFmpeg's words: "default", "forced", "attached_pic", ...
     """
 
     index: int
@@ -30,6 +32,7 @@ class StreamInfo:
     title: str
     detail: str
     metadata: dict[str, str]
+    disposition: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class ClipInfo:
         streams: audio, subtitle, data and attachment tracks.
         chapters: named stretches.
         metadata: tags of the container.
+        side_data: what the file says of its pictures beside color and time.
         notes: every policy that was applied, one sentence each.
     """
 
@@ -105,6 +109,7 @@ class ClipInfo:
     streams: tuple[StreamInfo, ...] = ()
     chapters: tuple[Chapter, ...] = ()
     metadata: dict[str, str] | None = None
+    side_data: tuple[SideData, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -138,6 +143,7 @@ def table(info: ClipInfo) -> list[tuple[str, str]]:
     if info.rotation or info.flipped:
         mirrored = ", mirrored" * info.flipped
         rows.append(("rotation", f"{info.rotation} degrees clockwise{mirrored}, applied on reading"))
+    rows += [(item.kind, item.text or "present") for item in info.side_data]
     rows += [(f"{stream.kind} {stream.index}", _stream(stream)) for stream in info.streams]
     rows += [
         (f"chapter {number}", f"{clock(chapter.start)} - {clock(chapter.stop)}  {chapter.title}".rstrip())
@@ -167,7 +173,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(entry) for entry in value]
-    if isinstance(value, (ColorTags, StreamInfo, Chapter)):
+    if isinstance(value, (ColorTags, StreamInfo, Chapter, SideData)):
         return _plain(asdict(value))
     return value
 
@@ -209,4 +215,5 @@ def _color(info: ClipInfo) -> str:
 
 def _stream(stream: StreamInfo) -> str:
     language = stream.language if stream.language != "und" else ""
-    return ", ".join(part for part in (stream.codec, stream.detail, language, stream.title) if part)
+    purpose = ", ".join(word.replace("_", " ") for word in stream.disposition if word != "default")
+    return ", ".join(part for part in (stream.codec, stream.detail, language, stream.title, purpose) if part)

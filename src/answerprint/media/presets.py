@@ -17,7 +17,7 @@ from pydantic import Field
 from answerprint.color.spaces import LUMA_WEIGHTS
 from answerprint.errors import DeliveryError
 from answerprint.frame import ColorTags, FieldOrder, Frame
-from answerprint.media import timecode
+from answerprint.media import sidedata, timecode
 from answerprint.media.info import ClipInfo
 from answerprint.media.layout import Layout, parse_layout
 from answerprint.settings import Settings
@@ -116,7 +116,7 @@ _ALL = (
         "ffv1", "FFV1 version 3, lossless, the source's own pixel format", (".mkv", ".avi"), "ffv1", "source", "source",
         # The number of slices would else follow the number of threads.
         {"level": "3", "g": "1", "slices": "4", "slicecrc": "1", "coder": "1", "context": "0"},
-        True, "nut", True,
+        True, "nut", True, fields=True,
     ),
     _x26("h264", "libx264", "H.264, 8-bit 4:2:0, CRF 16", "yuv420p", "16"),
     _x26("h264-10", "libx264", "H.264 High 10, 10-bit 4:2:0, CRF 16", "yuv420p10", "16"),
@@ -165,6 +165,10 @@ class Delivery(Settings):
     alpha: Literal["", "straight", "premultiplied", "matte"] = Field(
         "", description="What kind of alpha the picture carries; matte: the picture itself is one."
     )
+    boxes: dict[str, str] = Field(
+        default_factory=dict,
+        description="What is said of all pictures, as QuickTime boxes (mdcv, clli, clap), hexadecimal.",
+    )
     first_number: int = Field(1, ge=0, description="Number of the first picture of a sequence.")
 
     @property
@@ -208,6 +212,7 @@ def choose(path: Path | str, name: str | None, info: ClipInfo) -> Delivery:
         sar=info.sar if info.sar > 0 else Fraction(1),
         field_order=info.field_order,
         timecode=info.timecode,
+        boxes=_boxes_for(preset, color, info),
     )
 
 
@@ -231,12 +236,13 @@ def adapt(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
         base = delivery.time_base / max(math.ceil(rate / delivery.rate), 1) if delivery.variable_rate else 1 / rate
         changes |= {"rate": rate, "time_base": base}
         if delivery.timecode is not None:
-            changes["timecode"] = _relabel(delivery.timecode, delivery.rate, rate)
+            changes["timecode"] = timecode.relabel(delivery.timecode, delivery.rate, rate)
     if probe.field_order != delivery.field_order and "unknown" not in (probe.field_order, delivery.field_order):
         changes["field_order"] = probe.field_order
     for name in ("primaries", "transfer"):
         if getattr(probe.color, name) not in ("unknown", getattr(delivery, name)):
             changes[name] = getattr(probe.color, name)
+            changes["boxes"] = {box: text for box, text in delivery.boxes.items() if box == "clap"}
     if probe.alpha is not None and preset.alpha and not parse_layout(delivery.layout).alpha:
         # An operation made an alpha (a cutout): a format that can carry it does.
         changes["layout"] = preset.alpha if preset.alpha != "source" else _lossless_layout(_with_alpha(delivery.layout))
@@ -343,16 +349,20 @@ def _color_for(preset: Preset, layout: str, source: str, tags: ColorTags) -> Col
     return ColorTags(tags.primaries, tags.transfer, matrix, range_, siting)
 
 
+def _boxes_for(preset: Preset, color: ColorTags, info: ClipInfo) -> dict[str, str]:
+    """Boxes that stay true of the output: its display where color stays, its aperture where nothing turns."""
+    if preset.pictures:
+        return {}
+    boxes = sidedata.boxes(info.side_data)
+    if (color.primaries, color.transfer) != (info.assumed.primaries, info.assumed.transfer):
+        boxes = {name: content for name, content in boxes.items() if name == "clap"}
+    if info.rotation or info.flipped:
+        boxes.pop("clap", None)
+    return boxes
+
+
 def _fine_base(info: ClipInfo) -> Fraction:
     """A time base that the usual ones (1/90000, 1/24000, 1/15360, 1/12800, 1/1000) are whole multiples of."""
     usual = 5_760_000
     exact = math.lcm(usual, info.duration.denominator, info.start.denominator)
     return Fraction(1, exact if exact < 2**31 else usual)
-
-
-def _relabel(label: str, before: Fraction, after: Fraction) -> str:
-    """The same moment's timecode at another rate: hours, minutes and seconds stay, the frames are counted anew."""
-    head, frames = label[:-2], int(label[-2:])
-    drop = timecode.is_drop(label) and timecode.can_drop(after)
-    mark = ";" if drop else ":"
-    return f"{head[:-1]}{mark}{frames * timecode.nominal(after) // timecode.nominal(before):02d}"

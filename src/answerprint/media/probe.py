@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from torch import Tensor
 
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, FieldOrder
-from answerprint.media import fieldorder, tags, unpack
+from answerprint.media import fieldorder, matroska, pulldown, sidedata, tags, unpack
 from answerprint.media.container import open_container, video_stream
 from answerprint.media.index import Index
 from answerprint.media.info import Chapter, StreamInfo, clock
+from answerprint.media.quicktime import Entry
+from answerprint.media.sidedata import SideData
 
 # FFmpeg's AVFieldOrder. Where fields are stored interleaved, 4 (QuickTime's 9) is top field first, 5 bottom first.
 _FIELDS: dict[int, FieldOrder] = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}
@@ -76,6 +79,7 @@ class FirstFrame:
         field_order: as the picture is flagged.
         orientation: how it is made upright.
         timecode: of an MPEG-2 group of pictures, or None.
+        side_data: see `sidedata.on_frame`.
     """
 
     storage: unpack.Storage
@@ -85,6 +89,7 @@ class FirstFrame:
     field_order: FieldOrder
     orientation: Orientation
     timecode: str | None
+    side_data: dict[str, bytes]
 
 
 def first_frame(
@@ -101,6 +106,9 @@ def first_frame(
     Raises:
         MediaError: nothing can be decoded.
     """
+    # Frames decoded ahead in other threads would go on while this one is asked about: their warnings wait for Python's
+    # lock, and the end of their decoder, which holds it, for them.
+    stream.thread_type = "SLICE"
     frame = _decode_first(path, container, stream)
     text = _showinfo(frame, stream)
     storage = unpack.storage(frame.format.name, path)
@@ -121,6 +129,7 @@ def first_frame(
         field_order=_FLAGS.get(order, "progressive"),
         orientation=_orientation(frame),
         timecode=timecode,
+        side_data=sidedata.on_frame(frame),
     )
 
 
@@ -190,13 +199,27 @@ def rate(stream: VideoStream, index: Index) -> tuple[Fraction, bool, bool]:
     return (close[0] if close else nominal.limit_denominator(1001)), True, False
 
 
-def gaps(index: Index, times: Sequence[Fraction]) -> list[str]:
-    """Notes on longer steps between frames."""
+def film_rates(stream: VideoStream, index: Index) -> tuple[Fraction, Fraction] | None:
+    """Pictures a second as shown and as coded, where the stream is film with repeated fields; else None."""
+    coded = {Fraction(g) for g in (stream.codec_context.framerate, stream.guessed_rate, stream.base_rate) if g}
+    rates = ((pulldown.film_rate(index, rate), rate) for rate in sorted(coded))
+    return next(((film, rate) for film, rate in rates if film is not None), None)
+
+
+def gaps(index: Index, times: Sequence[Fraction], slots: bool) -> list[str]:
+    """Notes on longer steps between frames; `slots` says that the container has a place for each frame (AVI)."""
     steps = np.diff(np.asarray(index.pts, dtype=np.int64))
     long = np.flatnonzero(steps > 1.8 * np.median(steps))
     if not len(long):
         return []
     first = int(long[0])
+    if slots:
+        empty = int(sum(round(step / np.median(steps)) - 1 for step in steps[long]))
+        holds = "1 slot of the file is empty" if empty == 1 else f"{empty} slots of the file are empty"
+        return [
+            f"{holds}, the first after frame {first} at {clock(times[first])}: the capture dropped what belongs there; "
+            "the frame before is shown longer"
+        ]
     count = "1 step" if len(long) == 1 else f"{len(long)} steps"
     return [
         f"{count} between frames took twice the usual time or more, the first after frame {first} at "
@@ -214,14 +237,21 @@ class Fields:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Samples:
+    """A few successive frames from places spread through the clip: luma of each, and side data of all."""
+
+    lumas: list[list[NDArray[np.generic]]]
+    side_data: list[dict[str, bytes]]
+
+
 def fields(
-    path: str, index: Index, storage: unpack.Storage, container: FieldOrder, coded: FieldOrder, override: str | None
+    samples: Samples, storage: unpack.Storage, container: FieldOrder, coded: FieldOrder, override: str | None
 ) -> Fields:
     """The field order to use.
 
     Args:
-        path: the file.
-        index: of its frames.
+        samples: frames of the clip.
         storage: how its pictures are stored.
         container: field order as the container says.
         coded: as the first picture is flagged.
@@ -230,7 +260,7 @@ def fields(
     Raises:
         SettingsError: what the user says is no field order.
     """
-    measured = fieldorder.measure(_runs(path, index, storage), 0 if storage.floating else storage.bits)
+    measured = fieldorder.measure(samples.lumas, 0 if storage.floating else storage.bits)
     tagged = coded if container == "unknown" and coded != "progressive" else container
     if override is not None:
         order = _parse_order(override)
@@ -242,11 +272,11 @@ def fields(
         return Fields("progressive", tagged, measured)
     notes = []
     if coded not in (tagged, "progressive"):
-        notes.append(f"the container says {tagged}, the pictures are flagged {coded}: {tagged} is used")
+        notes.append(f"the container says {tagged}, the pictures are flagged {coded}: they are read as {tagged}")
     if measured not in ("unknown", tagged):
         notes.append(
-            f"the file says {tagged}, but the pictures measure {measured}: {tagged} is used; "
-            "set the field order if that is wrong"
+            f"the file says {tagged}, but the pictures measure {measured}: they are read as {tagged} (deinterlace "
+            "measures each shot itself); set the field order if that is wrong"
         )
     return Fields(tagged, tagged, measured, tuple(notes))
 
@@ -259,25 +289,28 @@ def _parse_order(text: str) -> FieldOrder:
     raise SettingsError(f"field order '{text}' is unknown; allowed: {', '.join(orders)}")
 
 
-def _runs(path: str, index: Index, storage: unpack.Storage) -> list[list[NDArray[np.generic]]]:
-    """Luma of a few successive frames after keyframes spread through the clip."""
-    runs = []
+def sample(path: str, index: Index, storage: unpack.Storage) -> Samples:
+    """A few successive frames after keyframes spread through the clip."""
+    samples = Samples([], [])
     spread = sorted({index.keys[i * (len(index.keys) - 1) // _PLACES] for i in range(_PLACES)}) if index.keys else []
     with open_container(path) as container:
         stream = video_stream(container, path)
         for place, _ in spread if index.seekable and len(spread) > 1 else [(None, 0)]:
             if place is not None:
                 container.seek(place, stream=stream)
-            runs.append(_run(container, stream, storage))
-    return runs
+            samples.lumas.append(_run(container, stream, storage, samples.side_data))
+    return samples
 
 
-def _run(container: InputContainer, stream: VideoStream, storage: unpack.Storage) -> list[NDArray[np.generic]]:
+def _run(
+    container: InputContainer, stream: VideoStream, storage: unpack.Storage, side_data: list[dict[str, bytes]]
+) -> list[NDArray[np.generic]]:
     lumas: list[NDArray[np.generic]] = []
     try:
         for frame in container.decode(stream):
             plane = unpack.planes(frame, storage)[0]
             lumas.append(plane.numpy())
+            side_data.append(sidedata.on_frame(frame))
             if len(lumas) == _RUN:
                 break
     except av.error.FFmpegError:
@@ -286,14 +319,17 @@ def _run(container: InputContainer, stream: VideoStream, storage: unpack.Storage
     return lumas
 
 
-def streams(container: InputContainer, video: VideoStream) -> tuple[StreamInfo, ...]:
-    """All tracks beside the picture."""
-    return tuple(_stream(stream) for stream in container.streams if stream.index != video.index)
+def streams(container: InputContainer, video: VideoStream, entries: Sequence[Entry]) -> tuple[StreamInfo, ...]:
+    """All tracks beside the picture; `entries` names those that FFmpeg knows no codec of."""
+    kinds = {entry.track: entry.kind for entry in entries}
+    return tuple(
+        _stream(stream, kinds.get(stream.id, "unknown")) for stream in container.streams if stream.index != video.index
+    )
 
 
-def _stream(stream: Any) -> StreamInfo:
+def _stream(stream: Any, kind: str) -> StreamInfo:
     context = stream.codec_context
-    codec = context.name if context is not None else stream.metadata.get("data_type", "unknown")
+    codec = context.codec.canonical_name if context is not None else stream.metadata.get("data_type", kind)
     detail = ""
     if stream.type == "audio" and context is not None:
         detail = f"{context.rate} Hz, {context.layout.name}, {context.format.name if context.format else 'unknown'}"
@@ -306,10 +342,22 @@ def _stream(stream: Any) -> StreamInfo:
         kind=stream.type or "unknown",
         codec=codec,
         language=stream.metadata.get("language", "und"),
-        title=stream.metadata.get("title", ""),
+        title=stream.metadata.get("title") or stream.metadata.get("name", ""),  # QuickTime has a name
         detail=detail,
         metadata=dict(stream.metadata),
+        disposition=tuple(flag.name for flag in Disposition if flag & stream.disposition and flag.name),
     )
+
+
+def side_data(
+    path: str, container: InputContainer, first: FirstFrame, others: list[dict[str, bytes]], entries: Sequence[Entry]
+) -> tuple[SideData, ...]:
+    """The side data of a file: of its first picture, of some others, and of its table."""
+    items = sidedata.read([first.side_data, *others], entries)
+    if container.format.name.startswith("matroska"):
+        aperture = sidedata.of_crop(matroska.crop(path), (first.width, first.height))
+        items += () if aperture is None else (aperture,)
+    return items
 
 
 def chapters(container: InputContainer, start: Fraction) -> tuple[Chapter, ...]:
@@ -329,6 +377,12 @@ def timecode(container: InputContainer, stream: VideoStream, first: FirstFrame) 
     # Matroska spells it in capitals.
     labels = [table.get(key) for table in tables for key in ("timecode", "TIMECODE")]
     return next((text for text in [*labels, first.timecode] if text), None)
+
+
+def color_numbers(stream: VideoStream) -> tuple[int, int, int, int]:
+    """Primaries, transfer, matrix and range as the container says, where nothing was decoded yet."""
+    context = stream.codec_context
+    return int(context.color_primaries), int(context.color_trc), int(context.colorspace), int(context.color_range)
 
 
 def tagged_order(stream: VideoStream) -> FieldOrder:

@@ -81,7 +81,7 @@ class Clip:
         return self._source.files(start, stop)
 
     def damage(self, start: int, stop: int) -> tuple[str, ...]:
-        """What of frames [start, stop) was read although it is damaged, one line a frame."""
+        """Damaged frames of [start, stop) that were read all the same, one line each."""
         return tuple(text for number, text in sorted(self._source.damage.items()) if start <= number < stop)
 
     def content(self, start: int, stop: int) -> str:

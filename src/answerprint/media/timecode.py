@@ -96,6 +96,13 @@ def shift(timecode: str, frames: int, rate: Fraction) -> str:
     return from_frames(to_frames(timecode, rate) + frames, rate, is_drop(timecode))
 
 
+def relabel(timecode: str, before: Fraction, after: Fraction) -> str:
+    """The same moment's timecode at another rate: hours, minutes and seconds stay, the frames are counted anew."""
+    head, frames = timecode[:-2], int(timecode[-2:])
+    mark = ";" if is_drop(timecode) and can_drop(after) else ":"
+    return f"{head[:-1]}{mark}{frames * nominal(after) // nominal(before):02d}"
+
+
 def start(timecode: str | None, rate: Fraction) -> str:
     """The timecode to count frames from: 00:00:00:00 where a clip has none, or one that its rate cannot have."""
     if timecode is None:

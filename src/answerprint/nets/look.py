@@ -10,7 +10,6 @@ both, before fusion, are pooled beside it. Two heads give vectors that are zero 
 
 from __future__ import annotations
 
-import hashlib
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from answerprint import disk
 from answerprint.color import style, values
 from answerprint.errors import WeightsError
 from answerprint.inference import weights
@@ -113,8 +113,7 @@ def vgg19(source: str | Path, sha256: str, folder: Path | None = None) -> Encode
     path = _downloaded(str(source), folder or weights.added()) if "://" in str(source) else Path(source)
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = disk.digest(path)
     if not digest.startswith(sha256.lower()):
         raise WeightsError(f"{path}: its SHA-256 is {digest[:16]}..., expected {sha256}; get it again")
     encoder = Encoder(VGG19)
@@ -134,7 +133,7 @@ def _downloaded(url: str, folder: Path) -> Path:
                 file.write(block)
     except OSError as error:
         raise WeightsError(f"{url}: cannot be downloaded ({error})") from None
-    part.replace(path)
+    disk.publish(part, path)
     return path
 
 

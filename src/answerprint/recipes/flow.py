@@ -28,7 +28,7 @@ from answerprint.train.params import Training
 from answerprint.train.recipe import Batch, Networks, Update, Validation
 
 SHIPS = "flow"
-TINY = {"width": 16, "validation_samples": 3}
+TINY = {"width": 16, "validation_samples": 3, "shares": (1.0, 0.0, 0.0)}
 VALIDATION_SIZE = (256, 320)  # height and width of the pairs of a validation
 
 

@@ -77,12 +77,12 @@ class Export:
     Attributes:
         files: in the order they were written.
         lines: in words: the errors of every LUT, what could not be carried.
-        refused: the form that this footage cannot have, and why; empty where all were written.
+        refusal: the form that this footage cannot have, and why; empty where all were written.
     """
 
     files: tuple[Path, ...]
     lines: tuple[str, ...]
-    refused: str = ""
+    refusal: str = ""
 
 
 @dataclass
@@ -126,15 +126,39 @@ def export(
     """
     spec = spec or ExportSpec()
     _check_spaces(spec)
-    refused = edl.refusal(clip.info.rate) if spec.writes("edl") else ""
-    if refused and spec.forms == ["edl"]:
-        raise ShotError(refused)
-    if refused and note is not None:
-        note(f"{refused}; the other forms are written")
+    refusal = edl.refusal(clip.info.rate) if spec.writes("edl") else ""
+    if refusal and spec.forms == ["edl"]:
+        raise ShotError(refusal)
+    if refusal and note is not None:
+        note(f"{refusal}; the other forms are written")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DeliveryError(f"{folder}: cannot be made ({error.strerror})") from None
+    shots = _shot_exports(decisions)
+    stem, files, lines = file_name(plain_stem(Path(decisions.source.path))), list[Path](), list[str]()
+    for shot in shots:
+        _correct(shot)
+        if spec.writes("cube") and shot.steps:
+            files += _cubes(shot, folder, stem, spec, lines)
+        lines += [f"shot {shot.name}: {text}" for text in [*shot.remarks, *shot.left]]
+    if spec.writes("cdl"):
+        files += _cdls(shots, folder, stem)
+    if spec.writes("edl") and not refusal:
+        files.append(_edl(shots, clip, folder / f"{stem}.edl"))
+    if spec.writes("otio"):
+        files.append(_otio(shots, clip, folder / f"{stem}.otio"))
+    if spec.writes("grades"):
+        files.append(_json(shots, decisions, clip, folder / f"{stem}.grades.json"))
+    return Export(tuple(files), tuple(lines), refusal)
+
+
+def _shot_exports(decisions: DecisionList) -> list[_ShotExport]:
+    """The shots with their color steps.
+
+    Raises:
+        SettingsError: none has any.
+    """
     labels = _labels([shot.range.name for shot in decisions.shots])
     shots = [
         _ShotExport(shot, _color_steps(shot, decisions.assets), label)
@@ -144,21 +168,7 @@ def export(
         raise SettingsError(
             "the decision list holds no color work (grade, look, lowlight, match, mood), so there is nothing to export"
         )
-    stem, files, lines = file_name(plain_stem(Path(decisions.source.path))), list[Path](), list[str]()
-    for shot in shots:
-        _correct(shot)
-        if spec.writes("cube") and shot.steps:
-            files += _cubes(shot, folder, stem, spec, lines)
-        lines += [f"shot {shot.name}: {text}" for text in [*shot.remarks, *shot.left]]
-    if spec.writes("cdl"):
-        files += _cdls(shots, folder, stem)
-    if spec.writes("edl") and not refused:
-        files.append(_edl(shots, clip, folder / f"{stem}.edl"))
-    if spec.writes("otio"):
-        files.append(_otio(shots, clip, folder / f"{stem}.otio"))
-    if spec.writes("grades"):
-        files.append(_json(shots, decisions, clip, folder / f"{stem}.grades.json"))
-    return Export(tuple(files), tuple(lines), refused)
+    return shots
 
 
 def _labels(names: Sequence[str]) -> list[str]:

@@ -38,6 +38,7 @@ from answerprint.render.progress import Silent, Watcher
 from answerprint.settings import Settings
 from answerprint.shots.decisions import file
 from answerprint.shots.decisions.model import DecisionList
+from answerprint.text import parse, shorten
 
 T = TypeVar("T", int, float)
 _LISTED = 20  # damaged frames that are named
@@ -185,7 +186,12 @@ def resume(output: Path, workers: int | None = None, watcher: Watcher | None = N
         text = ledger.spec
     if text is None:
         raise JobError(f"{folder}: the job was stopped before it began; run its command again")
-    spec = _relocate(JobSpec.model_validate(json.loads(text)), folder)
+    try:
+        spec = _relocate(JobSpec.model_validate(parse(json.loads, text)), folder)
+    except ValueError as error:
+        raise JobError(
+            f"{folder}: what the job was told cannot be read ({shorten(str(error))}); start it anew"
+        ) from None
     if workers is not None:
         spec = spec.model_copy(update={"options": spec.options.model_copy(update={"workers": workers})})
     decisions = file.load(spec.decisions or job_folder.decision_list(folder), operations.load)
@@ -193,7 +199,7 @@ def resume(output: Path, workers: int | None = None, watcher: Watcher | None = N
 
 
 def _relocate(spec: JobSpec, folder: Path) -> JobSpec:
-    """What a job was told, with its files where they are now: the output beside the job's folder, the list from there.
+    """The spec with its files where they are now: the output beside the job's folder, the list as seen from there.
 
     A project that was moved or copied goes on in its new place.
     """

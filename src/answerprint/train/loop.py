@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from answerprint import disk
 from answerprint.errors import TrainingError
 from answerprint.inference import weights
 from answerprint.train import checkpoint
@@ -80,8 +81,8 @@ def train(
         state = checkpoint.start(recipe, params, run, place.device, say)
         if place.first:
             checkpoint.record_clips(run, params.init_from if state.step == 0 else None, data.keys())
-            (run / "manifest.json").write_text(json.dumps(data.manifest, indent=1) + "\n", encoding="utf-8")
-            (run / "params.json").write_text(params.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            disk.write(run / "manifest.json", json.dumps(data.manifest, indent=1) + "\n")
+            disk.write(run / "params.json", params.model_dump_json(indent=1) + "\n")
             for line in data.training.skipped:
                 say(f"left out: {line}")
         return _Run(recipe, params, data, run, state, place, say).steps(stop_after)

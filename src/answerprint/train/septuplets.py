@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from answerprint import disk
 from answerprint.coding.source import mean_step
 from answerprint.errors import AnswerprintError, TrainingError
 from answerprint.frame import ColorTags
@@ -234,7 +235,7 @@ def _finished_groups(folder: Path) -> dict[int, dict[str, Any]]:
                 continue
             rows[row["group"]] = row
             whole.append(json.dumps(row) + "\n")
-        (folder / GROUPS).write_text("".join(whole), encoding="utf-8")
+        disk.write(folder / GROUPS, "".join(whole))
     return rows
 
 
@@ -327,9 +328,7 @@ def _crops(
             target=target[:, rows, columns],
             facts=np.array(json.dumps({**facts, "top": top, "left": left})),
         )
-        part = folder / f"{name}.part"
-        part.write_bytes(np_file.getvalue())
-        part.replace(folder / name)
+        disk.write(folder / name, np_file.getvalue())
         names.append(f"{folder.name}/{name}")
     return names
 
@@ -438,6 +437,4 @@ def _planes(whole: NDArray[np.uint8], height: int, width: int) -> Planes:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    disk.write(path, json.dumps(content, indent=1) + "\n")

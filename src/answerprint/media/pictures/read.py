@@ -53,7 +53,7 @@ def read_picture(path: str | Path, threads: int | None = None) -> Picture:
         source.threads(threads)
     kind, bits = _sample_type(spec, Path(path))
     data = source.read_image(0, 0, 0, spec.nchannels, kind)
-    error = source.geterror()
+    error = _error(source)
     source.close()
     if data is None or error:
         raise MediaError(f"{path}: cannot be decoded: {_reason(error)}; the file is cut off or damaged")
@@ -81,7 +81,7 @@ def _open(path: str | Path) -> Any:
     config.attribute("oiio:UnassociatedAlpha", 1)
     source = oiio.ImageInput.open(utf8_path(path), config)
     if source is None:
-        raise NotMediaError(f"{path}: is not a picture that can be read: {_reason(oiio.geterror())}")
+        raise NotMediaError(f"{path}: is not a picture that can be read: {_reason(_error(oiio))}")
     return source
 
 
@@ -117,6 +117,15 @@ def _picture(data: NDArray[Any], names: list[str], kind: str, bits: int) -> Pict
         else None
     )
     return Picture(tuple(torch.from_numpy(plane) for plane in planes), name + suffix, bits, depth)
+
+
+def _error(source: Any) -> str:
+    """The error of an open picture, or of OpenImageIO as a whole; empty where there is none."""
+    try:
+        text: str = source.geterror()
+    except UnicodeDecodeError:  # it quotes bytes of the header
+        return "its header is damaged"
+    return text
 
 
 def _reason(text: str) -> str:

@@ -13,7 +13,7 @@ from av.filter import Graph
 from answerprint import disk
 from answerprint.errors import DeliveryError
 from answerprint.frame import Frame
-from answerprint.media import tags, timecode
+from answerprint.media import quicktime, sidedata, tags, timecode
 from answerprint.media.container import open_path
 from answerprint.media.layout import parse_layout
 from answerprint.media.pictures import names
@@ -38,7 +38,8 @@ class VideoEncoder:
     """
 
     def __init__(self, path: Path, delivery: Delivery, first: Frame) -> None:
-        self._delivery, self._first, self._size = delivery, first.time, (first.height, first.width)
+        self._path, self._delivery = path, delivery
+        self._first, self._size = first.time, (first.height, first.width)
         preset = delivery.format
         check_size(delivery, first.width, first.height)
         base = delivery.time_base
@@ -86,6 +87,9 @@ class VideoEncoder:
         if self._packets != self._frames:
             codec = self._delivery.format.codec
             raise DeliveryError(f"{codec} gave {self._packets} pictures of {self._frames}; choose another preset")
+        if self._delivery.format.chunk == "mov":
+            # Joining takes these from the chunk, whatever the container of the output.
+            quicktime.add_boxes(self._path, {name: bytes.fromhex(text) for name, text in self._delivery.boxes.items()})
 
     def _mux(self, packet: Any) -> None:
         # x265 has no decoding time for a chunk of fewer frames than it looks ahead and hands out whatever its memory
@@ -175,6 +179,11 @@ def configure(stream: Any, delivery: Delivery, width: int, height: int) -> tuple
 def encoder_options(delivery: Delivery, width: int, height: int) -> dict[str, str]:
     """FFmpeg's private options of the encoder for pictures of this size."""
     options, form = dict(delivery.format.options) | repeatable(delivery.format.codec), parse_layout(delivery.layout)
+    name, text = sidedata.encoder_options(delivery.format.codec, delivery.boxes)
+    if delivery.format.codec == "libx264" and delivery.field_order == "bff":
+        name, text = "x264-params", f"bff=1:{text}".strip(":")  # x264 takes the first frame for top field first
+    if text:
+        options[name] = f"{options[name]}:{text}" if name in options else text
     if form.subsampled:
         options["chroma_sample_location"] = delivery.siting
     odd = form.subsampled and (width % 2 or height % 2)

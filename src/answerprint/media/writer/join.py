@@ -15,7 +15,7 @@ import numpy as np
 
 from answerprint import disk
 from answerprint.errors import DeliveryError
-from answerprint.media import matroska, tracks
+from answerprint.media import captions, inventory, matroska, mxf, quicktime, tracks
 from answerprint.media.container import open_path
 from answerprint.media.pictures.header import ALPHA_LABELS
 from answerprint.media.presets import VIDEO_FORMATS, Delivery
@@ -55,52 +55,54 @@ def join(
         raise DeliveryError(f"{out}: there are no frames to write")
     if delivery.format.pictures:
         with delivery_errors(out):
-            join_pictures(chunks, out, delivery, start)
-        return _picture_limits(delivery, source)
+            first = join_pictures(chunks, out, delivery, start)
+            wanted = inventory.of_source(source, delivery, start, stop)
+            return inventory.losses(wanted, inventory.of_picture(first), delivery, {})
     part = out.with_name(f".{out.name}.part{out.suffix}")
     try:
         with delivery_errors(out):
             disk.create(part)
-            notes = _mux(chunks, part, delivery, source, start, stop)
-            if delivery.ending == ".mkv" and delivery.sar != 1:
-                matroska.set_aspect(part, *_stored_size(chunks[0]), delivery.sar)
+            others, captioned = _mux(chunks, part, delivery, source, start, stop)
+            _describe(part, delivery, chunks[0])
+            wanted = inventory.of_source(source, delivery, start, stop)
+            arrived = inventory.of_file(part, others, captioned)
             disk.publish(part, out)
-            return notes
+            return [*_limits(delivery), *inventory.losses(wanted, arrived, delivery, others.reasons)]
     finally:
         disk.remove(part)
 
 
 def _mux(
     chunks: Sequence[Path], part: Path, delivery: Delivery, source: Clip | None, start: Fraction, stop: Fraction
-) -> list[str]:
+) -> tuple[tracks.Tracks, bool]:
+    """Writes the file; gives the tracks beside the picture, and whether captions are in it."""
     ending = delivery.ending
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(open_chunk(chunks[0]))
-        out = stack.enter_context(
-            open_path(part, "w", format=VIDEO_FORMATS[ending], container_options=_muxer_options(delivery))
-        )
+        options = _muxer_options(delivery, tracks.muxer_flags(source, ending))
+        out = stack.enter_context(open_path(part, "w", format=VIDEO_FORMATS[ending], container_options=options))
         video = _add_video(out, first.streams.video[0], delivery)
-        if ending == ".mkv" and delivery.sar != 1:
-            video.metadata["title"] = matroska.PLACEHOLDER
+        if title := _placeholder(delivery):
+            video.metadata["title"] = title
         base = 1 / delivery.rate if ending in (".avi", ".mxf") else delivery.time_base
         video.time_base = base
-        notes = _limits(delivery)
         others = tracks.Tracks(source, out, ending, start, stop, stack)
-        notes += others.notes
         if delivery.alpha:
             comment = out.metadata.get("comment")
             kind = ALPHA_LABELS[delivery.alpha]
             out.metadata["comment"] = f"{comment}; {kind}" if comment and kind not in comment else kind
         label = tracks.timecode_at(delivery, start)
-        if label is not None and ending == ".avi":
-            notes.append(f"timecode {label} is not carried: .avi has no place for it")
-        elif label is not None:
+        if label is not None and ending != ".avi":
             (out if ending == ".mkv" else video).metadata["timecode"] = label
+            if source is not None and (reel := tracks.reel(stream.metadata for stream in source.info.streams)):
+                video.metadata["reel_name"] = reel
         packets = video_packets(chunks, video, delivery, base, start, stop)
+        texts = captions.read(source, delivery, start, stop)
+        packets = captions.insert(packets, texts, delivery.format.codec)
         out.start_encoding()
         for packet in others.interleave(packets):
             out.mux_one(packet)
-    return notes
+    return others, texts is not None
 
 
 def _add_video(out: Any, chunk: Any, delivery: Delivery) -> Any:
@@ -124,6 +126,34 @@ def _add_video(out: Any, chunk: Any, delivery: Delivery) -> Any:
     return video
 
 
+def _placeholder(delivery: Delivery) -> str:
+    """The name of a Matroska track until `_describe`, "" for none."""
+    if delivery.ending != ".mkv":
+        return ""
+    # Other codecs say it themselves, or a chunk of theirs does.
+    return matroska.placeholder(delivery.sar, delivery.boxes if delivery.format.codec == "ffv1" else {})
+
+
+def _describe(part: Path, delivery: Delivery, chunk: Path) -> None:
+    """Writes into the whole file what the muxer could not be given."""
+    preset, ending = delivery.format, delivery.ending
+    interlaced = delivery.field_order in ("tff", "bff")
+    if _placeholder(delivery):
+        boxes = delivery.boxes if preset.codec == "ffv1" else {}
+        matroska.describe(part, _stored_size(chunk), delivery.sar, boxes)
+    if ending in (".mov", ".mp4"):
+        boxes = {} if preset.chunk == "mov" else delivery.boxes
+        written = {name: bytes.fromhex(content) for name, content in boxes.items()}
+        if preset.codec == "dnxhd" and interlaced:
+            written["fiel"] = _FIELDS[delivery.field_order]
+        quicktime.add_boxes(part, written)
+    if ending == ".mxf" and interlaced and (lines := _stored_size(chunk)[1]) % 2 == 0:
+        mxf.set_fields(part, delivery.field_order, lines)
+
+
+_FIELDS = {"tff": b"\x02\x09", "bff": b"\x02\x0e"}  # two fields, interleaved (QuickTime File Format, `fiel`)
+
+
 def _stored_size(chunk: Path) -> tuple[int, int]:
     """Width and height of the pictures in a chunk."""
     with open_path(chunk) as container:
@@ -131,11 +161,11 @@ def _stored_size(chunk: Path) -> tuple[int, int]:
         return context.width, context.height
 
 
-def _muxer_options(delivery: Delivery) -> dict[str, str]:
+def _muxer_options(delivery: Delivery, flags: str) -> dict[str, str]:
     options = {"fflags": "+bitexact"}
     if delivery.ending in (".mov", ".mp4"):
         scale = delivery.time_base.denominator
-        options |= {"movflags": "+write_colr", "video_track_timescale": str(scale), "write_tmcd": "1"}
+        options |= {"movflags": f"+write_colr{flags}", "video_track_timescale": str(scale), "write_tmcd": "1"}
         # Edit lists are counted in this: fine enough for a sample of sound and for a frame.
         fine = int(np.lcm(scale, 48000))
         options["movie_timescale"] = str(fine if fine < 2**31 else 48000)
@@ -143,24 +173,10 @@ def _muxer_options(delivery: Delivery) -> dict[str, str]:
 
 
 def _limits(delivery: Delivery) -> list[str]:
-    """Notes on what the container has no place for."""
+    """Notes on frame times that the container rounds."""
     notes, ending = [], delivery.ending
-    if ending == ".avi":
-        notes.append(
-            f"color tags ({delivery.primaries}, {delivery.transfer}, {delivery.matrix}) are not carried: "
-            ".avi has no place for them"
-        )
     if delivery.variable_rate and ending == ".mkv":
         notes.append("frame times are rounded to a millisecond: .mkv counts in milliseconds")
     if delivery.variable_rate and ending in (".avi", ".mxf"):
         notes.append(f"frame times are rounded to the frame rate: {ending} has a constant rate")
-    if delivery.sar != 1 and ending in (".mxf", ".avi"):
-        notes.append(f"sample aspect ratio {delivery.sar} is not carried: {ending} as written here has no place for it")
     return notes
-
-
-def _picture_limits(delivery: Delivery, source: Clip | None) -> list[str]:
-    """Notes on what pictures have no place for."""
-    if source is not None and any(stream.kind == "audio" for stream in source.info.streams):
-        return [f"sound is not carried: {delivery.ending} holds pictures only"]
-    return []

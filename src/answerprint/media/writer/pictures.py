@@ -14,8 +14,8 @@ from answerprint.media.writer.checks import check_picture_count
 from answerprint.media.writer.files import link
 
 
-def join_pictures(chunks: Sequence[Path], out: Path, delivery: Delivery, start: Fraction) -> None:
-    """Gives the pictures of all chunks their final names.
+def join_pictures(chunks: Sequence[Path], out: Path, delivery: Delivery, start: Fraction) -> Path:
+    """Gives the pictures of all chunks their final names, and returns the first of these.
 
     Args:
         chunks: folders of pictures named by their number, in the order of their times.
@@ -43,6 +43,7 @@ def join_pictures(chunks: Sequence[Path], out: Path, delivery: Delivery, start: 
             link(file, part)
         disk.sync(out.parent)
         _publish(moves, names.unfinished_mark(out))
+        return moves[0][1]
     finally:
         for part, _ in moves:
             disk.remove(part)

@@ -33,7 +33,9 @@ from answerprint.settings import Settings, explain
 from answerprint.text import decode, parse, read_file, shorten
 
 Mask = npt.NDArray[np.bool_]
-Point = tuple[float, float]
+_Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]  # OpenCV draws with whole numbers of 32 bits
+Point = tuple[_Coordinate, _Coordinate]
+Polygon = Annotated[list[Point], Field(min_length=3)]
 
 _LIKE = 0.03  # how much the shape of a mask's picture may differ from the clip's
 
@@ -67,8 +69,10 @@ class Key(Settings):
 
     frame: Annotated[int, Field(ge=0, description="Number of the frame in the clip, from 0.")]
     size: tuple[int, int] | None = Field(None, description="Width and height of the picture that it was drawn on.")
-    box: tuple[float, float, float, float] | None = Field(None, description="Left, top, right, bottom.")
-    polygon: list[Point] | list[list[Point]] | None = Field(None, description="Corners of a polygon, or of several.")
+    box: tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate] | None = Field(
+        None, description="Left, top, right, bottom."
+    )
+    polygon: Polygon | list[Polygon] | None = Field(None, description="Corners of a polygon, or of several.")
     mask: str | None = Field(None, description="A mask picture, seen from the JSON file's folder.")
     foreground: list[Stroke] = Field(default=[], description="Strokes over the target.")
     background: list[Stroke] = Field(default=[], description="Strokes over what is not the target.")

@@ -114,6 +114,7 @@ class Findings(Settings):
     frame_rate: str = Field(
         "30000/1001", pattern=r"^[1-9]\d*(/[1-9]\d*)?$", description="Frames per second by which frames are numbered."
     )
+    note: str = Field("", description="What was special, such as pictures that come twice.")
 
 
 def rate(params: Params, findings: Findings | None) -> Fraction:  # noqa: ARG001
@@ -131,7 +132,19 @@ def cost(params: Params) -> float:
 
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # noqa: ARG001
     """Measures field order, combs, cadence and noise in up to three runs of frames."""
-    return Findings.of(analysis.measure(shot, None if params.field_order == "auto" else params.field_order))
+    findings = Findings.of(analysis.measure(shot, None if params.field_order == "auto" else params.field_order))
+    return findings.model_copy(update={"note": _repeats(findings, params)})
+
+
+def _repeats(findings: Findings, params: Params) -> str:
+    """Tells of pictures that field rate only shows again, "" where it shows new ones."""
+    if params.rate != "field":
+        return ""
+    if findings.field_order == "progressive" or findings.cadence == "2:2":
+        return "the pictures are whole (progressive): --rate field shows each of them twice, --rate frame once"
+    if findings.cadence == "3:2" and params.telecine != "off":
+        return "the pictures are film (3:2): --rate field shows each two or three times; --telecine remove gives film"
+    return ""
 
 
 def run(frames: Iterator[Frame], params: Params, findings: Findings, device: torch.device) -> Iterator[Frame]:

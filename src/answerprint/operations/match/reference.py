@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from answerprint import disk
 from answerprint.errors import MediaError, NotMediaError, SettingsError
 from answerprint.filters.bars import BlackBars, find_bars
 from answerprint.frame import Frame, Shot
@@ -52,10 +53,9 @@ def inside(frame: Frame, bars: BlackBars) -> Frame:
 
 def _fingerprint(path: Path, frames: list[Frame]) -> str:
     """SHA-256 of the file; of a sequence or folder, of the pixels of the frames that are used."""
-    digest = hashlib.sha256()
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return disk.digest(path)
+    digest = hashlib.sha256()
     for frame in frames:
         digest.update(frame.pixels.contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -44,7 +44,7 @@ def run(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int], Non
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(threads, done))
     waiting: set[Future[None]] = set()
     try:
-        with _deaf_to_ctrl_c():
+        with _without_ctrl_c():
             waiting = {pool.submit(_render, run) for run in _shares(tasks, workers)}
         while waiting:
             finished, waiting = wait(waiting, timeout=_POLL, return_when=FIRST_COMPLETED)
@@ -69,8 +69,8 @@ def run(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int], Non
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes begun in here never get Ctrl-C: their parent does, and ends them without a traceback of each."""
+def _without_ctrl_c() -> Iterator[None]:
+    """Keeps Ctrl-C from processes begun in here: their parent gets it, and ends them without a traceback of each."""
     if sys.platform == "win32":
         yield
         return
