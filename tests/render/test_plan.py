@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +25,7 @@ from answerprint.render.plan import chunk_length
 from answerprint.render.progress import Silent
 
 HD, UHD = (1920, 1080), (3840, 2160)
+COMMAND = [sys.executable, "-m", "answerprint"]
 LIGHT = ("lowlight", {"model": "illumination", "only_dark": "false"})
 
 
@@ -44,6 +49,26 @@ def test_a_clip_of_96_frames_does_not_begin_anew(tmp_path: Path) -> None:
     planned = plan.make(decisions, tmp_path / "out.mov", Options(), Silent())
     planned.opening.close()
     assert [len(task.chunk) for task in planned.tasks] == [42, 42, 12]
+
+
+def test_a_kill_loses_one_chunk_at_most(tmp_path: Path) -> None:
+    """Of a denoised clip that was killed at 60 %, 40 % are worked out again and what was in work."""
+    source, out = clips.card(tmp_path / "s.mkv", frames=48, width=320, height=180), tmp_path / "out.mov"
+    words = ["denoise", str(source), "-o", str(out), "--shots", "none", "--chunk", "8", "--no-report"]
+    with subprocess.Popen([*COMMAND, *words, "--json"], stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        done = next(line["done"] for line in rendered(killed.stdout) if line["done"] >= 0.6 * line["total"])
+        killed.kill()
+    assert not out.exists()
+    again = subprocess.run([*COMMAND, "resume", str(out), "--json"], capture_output=True, text=True, check=True)
+    begun = next(rendered(again.stdout.splitlines()))
+    assert begun["total"] == 48 and begun["done"] >= done - 8
+    assert len(reader.open(out)) == 48
+
+
+def rendered(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Progress of rendering, of what `--json` says."""
+    return (line for text in lines if (line := json.loads(text)).get("phase") == "render")
 
 
 def test_frames_of_neighboring_chunks_are_worked_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
