@@ -165,11 +165,11 @@ class Delivery(Settings):
     alpha: Literal["", "straight", "premultiplied", "matte"] = Field(
         "", description="What kind of alpha the picture carries; matte: the picture itself is one."
     )
+    film: str = Field("", description="DPX's name of the source's encoding where no color tag says it.")
     boxes: dict[str, str] = Field(
         default_factory=dict,
         description="What is said of all pictures, as QuickTime boxes (mdcv, clli, clap), hexadecimal.",
     )
-    first_number: int = Field(1, ge=0, description="Number of the first picture of a sequence.")
 
     @property
     def color(self) -> ColorTags:
@@ -212,6 +212,7 @@ def choose(path: Path | str, name: str | None, info: ClipInfo) -> Delivery:
         sar=info.sar if info.sar > 0 else Fraction(1),
         field_order=info.field_order,
         timecode=info.timecode,
+        film=info.film,
         boxes=_boxes_for(preset, color, info),
     )
 
@@ -241,7 +242,7 @@ def adapt(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
         changes["field_order"] = probe.field_order
     for name in ("primaries", "transfer"):
         if getattr(probe.color, name) not in ("unknown", getattr(delivery, name)):
-            changes[name] = getattr(probe.color, name)
+            changes |= {name: getattr(probe.color, name), "film": ""}
             changes["boxes"] = {box: text for box, text in delivery.boxes.items() if box == "clap"}
     if probe.alpha is not None and preset.alpha and not parse_layout(delivery.layout).alpha:
         # An operation made an alpha (a cutout): a format that can carry it does.

@@ -57,6 +57,10 @@ class Options(Settings):
         None, description="What to do with NaN and infinity in float images."
     )
 
+    input_layer: str | None = Field(
+        None, description="Layer or part of OpenEXR images to read instead of the main one; `info` lists them."
+    )
+
     @property
     def overrides(self) -> dict[str, str]:
         """What the source is opened with: matrix, range, siting, ..."""

@@ -15,7 +15,10 @@ from answerprint.errors import SettingsError
 from answerprint.frame import Frame
 from answerprint.inference import weights
 from answerprint.media import presets
+from answerprint.media.info import ClipInfo
 from answerprint.media.layout import parse_layout
+from answerprint.media.pictures.encoding import color_losses
+from answerprint.media.pictures.passes import pass_losses
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.media.writer.checks import check_not_source, check_picture_count, check_size
@@ -98,7 +101,8 @@ def make(
     except BaseException:
         opening.close()
         raise
-    return JobPlan(source, delivery, tuple(_losses(delivery, opening.first)), tasks, opening, watch)
+    losses = tuple(_losses(delivery, source.clip.info, opening.first))
+    return JobPlan(source, delivery, losses, tasks, opening, watch)
 
 
 def choose_delivery(source: SourceRange, output: Path, preset: str | None) -> Delivery:
@@ -120,7 +124,7 @@ def choose_delivery(source: SourceRange, output: Path, preset: str | None) -> De
         check_picture_count(output, source.stop - source.start)
     # Where a chain gives pictures alpha, another of the container's presets carries it, and takes other sizes.
     largest = delivery if preset is not None else presets.choose(output, presets.preset_with_alpha(delivery), info)
-    check_size(largest, info.width, info.height)
+    check_size(largest, *info.display_size)
     return delivery
 
 
@@ -142,16 +146,36 @@ def _adapt(delivery: Delivery, source: SourceRange, rate: Fraction, frame: Frame
     if frame.alpha is not None and by_ending:
         delivery = presets.choose(Path(f"x{delivery.ending}"), presets.preset_with_alpha(delivery), source.clip.info)
     delivery = presets.adapt(delivery, source.clip.info.rate * rate, frame)
-    check_size(delivery, frame.width, frame.height)
+    shown = frame.displayed()
+    check_size(delivery, shown.width, shown.height)
     return delivery
 
 
-def _losses(delivery: Delivery, frame: Frame | None) -> list[str]:
+def _losses(delivery: Delivery, info: ClipInfo, frame: Frame | None) -> list[str]:
     """What of the frames the delivery does not carry, in words."""
-    if frame is None or frame.alpha is None or parse_layout(delivery.layout).alpha:
+    if frame is None:
         return []
-    carried = ", ".join(name for name, preset in presets.PRESETS.items() if preset.alpha is not None)
-    return [f"alpha is not carried: preset {delivery.preset} has none; these have: {carried}"]
+    losses = []
+    if frame.alpha is not None and not parse_layout(delivery.layout).alpha:
+        carried = ", ".join(name for name, preset in presets.PRESETS.items() if preset.alpha is not None)
+        losses.append(f"alpha is not carried: preset {delivery.preset} has none; these have: {carried}")
+    if delivery.format.pictures:
+        losses += color_losses(delivery.format.codec, delivery.color, delivery.film)
+    if info.framing is not None and frame.framing is None:
+        losses.append("display and data window are not carried: the chain changes the size of the pictures")
+    elif info.framing is not None and info.framing.data != info.framing.display and not _takes_layers(delivery):
+        losses.append(f"what lies outside the display window is not carried: {delivery.preset} holds what is shown")
+    if info.passes and (frame.passes is None or not _takes_layers(delivery)):
+        why = "the chain makes other pictures" if _takes_layers(delivery) else "an .exr of the same picture holds them"
+        losses.append(f"layers are not carried: {', '.join(info.passes)}; {why}")
+    elif frame.passes is not None:
+        losses += pass_losses(frame.passes)
+    return losses
+
+
+def _takes_layers(delivery: Delivery) -> bool:
+    """Whether it holds windows and channels beside the picture."""
+    return delivery.format.codec == "openexr" and delivery.alpha != "matte"
 
 
 def _shots(decisions: DecisionList, source: SourceRange, watcher: Watcher) -> list[ShotDecision]:
