@@ -136,11 +136,10 @@ def _showinfo(frame: VideoFrame, stream: VideoStream) -> str:
 
 def _orientation(frame: VideoFrame) -> Orientation:
     """The orientation that FFmpeg would apply: the display matrix maps stored to shown positions, 16.16 fixed point."""
-    side_data: list[Any] = list(frame.side_data)
-    matrices = [side for side in side_data if side.type.name == "DISPLAYMATRIX"]
-    if not matrices:
+    matrix = sidedata.of_frame(frame).get("DISPLAYMATRIX")
+    if matrix is None:
         return Orientation()
-    a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrices[0])[:36])
+    a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrix)[:36])
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(across=a < 0, down=d < 0)
     return Orientation(transpose=True, across=c < 0, down=b < 0)

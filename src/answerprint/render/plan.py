@@ -27,7 +27,7 @@ from answerprint.render import machine, paths
 from answerprint.render.executor import Chunk, ChunkTask, Opening
 from answerprint.render.folder import chunk_path
 from answerprint.render.options import Options
-from answerprint.render.pipeline import Step, chain_of, chain_rate
+from answerprint.render.pipeline import Step, chain_cost, chain_of, chain_rate
 from answerprint.render.progress import Watcher
 from answerprint.render.source import SourceRange, open_clip
 from answerprint.render.watch import Watch
@@ -35,7 +35,8 @@ from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
 from answerprint.shots.decisions.model import DecisionList, ShotDecision, fingerprint
 
-CHUNK = 96  # frames: about four seconds lost at most when a job is killed, and closed GOPs cost little
+_SECONDS = 20.0  # of work in a chunk: what is lost at most when a job is killed
+_LEAST, _MOST = 8, 96  # frames: with fewer, closed GOPs cost much; more lose four seconds of film
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +88,12 @@ def make(
     source = SourceRange.of(clip or open_clip(decisions.source.path, decisions.source.overrides), options)
     preset = options.preset_for(decisions.delivery)
     draft = choose_delivery(source, output, preset)
-    length = options.chunk or decisions.chunk or CHUNK
+    length = options.chunk or decisions.chunk
     device = str(machine.device(options.device))
     shots = _shots(decisions, source, watcher)
     chunks = [chunk for shot in shots for chunk in _chunks(shot, decisions.assets, source, length, device)]
     rate = _rate(chunks, source)
-    opening = Opening(chunks[0])
+    opening = Opening(chunks[0].until(min(chunks[0].shot.stop, source.stop)))
     try:
         delivery = _adapt(draft, source, rate, opening.first, by_ending=preset is None)
         watch = Watch()
@@ -192,9 +193,21 @@ def _shots(decisions: DecisionList, source: SourceRange, watcher: Watcher) -> li
     return rendered
 
 
-def _chunks(shot: ShotDecision, assets: Assets, source: SourceRange, length: int, device: str) -> Iterator[Chunk]:
+def chunk_length(steps: Sequence[Step], width: int, height: int) -> int:
+    """Frames in a chunk: about 20 s of work on the reference machine, between 8 and 96 frames.
+
+    It follows the chain and the size alone: the same job has the same chunks, and so the same bytes, everywhere.
+    """
+    seconds = chain_cost(steps) * width * height / 1e6
+    return min(max(int(_SECONDS / seconds), _LEAST), _MOST)
+
+
+def _chunks(
+    shot: ShotDecision, assets: Assets, source: SourceRange, length: int | None, device: str
+) -> Iterator[Chunk]:
     """The chunks of a shot; they begin at the shot's first frame, whatever the range."""
     steps = chain_of(shot, assets)
+    length = length or chunk_length(steps, source.clip.info.width, source.clip.info.height)
     for name in names_in([step.findings.model_dump() for step in steps if step.findings is not None]):
         assets.verify(name)  # a missing or damaged one is told before any work
     for begin in range(shot.range.start, shot.range.stop, length):

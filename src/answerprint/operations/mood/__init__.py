@@ -45,6 +45,7 @@ from answerprint.operations.mood.search import search
 from answerprint.settings import Settings
 
 HANDLES = 0
+COST = 0.02
 OWN = look.OWN  # `look` renders it
 
 Triple = tuple[float, float, float]
