@@ -38,6 +38,7 @@ from answerprint.operations.inpaint.recover import search_flow as search_flow
 from answerprint.operations.inpaint.saved import Fill, FillWriter, SavedFill, is_same, rim_of
 from answerprint.settings import Settings
 
+COST = 0.1
 HANDLES = 0  # the fill of every frame is in an asset
 OWN = ("finite", "matte")  # a matte says what is removed, and what is no number may be under it
 
