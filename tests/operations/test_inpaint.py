@@ -61,11 +61,13 @@ def box_mask(left: int, top: int = 30, side: int = 24) -> Mask:
     return mask
 
 
-def with_object(pictures: Sequence[Array], masks: Sequence[Mask]) -> list[Frame]:
+def with_object(
+    pictures: Sequence[Array], masks: Sequence[Mask], color: tuple[float, float, float] = (1.0, 0.1, 0.9)
+) -> list[Frame]:
     """The pictures with something gaudy over each mask, and the mask as the frame's matte."""
     frames = []
     for number, (picture, mask) in enumerate(zip(pictures, masks, strict=True)):
-        painted = np.where(mask[..., None], np.float32((1.0, 0.1, 0.9)), picture).astype(np.float32)
+        painted = np.where(mask[..., None], np.float32(color), picture).astype(np.float32)
         matte = torch.from_numpy(mask)[None].float()
         frames.append(Frame(planes(painted), number / Fraction(25), matte=matte))
     return frames
@@ -154,6 +156,16 @@ def test_repeats_itself() -> None:
     frames = with_object(panned(5), [box_mask(20 + 8 * i) for i in range(5)])
     names = {cleaned(frames, Params())[1].fill for _ in range(2)}
     assert len(names) == 1
+
+
+def test_what_is_under_the_mask_leaves_no_trace() -> None:
+    """Not even by a filter that reaches under it: the fill is the same to the bit, whatever is removed."""
+    truth = panned(8)
+    masks = [box_mask(30 + 2 * number) for number in range(8)]
+    params = Params(grow=2)
+    pink, green = (cleaned(with_object(truth, masks, color), params)[0] for color in ((1, 0.1, 0.9), (0, 0.6, 0.1)))
+    for one, other in zip(pink, green, strict=True):
+        assert torch.equal(one.pixels, other.pixels)
 
 
 def test_an_empty_mask_changes_no_bit() -> None:

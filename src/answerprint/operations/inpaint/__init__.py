@@ -91,13 +91,14 @@ def fill(footage: Footage, params: Params, flow_of: FlowOf, say: Say) -> tuple[F
     recovery.find_motion()
     growth = rim.growth(footage, recovery.scene()) if params.grow is None else params.grow
     footage.grow(growth)
+    recovery.cover()
     dark = _shadow(footage, recovery, params)
     recovery.first_pass()
     filled = recovery.second_pass()
     if params.unseen == "patch":
         unseen.invent(footage, filled, recovery.motion, say)
     if params.grain:
-        grain = Grain(footage)
+        grain = Grain(filled.pictures, len(footage))
         for number in footage.numbers():
             mask = footage.masks.read(number)
             box = Box.around(mask, 8)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from answerprint.color import spaces
 from answerprint.noise import measure, synth
-from answerprint.operations.inpaint.footage import Footage
+from answerprint.operations.inpaint.store import Patched
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -23,15 +23,15 @@ class Grain:
     """The grain of a shot.
 
     Args:
-        footage: the shot.
+        pictures: its frames, filled: what is removed has no say.
+        count: frames.
     """
 
-    def __init__(self, footage: Footage) -> None:
-        count = len(footage)
+    def __init__(self, pictures: Patched, count: int) -> None:
         numbers = sorted({(2 * i + 1) * count // (2 * _FRAMES) for i in range(_FRAMES)})
         noises = []
         for number in numbers:
-            pair = [_planes(footage, other) for other in (number, number + 1) if other < count]
+            pair = [_planes(pictures, other) for other in (number, number + 1) if other < count]
             noises.append(measure.measure(*pair))
         self.levels = np.median([noise.levels for noise in noises], 0)
         """Deviation per channel and band of luma, (3, 4)."""
@@ -64,5 +64,5 @@ def _fine_variance(picture: Array, mask: Mask) -> Array:
     return np.asarray(total / np.maximum(share, 1)[..., None], np.float32)
 
 
-def _planes(footage: Footage, number: int) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(footage.full.read(number).transpose(2, 0, 1)))
+def _planes(pictures: Patched, number: int) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pictures.read(number).transpose(2, 0, 1)))

@@ -14,7 +14,7 @@ from answerprint.motion import propagate
 from answerprint.motion.complete import unreliable
 from answerprint.motion.propagate import Box, Candidate, Reach
 from answerprint.operations.inpaint.footage import FlowOf, Flows, Footage, StoredScene
-from answerprint.operations.inpaint.store import Patched, Store
+from answerprint.operations.inpaint.store import Patched, Pictures, Store
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -72,16 +72,20 @@ class Recovery:
 
     def find_motion(self) -> None:
         """Finds flow that does not see what the masks hide."""
+        self.cover()
+        self._update_flow(lambda number: unreliable(self._footage.small_masks.read(number)))
+
+    def cover(self) -> None:
+        """Continues the surroundings of the masks, as they are now, under them."""
         footage = self._footage
         for number in range(len(footage)):
             mask, picture = footage.small_masks.read(number), footage.small.read(number)
             self.guess.write(number, membrane(picture, ~mask))
             self._known.write(number, np.zeros_like(mask))
-        self._update_flow(lambda number: unreliable(footage.small_masks.read(number)))
 
     def scene(self) -> StoredScene:
-        """The shot at the working size."""
-        return StoredScene(len(self._footage), self._footage.small, self._footage.small_masks.read, self.motion)
+        """The shot at the working size; nothing of what its masks hide is left to be blurred into its surroundings."""
+        return StoredScene(len(self._footage), self.guess, self._footage.small_masks.read, self.motion)
 
     def first_pass(self) -> None:
         """Fills the holes at the working size."""
@@ -99,10 +103,11 @@ class Recovery:
         """Fills the holes at full size, by flow found anew between the frames that the first pass filled."""
         footage = self._footage
         self._update_flow(lambda number: footage.small_masks.read(number) & ~self._known.read(number))
-        scene = StoredScene(len(footage), footage.full, footage.masks.read, self.motion)
-        size = footage.size
-        shown_store, unseen_store = (footage.store(*size, dtype=np.bool_) for _ in range(2))
+        shown_store, unseen_store = (footage.store(*footage.size, dtype=np.bool_) for _ in range(2))
         result = Filled(footage.patched(), shown_store, unseen_store)
+        for number in footage.numbers():
+            result.pictures.write(number, *_covered(footage.full, number, footage.masks.read(number)))
+        scene = StoredScene(len(footage), result.pictures, footage.masks.read, self.motion)
         for number in range(len(footage)):
             mask = footage.masks.read(number)
             unseen, count = np.zeros_like(mask), int(mask.sum())
@@ -120,6 +125,12 @@ class Recovery:
     def _update_flow(self, hidden: Callable[[int], Mask]) -> None:
         self._say("inpaint: motion")
         self.motion.update(len(self._footage), self.guess.read, hidden, self._flow_of)
+
+
+def _covered(pictures: Pictures, number: int, mask: Mask) -> tuple[Box, Array]:
+    """The part of a frame around its hole, with its surroundings continued into it."""
+    box = Box.around(mask, 2)
+    return box, membrane(pictures.read(number, box), ~mask[box.slices])
 
 
 @dataclass(frozen=True)
