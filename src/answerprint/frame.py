@@ -142,6 +142,7 @@ class Frame:
             alpha.
         depth: distance from the camera, float32 (1, H, W), from a Z channel.
         field_order: how the lines of this picture were taken.
+        sar: sample aspect ratio, the width of a pixel over its height.
         origin: the stored code values, while shape and color are still those of the source.
         associated: whether `pixels` are multiplied by `alpha` already, where an operation's settings say so; None:
             they are not, and the output multiplies them where its format does that.
@@ -157,6 +158,7 @@ class Frame:
     matte: Tensor | None = None
     depth: Tensor | None = None
     field_order: FieldOrder = "progressive"
+    sar: Fraction = Fraction(1)
     origin: Origin | None = None
     associated: bool | None = None
     framing: Framing | None = None

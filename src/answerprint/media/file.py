@@ -139,6 +139,7 @@ class FileSource:
             color=color,
             alpha=decode_alpha(planes, layout),
             field_order=order,
+            sar=self.info.sar or Fraction(1),
             origin=Origin(planes, layout, color, rgb, interlaced, _steps(picture, self.info.bits)),
         )
         return frame if self.orientation.upright else _upright(frame, self.orientation)

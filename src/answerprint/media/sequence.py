@@ -92,6 +92,7 @@ class SequenceSource:
             alpha=decode_alpha(planes, form.name),
             depth=None if depth is None else depth[None],
             field_order=info.field_order,
+            sar=info.sar or Fraction(1),
             origin=origin,
             framing=self._framing(picture.header),
             passes=Passes(path, self.layer, time) if info.passes and is_exr(path) else None,

@@ -145,7 +145,7 @@ def _adapt(delivery: Delivery, source: SourceRange, rate: Fraction, frame: Frame
         return delivery
     if frame.alpha is not None and by_ending:
         delivery = presets.choose(Path(f"x{delivery.ending}"), presets.preset_with_alpha(delivery), source.clip.info)
-    delivery = presets.adapt(delivery, source.clip.info.rate * rate, frame)
+    delivery = presets.adapt(delivery, source.clip.info.rate * rate, frame, source.clip.info)
     shown = frame.displayed()
     check_size(delivery, shown.width, shown.height)
     return delivery
