@@ -68,7 +68,7 @@ def cubic(picture: Tensor, scale: int) -> Tensor:
 
 
 def consistent(guess: Tensor, low: Tensor, blur: Blur, alpha: float) -> Tensor:
-    """D: the guess (B, C, sH, sW) moved until it gives `low` (B, C, H, W) when made smaller, as far as alpha lets it."""
+    """D: the guess (B, C, sH, sW) moved until it gives `low` (B, C, H, W) when made smaller, as far as alpha lets."""
     return guess + correction(low - lower(guess, blur), bank(blur, alpha))
 
 

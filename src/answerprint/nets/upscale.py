@@ -70,7 +70,8 @@ class Modulation(nn.Module):
         if self.local is not None and maps is not None:
             change = change + self.local(maps)
         gain, offset = change.chunk(2, dim=1)
-        return x * (1 + gain) + offset
+        result: Tensor = x * (1 + gain) + offset
+        return result
 
 
 class Block(nn.Module):
