@@ -112,33 +112,41 @@ class Generator(nn.Module):
         self.register_buffer("mean", torch.zeros(2 * inverse.RADIUS + 1, 2 * inverse.RADIUS + 1))
         self.register_buffer("components", torch.zeros(CODE, (2 * inverse.RADIUS + 1) ** 2))
 
-    def forward(self, low: Tensor, enlarged: Tensor, conditions: Tensor, classes: Tensor | None = None) -> Tensor:
-        """What to add to the enlarged picture.
+    def planes(self, low: Tensor, enlarged: Tensor) -> Tensor:
+        """Input of the network, (B, 3 + 3 s s, H, W); made outside of it, where sums are exact.
 
         Args:
             low: (B, 3, H, W) in 0..1.
             enlarged: the same enlarged, folded: (B, 3 s s, H, W).
-            conditions: (B, 11) from `condition`.
+        """
+        detail = (enlarged - low.repeat_interleave(self.config.scale**2, dim=1)) * _DETAIL
+        return torch.cat((low - 0.5, detail), dim=1)
+
+    def forward(self, planes: Tensor, conditions: Tensor, classes: Tensor | None = None) -> Tensor:
+        """What to add to the enlarged picture.
+
+        Args:
+            planes: from `planes`.
+            conditions: (B, 11, 1, 1) from `condition`.
             classes: (B, 12, H, W), shares of the classes.
 
         Returns:
             (B, 3 s s, H, W), to be unfolded by `pixel_shuffle`.
         """
-        detail = (enlarged - low.repeat_interleave(self.config.scale**2, dim=1)) * _DETAIL
-        state = self.conditions(conditions)
+        state = self.conditions(conditions.flatten(1))
         maps = None if classes is None or self.classes is None else F.relu(self.classes(classes))
-        x = self.stem(torch.cat((low - 0.5, detail), dim=1))
+        x = self.stem(planes)
         for block in self.blocks:
             x = block(x, state, maps)
         out: Tensor = self.head(x).float() / _DETAIL
         return out
 
     def condition(self, blurs: list[Blur], sigmas: list[float]) -> Tensor:
-        """The conditions (B, 11) of blurs and of noise of these deviations."""
+        """The conditions (B, 11, 1, 1) of blurs and of noise of these deviations."""
         kernels = torch.stack([kernel(blur) for blur in blurs]).to(self.mean) - self.mean
         codes = kernels.flatten(1) @ self.components.T
         noise = torch.tensor(sigmas, dtype=codes.dtype, device=codes.device)[:, None] * (255 / 15)
-        return torch.cat((codes, noise), dim=1)
+        return torch.cat((codes, noise), dim=1)[..., None, None]
 
 
 def kernel(blur: Blur) -> Tensor:
@@ -173,8 +181,8 @@ def enlarge(low: Tensor, blur: Blur, sigma: float) -> Tensor:
 def upscaled(net: Generator, low: Tensor, blur: Blur, sigma: float, classes: Tensor | None = None) -> Tensor:
     """A picture (B, 3, H, W) at `blur.scale` times its size, for noise of deviation `sigma`."""
     large = enlarge(low, blur, sigma)
-    conditions = net.condition([blur], [sigma]).expand(len(low), -1)
-    change = net(low, F.pixel_unshuffle(large, blur.scale), conditions, classes)
+    conditions = net.condition([blur], [sigma]).expand(len(low), -1, -1, -1)
+    change = net(net.planes(low, F.pixel_unshuffle(large, blur.scale)), conditions, classes)
     return large + F.pixel_shuffle(change, blur.scale)
 
 

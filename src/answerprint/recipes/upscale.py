@@ -64,7 +64,7 @@ def step(nets: Networks, batch: Batch, update: Update) -> None:
     told = batch["told"].tolist()
     scale = plain.config.scale
     conditions = plain.condition([Blur(scale, across, down) for across, down, _ in told], [one[2] for one in told])
-    change = net(batch["low"], batch["enlarged"], conditions)
+    change = net(plain.planes(batch["low"], batch["enlarged"]), conditions)
     error = batch["lack"] - change
     update("generator", error.square().mean() if bool(batch["squared"][0]) else error.abs().mean())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -25,6 +26,10 @@ class Params(Settings):
         description="Size in square pixels: hd, uhd, 2k, 4k (full-aperture film, 2048x1556 and 4096x3112) or "
         "WIDTHxHEIGHT. SD becomes BT.709, its active picture keeps its true shape.",
     )
+    quality: Literal["best", "fast", "plain"] = Field(
+        "best", description="The network and the exact inverse of the blur, a smaller network, or resampling alone."
+    )
+    weights: Path | None = Field(None, description="File of trained weights, in place of those that ship.")
     fit: Literal["box", "crop"] = Field(
         "box", description="A picture of another shape gets black bars, or fills the size and is cropped."
     )
@@ -70,7 +75,13 @@ class Params(Settings):
 
 
 class Findings(Settings):
-    """How the pictures of a shot are mapped."""
+    """How soft the pictures of a shot are, and how they are mapped."""
 
-    summary: str = Field("", description="The mapping in words.")
+    softness_across: float = Field(
+        0.0, ge=0, le=1, description="Deviation of the blur along lines, in pixels of the source; 0 undoes none."
+    )
+    softness_down: float = Field(0.0, ge=0, le=1, description="The same from line to line.")
+    unsure: float = Field(0.0, ge=0, description="How far these may be off, in pixels of the source.")
+    noise: float = Field(0.0, ge=0, le=50, description="Deviation of the noise, in codes of 8 bits.")
+    summary: str = Field("", description="Softness, noise and mapping in words.")
     note: str = Field("", description="What had to be assumed.")
