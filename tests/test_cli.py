@@ -98,6 +98,15 @@ def test_sequences_in_and_out(source: Path, tmp_path: Path) -> None:
     assert worst < 2**-11  # half float
 
 
+def test_a_report_shows_the_pictures_of_its_own_job(source: Path, tmp_path: Path) -> None:
+    """Pictures of an earlier render with other numbers stand beside them; the output names its first picture."""
+    cv2.imwrite(str(tmp_path / "f.0002.png"), np.zeros((8, 8, 3), np.uint8))
+    cli.main(["grade", str(source), "-o", str(tmp_path / "f.0100.png"), "--exposure", "0", "--report"])
+    report = json.loads((tmp_path / "f.0100.report.json").read_text())
+    assert report["output"]["numbers"] == "100 to 105"
+    assert report["output"]["length"].startswith("6 frames")
+
+
 def test_a_single_numbered_picture_is_a_sequence_of_one(source: Path, tmp_path: Path) -> None:
     cli.main(["grade", str(source), "-o", str(tmp_path / "one.%04d.png"), "--stop", "1"])
     only = next(tmp_path.glob("one.*.png"))

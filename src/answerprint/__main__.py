@@ -2,10 +2,13 @@
 
 import sys
 
+from answerprint import interrupt
+
 
 def main() -> None:
     """Runs the command line; Ctrl-C is answered with one line from the first moment."""
     try:
+        interrupt.guard()
         from answerprint import cli
     except KeyboardInterrupt:
         print("answerprint: stopped before anything was done", file=sys.stderr)

@@ -62,6 +62,24 @@ class Assets:
         self._write(name, data)
         return name
 
+    def take(self, file: Path, ending: str) -> str:
+        """Copies a file among the assets, whole or not at all, without holding it in memory.
+
+        Returns:
+            its name, as `put` gives it.
+
+        Raises:
+            MediaError: it cannot be written.
+        """
+        name = disk.digest(file)[:32] + ending
+        try:
+            if not (self.folder / name).is_file():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                disk.copy(file, self.folder / name)
+        except OSError as error:
+            raise MediaError(f"{self.folder / name}: cannot be written: {error.strerror}") from None
+        return name
+
     def path(self, name: str) -> Path:
         """The file of an asset.
 
@@ -97,7 +115,7 @@ class Assets:
         """
         for name in names:
             if not (other.folder / name).is_file():
-                other._write(name, self.path(name).read_bytes())
+                other.take(self.path(name), Path(name).suffix)
 
     def drop_all_but(self, names: Iterable[str]) -> None:
         """Removes the assets of other names: those of earlier decisions."""

@@ -7,8 +7,9 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write(path: Path, data: str | bytes, errors: str = "strict") -> None:
@@ -23,11 +24,28 @@ def write(path: Path, data: str | bytes, errors: str = "strict") -> None:
         OSError: it cannot be written.
     """
     contents = data if isinstance(data, bytes) else data.encode("utf-8", errors)
+    with _beside(path) as file:
+        file.write(contents)
+
+
+def copy(source: Path, path: Path) -> None:
+    """Copies a file, as `write` writes one; it is never in memory as a whole.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
+    with source.open("rb") as original, _beside(path) as file:
+        shutil.copyfileobj(original, file)
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written that takes the name when all went well, and is gone otherwise."""
     number, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
     part = Path(name)
     try:
         with os.fdopen(number, "wb") as file:
-            file.write(contents)
+            yield file
         part.chmod(0o666 & ~_umask())  # a temporary file is private to its owner, a document is not
         publish(part, path)
     except BaseException:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -59,6 +59,76 @@ class Origin:
     steps: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of pixels; column 0 of row 0 is where its file counts from, and may lie outside."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height} at {self.left},{self.top}"
+
+    def around(self, other: Area) -> Area:
+        """The smallest rectangle that holds both."""
+        left, top = min(self.left, other.left), min(self.top, other.top)
+        right = max(self.left + self.width, other.left + other.width)
+        bottom = max(self.top + self.height, other.top + other.height)
+        return Area(left, top, right - left, bottom - top)
+
+    def slices(self, within: Area) -> tuple[slice, slice]:
+        """Lines and columns of this rectangle in a plane that covers `within`, which holds it."""
+        top, left = self.top - within.top, self.left - within.left
+        return slice(top, top + self.height), slice(left, left + self.width)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The windows of a picture that is stored with more or fewer pixels than are shown (OpenEXR).
+
+    Attributes:
+        display: what is shown.
+        data: what is stored: more than `display` where there is overscan, less where black was cut away.
+        canvas: what `Frame.pixels` cover: both, the same for all frames of a clip.
+    """
+
+    display: Area
+    data: Area
+    canvas: Area
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Channels that stand in the file of a frame's picture beside its own, such as passes of a render.
+
+    Nothing reads them until the frame is written to a format that holds them.
+
+    Attributes:
+        path: the file.
+        layer: the layer that was read, as it was asked for; None for the file's main one.
+        time: of the frame that they belong to; a frame of another time was made between frames and has none.
+    """
+
+    path: str
+    layer: str | None
+    time: Fraction
+
+
+@dataclass(frozen=True)
+class PictureTags:
+    """What the header of a frame's picture says of the footage, to be written to the picture that is made of it.
+
+    Attributes:
+        entries: names, OpenImageIO's types and values.
+        time: of the frame that they belong to; what counts pictures does not fit a frame of another time.
+    """
+
+    entries: tuple[tuple[str, str, Any], ...]
+    time: Fraction
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One picture at one time.
@@ -72,9 +142,13 @@ class Frame:
             alpha.
         depth: distance from the camera, float32 (1, H, W), from a Z channel.
         field_order: how the lines of this picture were taken.
+        sar: sample aspect ratio, the width of a pixel over its height.
         origin: the stored code values, while shape and color are still those of the source.
         associated: whether `pixels` are multiplied by `alpha` already, where an operation's settings say so; None:
             they are not, and the output multiplies them where its format does that.
+        framing: windows of a picture whose pixels are not just what is shown; None where they are.
+        passes: further channels of the source's file.
+        tags: of the source's picture.
     """
 
     pixels: Tensor
@@ -84,8 +158,12 @@ class Frame:
     matte: Tensor | None = None
     depth: Tensor | None = None
     field_order: FieldOrder = "progressive"
+    sar: Fraction = Fraction(1)
     origin: Origin | None = None
     associated: bool | None = None
+    framing: Framing | None = None
+    passes: Passes | None = None
+    tags: PictureTags | None = None
 
     def __post_init__(self) -> None:
         # A wrong frame is a programmer's error: caught at birth, once, not by every reader of it.
@@ -111,10 +189,45 @@ class Frame:
         return int(self.pixels.shape[2])
 
     def with_pixels(self, pixels: Tensor) -> Frame:
-        """The frame with other pixels, float32 (3, H, W); another size drops alpha, matte, depth and origin."""
+        """The frame with other pixels, float32 (3, H, W); another size drops all that belongs to the old pixels."""
         if pixels.shape == self.pixels.shape:
             return replace(self, pixels=pixels)
-        return replace(self, pixels=pixels, alpha=None, matte=None, depth=None, origin=None)
+        return replace(self, pixels=pixels, alpha=None, matte=None, depth=None, origin=None, framing=None, passes=None)
+
+    def displayed(self) -> Frame:
+        """What of the frame is shown: without overscan."""
+        return self if self.framing is None else replace(self.within(self.framing.display), framing=None)
+
+    def within(self, area: Area) -> Frame:
+        """The part of the frame in an area of its canvas; the frame itself where that is all of it.
+
+        Args:
+            area: within `framing.canvas`.
+        """
+        if self.framing is None or area == self.framing.canvas:
+            return self
+        lines, columns = area.slices(self.framing.canvas)
+
+        def cut(plane: Tensor) -> Tensor:
+            return plane[..., lines, columns].contiguous()
+
+        def cut_plane(plane: Tensor | None) -> Tensor | None:
+            return None if plane is None else cut(plane)
+
+        pixels, origin = cut(self.pixels), self.origin
+        if origin is not None:
+            whole = self.pixels is origin.pixels
+            planes = tuple(cut(plane) for plane in origin.planes)
+            origin = replace(origin, planes=planes, pixels=pixels if whole else cut(origin.pixels), steps=None)
+        return replace(
+            self,
+            pixels=pixels,
+            alpha=cut_plane(self.alpha),
+            matte=cut_plane(self.matte),
+            depth=cut_plane(self.depth),
+            origin=origin,
+            framing=replace(self.framing, canvas=area),
+        )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ operation's name:
     QUANTIZERS = True                                 # optional: it looks at the coder's quantizers, Origin.steps
     def handles(params) -> int | None: ...            # optional, where HANDLES depends on the parameters
     def rate(params, findings) -> Fraction: ...       # optional: frames out per frame in (deinterlacing to fields: 2)
+    COST = 0.03                                       # optional: seconds a megapixel that `run` takes, see `cost`
+    def cost(params) -> float: ...                    # optional, where COST depends on the parameters
     def networks(params) -> tuple[str, ...]: ...      # optional: trained weights that `run` takes by name
 
     def cube(params, findings, size=33) -> Cube: ...  # optional: the global part as a LUT; such an operation is a
@@ -74,6 +76,9 @@ from answerprint.settings import Settings
 __all__ = ["Operation", "Shot", "Spool", "Window", "spool", "windows"]
 
 
+_COST = 0.5  # of an operation that does not say
+
+
 @dataclass(frozen=True)
 class Operation:
     """One module of `operations/`, with what it left out of the contract filled in."""
@@ -115,6 +120,15 @@ class Operation:
             return own(params)
         constant: int | None = self.module.HANDLES
         return constant
+
+    def cost(self, params: Settings) -> float:
+        """Seconds a megapixel that `run` takes, about, on two cores of the reference machine (a Xeon of 2023 with AMX).
+
+        A constant and no measurement, so that jobs are cut into the same chunks on every machine.
+        """
+        own: Callable[[Settings], float] | None = getattr(self.module, "cost", None)
+        constant: float = getattr(self.module, "COST", _COST)
+        return own(params) if own is not None else constant
 
     def rate(self, params: Settings, findings: Settings | None) -> Fraction:
         """Frames out per frame in."""

@@ -11,11 +11,16 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenImageIO as oiio  # noqa: N813
 
 from answerprint.media import quicktime, reader, tracks
 from answerprint.media.info import ClipInfo, StreamInfo
 from carriers import APERTURE, LIGHT, P3, archive_file, camera_file, captioned, deliver
 from clips import Sound, bars, interlaced, write
+from stored import put
 
 PAGE = Path(__file__).parents[2] / "docs" / "carried.md"
 BEGIN, END = "<!-- table: tests/media/test_carried.py -->\n", "<!-- end of table -->\n"
@@ -50,6 +55,14 @@ def _purpose(info: ClipInfo) -> bool:
     return any(set(stream.disposition) - {"default"} for stream in _sounds(info))
 
 
+_KEY_CODE = "smpte:KeyCode"
+
+
+def _others(info: ClipInfo) -> set[str]:
+    usual = {_KEY_CODE, "Copyright", "DateTime", "Make"}
+    return set(tracks.picture_tags(info)) - usual if info.kind == "sequence" else set()
+
+
 # What is looked at: whether a source holds it, and how a line that tells of its loss begins.
 Holds = Callable[[ClipInfo], bool]
 THINGS: dict[str, tuple[Holds, str]] = {
@@ -80,6 +93,12 @@ THINGS: dict[str, tuple[Holds, str]] = {
         lambda info: info.kind == "file" and bool(tracks.carried_tags(info.metadata)),
         r"tags? ",
     ),
+    "key code of film": (lambda info: _KEY_CODE in (info.metadata or {}), rf"tags? .*{_KEY_CODE}"),
+    "date, maker and copyright of pictures": (
+        lambda info: info.kind == "sequence" and "Copyright" in (info.metadata or {}),
+        r"(?i)tags? .*\b(copyright|date|datetime|make)\b",
+    ),
+    "other header tags of pictures": (lambda info: bool(_others(info)), r"tags? .*(dpx:|isoSpeed|DocumentName)"),
 }
 OUTPUTS = {
     "ProRes .mov": ("o.mov", "prores-hq"), "H.264 .mp4": ("o.mp4", "h264-10"), "H.265 .mp4": ("p.mp4", "h265-10"),
@@ -103,11 +122,23 @@ def sources(folder: Path) -> dict[str, Path]:
     write(folder / "capture.avi", sounds=[Sound()], metadata={"title": "A day"}, **size)
     air = captioned(folder / "air.ts", "mpeg2", size=(256, 128))
     write(folder / "scan.mov", codec="prores_ks", timecode="10:00:00:00", **size)
-    deliver(folder / "scan.mov", folder / "scan.%04d.dpx", "dpx")
+    scan = folder / "scan.0000.dpx"
+    deliver(folder / "scan.mov", scan, "dpx")
+    spec = oiio.ImageInput.open(str(scan)).spec()
+    spec.attribute(_KEY_CODE, oiio.TypeDesc("keycode"), (1, 2, 3, 4, 5, 4, 64))
+    headed(scan, spec, dpx_InputDevice="Scanner 4", Copyright="The makers", DateTime="2020:01:02 10:00:00")
+    still = folder / "still.0001.exr"
+    spec = oiio.ImageSpec(256, 128, 3, "half")
+    headed(still, spec, isoSpeed=800.0, Make="A maker", Copyright="The makers", DateTime="2020:01:02 10:00:00")
     return {
         ".mov": master, ".mp4": camera, ".mkv": archive, ".mxf": folder / "tape.mxf", ".avi": folder / "capture.avi",
-        ".ts": air, "DPX": folder / "scan.%04d.dpx",
+        ".ts": air, "DPX": scan, "EXR": still,
     }  # fmt: skip
+
+
+def headed(path: Path, spec: Any, **tags: Any) -> None:
+    """A picture with a header and tags."""
+    put(path, np.full((spec.height, spec.width, spec.nchannels), 0.25, np.float32), spec, **tags)
 
 
 def table(folder: Path) -> str:

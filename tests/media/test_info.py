@@ -8,8 +8,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+import OpenImageIO as oiio  # noqa: N813
 
 from answerprint.media import info, reader
+from stored import put
 
 
 def rich_clip(path: Path) -> Path:
@@ -87,6 +89,21 @@ def test_assumptions_are_marked(tmp_path: Path) -> None:
     assert "matrix smpte170m (assumed)" in dict(rows)["color"]
     assert dict(rows)["length"] == "1 frame, 00:00:00.040"
     assert any(label == "note" and "matrix is not tagged" in value for label, value in rows)
+
+
+def test_windows_layers_and_numbers_of_pictures(tmp_path: Path) -> None:
+    spec = oiio.ImageSpec(14, 10, 4, "half")
+    spec.channelnames = ("R", "G", "B", "depth.Z")
+    spec.x, spec.y, spec.full_x, spec.full_y, spec.full_width, spec.full_height = -2, -1, 0, 0, 10, 8
+    for number in (1001, 1002):
+        put(tmp_path / f"sh.{number}.exr", np.full((10, 14, 4), 0.25, np.float32), spec)
+    found = reader.open(tmp_path / "sh.%04d.exr").info
+    table = dict(info.table(found))
+    assert (table["size"], table["numbers"]) == ("10 x 8", "1001 to 1002")
+    assert table["windows"] == "display 10 x 8 at 0,0; data 14 x 10 at -2,-1 (first picture)"
+    read = json.loads(json.dumps(info.to_json(found)))
+    assert read["framing"]["data"] == {"left": -2, "top": -1, "width": 14, "height": 10}
+    assert read["first_number"] == 1001
 
 
 def test_clock() -> None:

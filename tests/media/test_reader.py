@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import tempfile
@@ -261,6 +262,21 @@ def test_a_change_of_size_is_named(tmp_path: Path) -> None:
     clip = reader.open(tmp_path / "both.m2v")
     with pytest.raises(MediaError, match=r"frame 5 at .* is 96 x 80, the clip began with 96 x 64"):
         list(clip.frames())
+
+
+@pytest.mark.parametrize("quantizers", [False, True])
+def test_pictures_leave_the_memory_with_their_frames(tmp_path: Path, quantizers: bool) -> None:
+    """Memory that waits for Python's collector grows with the clip: a picture of UHD is 33 MB and looks small to it."""
+    clip = reader.open(encode_clip(tmp_path / "s.mp4", "libx264", "yuv420p", 60, preset="ultrafast"))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in clip.frames(quantizers=quantizers):
+            pass
+        held = sum(type(item) is av.VideoFrame for item in gc.get_objects())
+    finally:
+        gc.enable()
+    assert held <= 3
 
 
 @pytest.mark.footage

@@ -57,7 +57,7 @@ def test_a_display_of_other_primaries_is_not_claimed(tmp_path: Path) -> None:
     delivery = presets.choose(tmp_path / "o.mov", None, clip.info)
     frame = next(iter(clip.frames()))
     converted = Frame(frame.pixels, frame.time, color=frame.color.__class__("bt709", "bt709", "bt709", "full", "left"))
-    assert set(presets.adapt(delivery, delivery.rate, converted).boxes) == {"clap"}
+    assert set(presets.adapt(delivery, delivery.rate, converted, clip.info).boxes) == {"clap"}
 
 
 @pytest.mark.parametrize("order", ["tff", "bff"])

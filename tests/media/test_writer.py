@@ -383,9 +383,10 @@ def test_a_delivery_survives_being_stored(tmp_path: Path) -> None:
 
 
 def test_a_chain_that_doubles_the_rate_doubles_the_timecode(tmp_path: Path) -> None:
-    delivery = presets.choose("a.mov", None, reader.open(source_with_all(tmp_path)).info)
+    info = reader.open(source_with_all(tmp_path)).info
+    delivery = presets.choose("a.mov", None, info)
     probe = next(slopes([Fraction(0)]))
-    after = presets.adapt(delivery, Fraction(60000, 1001), probe)
+    after = presets.adapt(delivery, Fraction(60000, 1001), probe, info)
     assert (after.rate, after.time_base, after.timecode) == (
         Fraction(60000, 1001),
         Fraction(1001, 60000),

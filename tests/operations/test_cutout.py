@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import OpenImageIO
+import OpenImageIO as oiio  # noqa: N813
 import pytest
 import torch
 
@@ -178,6 +179,27 @@ def test_a_fade_to_black_is_carried_and_doubted(tmp_path: Path) -> None:
 def test_priors_that_cannot_be_meant(tmp_path: Path, mask: np.ndarray, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         mattes(frames(3), Params(prior=paint(tmp_path / "mask.png", mask)))
+
+
+@pytest.mark.parametrize("name", ["mask#1.png", "mask.exr"])
+def test_a_mask_that_is_stored_turned_or_with_a_window_is_the_same(tmp_path: Path, name: str) -> None:
+    """As a phone stores a picture held upright, and as compositing programs cut black away."""
+    mask = rough(0).astype(np.float32)
+    if name.endswith(".exr"):
+        top, left = (int(axis.min()) for axis in np.nonzero(mask))
+        data = mask[top:, left:]
+        spec = oiio.ImageSpec(data.shape[1], data.shape[0], 1, "half")
+        spec.x, spec.y, spec.full_x, spec.full_y, spec.full_width, spec.full_height = left, top, 0, 0, *mask.shape[::-1]
+    else:
+        data = np.rot90(mask, 1)
+        spec = oiio.ImageSpec(data.shape[1], data.shape[0], 1, "uint8")
+        spec.attribute("Orientation", 6)
+    output = oiio.ImageOutput.create(name)
+    assert output.open(str(tmp_path / name), spec) and output.write_image(np.ascontiguousarray(data)[..., None])
+    output.close()
+    found, _ = mattes(frames(2), Params(prior=tmp_path / name))
+    plain, _ = mattes(frames(2), Params(prior=paint(tmp_path / "plain.png", rough(0))))
+    assert all(np.array_equal(one, other) for one, other in zip(found, plain, strict=True))
 
 
 def test_a_prior_of_another_size_is_scaled(tmp_path: Path) -> None:

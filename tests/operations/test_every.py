@@ -50,10 +50,30 @@ def reference(tmp_path: Path) -> Path:
     return path
 
 
+TAKES_OUT = ("inpaint",)
+"""Operations that take out what the matte covers: not of less than there is a matte."""
+PROGRESSIVE = ("inpaint", "upscale")
+"""Operations that take whole pictures only."""
+OTHER_SIZE = ("upscale",)
+"""Operations whose pictures are of another size."""
+
+
+def clip_for(operation: Operation) -> list[Frame]:
+    """The clip, with something to take out for operations that do that."""
+    frames = moving_clip()
+    if operation.name in PROGRESSIVE:
+        frames = [replace(frame, field_order="progressive") for frame in frames]
+    if operation.name not in TAKES_OUT:
+        return frames
+    matte = torch.zeros(1, frames[0].height, frames[0].width)
+    matte[:, 15:30, 25:40] = 1
+    return [replace(frame, matte=matte) for frame in frames]
+
+
 def a_params(operation: Operation, reference: Path) -> Settings:
-    """Defaults, with a picture for what must be named."""
+    """Defaults, with a picture for what must be named, and a matte as it is."""
     needed = {v.name: str(reference) for v in values(operation.params_type) if v.required or v.name == "reference"}
-    return operation.params_type.of(needed)
+    return operation.params_type.of(needed | ({"grow": "0"} if operation.name in TAKES_OUT else {}))
 
 
 def worked(operation: Operation, frames: list[Frame], params: Settings) -> tuple[list[Frame], Settings | None]:
@@ -82,7 +102,7 @@ def test_takes_no_option_of_the_command_line(operation: Operation) -> None:
 
 
 def test_defaults_run_and_touch_nothing_of_theirs(operation: Operation, reference: Path) -> None:
-    frames = moving_clip()
+    frames = clip_for(operation)
     copies = [frame.pixels.clone() for frame in frames]
     params = a_params(operation, reference)
     done, findings = worked(operation, frames, params)
@@ -97,7 +117,7 @@ def test_findings_survive_the_decision_list(operation: Operation, reference: Pat
     if operation.findings_type is None:
         pytest.skip("it finds nothing")
     params = a_params(operation, reference)
-    findings = operation.analyze(as_shot(moving_clip(), RATE), params, CPU, assets=Assets())
+    findings = operation.analyze(as_shot(clip_for(operation), RATE), params, CPU, assets=Assets())
     assert findings is not None
     again = operation.findings_type.model_validate_json(findings.model_dump_json())
     assert again == findings
@@ -105,7 +125,7 @@ def test_findings_survive_the_decision_list(operation: Operation, reference: Pat
 
 @pytest.mark.parametrize("chunk", [1, 4, 7])
 def test_chunks_with_handles_equal_the_whole(operation: Operation, reference: Path, chunk: int) -> None:
-    frames = moving_clip()
+    frames = clip_for(operation)
     params = a_params(operation, reference)
     assets = Assets()
     findings = operation.analyze(as_shot(frames, RATE), params, CPU, assets=assets)
@@ -131,6 +151,8 @@ def _inside(frames: Iterator[Frame], start: int, stop: int) -> Iterator[Frame]:
 @pytest.mark.parametrize("size", [(1, 1), (17, 31)])
 def test_one_frame_of_any_size(operation: Operation, reference: Path, size: tuple[int, int]) -> None:
     frame = Frame(torch.full((3, *size), 0.4), Fraction(0))
+    if operation.name in TAKES_OUT:
+        frame = replace(frame, matte=torch.zeros(1, *size).index_fill(2, torch.arange(size[1] // 4), 1))
     params = a_params(operation, reference)
     done, findings = worked(operation, [frame], params)
     assert len(done) == max(1, int(operation.rate(params, findings)))
@@ -154,7 +176,11 @@ def test_a_matte_keeps_the_outside(
     """Bit for bit, where the matte is zero: everywhere, or around a rectangle."""
     if makes_the_matte(operation):
         pytest.skip("its picture is the matte")
-    frames = moving_clip()
+    if operation.name in OTHER_SIZE:
+        pytest.skip("its pixels are none of the source's")
+    if operation.name in PROGRESSIVE and field_order != "progressive":
+        pytest.skip("it takes whole pictures only")
+    frames = clip_for(operation)
     matte = torch.zeros(1, frames[0].height, frames[0].width)
     matte[:, 10 : 10 + covered, 10 : 10 + covered] = 1
     masked = [replace(frame, matte=matte, field_order=field_order) for frame in frames]
@@ -167,13 +193,13 @@ def test_a_matte_keeps_the_outside(
 
 def test_pixels_that_are_no_number_do_not_spread(operation: Operation, reference: Path) -> None:
     """They stay where they are, and no other pixel becomes one."""
-    frames = moving_clip()
+    frames = clip_for(operation)
     broken = frames[6].pixels.clone()
     broken[:, 20, 30], broken[0, 5, 5] = torch.nan, torch.inf
     frames[6] = replace(frames[6], pixels=broken)
     done, _ = worked(operation, frames, a_params(operation, reference))
     for after in done:
-        if makes_the_matte(operation):
+        if makes_the_matte(operation) or operation.name in OTHER_SIZE:
             assert bool(after.pixels.isfinite().all())
             continue
         spread = ~after.pixels.isfinite().all(0) & source_of(after, frames).pixels.isfinite().all(0)

@@ -10,14 +10,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+import OpenImageIO as oiio  # noqa: N813
 import pytest
 import torch
 from torch import Tensor
 
 from answerprint import operations
-from answerprint.color import spaces
+from answerprint.color import icc, spaces
 from answerprint.errors import MediaError, NotMediaError, SettingsError
-from answerprint.frame import Frame
+from answerprint.frame import ColorTags, Frame
 from answerprint.media import reader
 from answerprint.operations import match
 from answerprint.operations.match import combined
@@ -196,6 +197,39 @@ def test_cube_is_the_global_part(warm: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- odd references
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_reference_with_a_wide_profile_gives_the_colors_it_shows(tmp_path: Path, method: str) -> None:
+    """The same colors as sRGB and as Display P3 with its profile embedded, as phones store them."""
+    pixels = picture(5, (1.0, 0.8, 0.5))
+    own, wide = icc.profile_of("bt709", "iec61966-2-1"), icc.profile_of("smpte432", "iec61966-2-1")
+    assert own is not None and wide is not None
+    data = icc.to_bytes(wide)
+    spec = oiio.ImageSpec(pixels.shape[2], pixels.shape[1], 3, "uint16")
+    spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(data)}]"), np.frombuffer(data, np.uint8))
+    codes = own.convert(pixels, "smpte432", "iec61966-2-1").clamp(0, 1).permute(1, 2, 0).numpy() * 65535
+    output = oiio.ImageOutput.create("p3.png")
+    output.open(str(tmp_path / "p3.png"), spec)
+    output.write_image(np.ascontiguousarray(np.rint(codes).astype(np.uint16)))
+    output.close()
+    plain = matched(picture(1), save(pixels, tmp_path / "srgb.png"), method=method)
+    assert float((matched(picture(1), tmp_path / "p3.png", method=method) - plain).abs().mean()) < 2e-3
+
+
+def test_a_wide_shot_takes_the_colors_that_the_reference_shows(tmp_path: Path) -> None:
+    """A BT.2020 shot matched to an sRGB still, on a display of either, is the BT.709 shot matched to it."""
+    plain, still = picture(1), save(picture(5, (1.0, 0.8, 0.5)), tmp_path / "warm.png")
+    wide = icc.profile_of("bt709", "iec61966-2-1")
+    assert wide is not None
+    tags = ColorTags("bt2020", "iec61966-2-1", "rgb", "full", "center")
+    shot = Frame(wide.convert(plain, "bt2020", "iec61966-2-1"), Fraction(0), tags)
+    params = match.Params.of({"reference": still, "method": "reinhard"})
+    findings = match.analyze(as_shot([shot]), params, CPU)
+    result = next(iter(MATCH.run(iter([shot]), params, findings, CPU))).pixels
+    shown = spaces.xyz_to_rgb(spaces.rgb_to_xyz(spaces.decode(result, "iec61966-2-1"), "bt2020"), "bt709")
+    mean = spaces.encode(shown, "iec61966-2-1").mean((1, 2))
+    assert torch.allclose(mean, matched(plain, still, method="reinhard").mean((1, 2)), atol=0.02)
 
 
 def test_a_text_file_is_no_reference(tmp_path: Path) -> None:

@@ -16,7 +16,12 @@ if TYPE_CHECKING:  # pydantic takes a while to import, and `answerprint --help` 
 Command = Callable[..., None]
 
 Input = Annotated[str, Parameter(help="File, sequence (shot.%04d.exr, shot.####.dpx) or folder of images.")]
-Output = Annotated[Path, Parameter(name=["--output", "-o"], help="File or sequence (f.%04d.exr) to write.")]
+Output = Annotated[
+    Path,
+    Parameter(
+        name=["--output", "-o"], help="File or sequence to write: f.%04d.exr, or f.1001.exr for its first number."
+    ),
+]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON instead of text.")]
 ChainFile = Annotated[Path, Parameter(name="--chain", help="TOML file that names operations and delivery.")]
 

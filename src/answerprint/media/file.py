@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from answerprint.errors import MediaError
+from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
 from answerprint.media import content, ffv1, probe, quantizer, quicktime, tags, timecode, unpack
 from answerprint.media import index as indexing
@@ -21,6 +21,7 @@ from answerprint.media.container import check_readable, open_container, video_st
 from answerprint.media.decoder import FrameDecoder
 from answerprint.media.index import Index, Times
 from answerprint.media.info import ClipInfo, clock
+from answerprint.media.orientation import Orientation
 from answerprint.media.planes import decode_alpha, to_rgb
 from answerprint.media.sequence import finite
 from answerprint.media.source import Overrides, rate_of
@@ -53,7 +54,7 @@ class FileSource:
     times: Sequence[Fraction]
     storage: unpack.Storage
     coded: tuple[int, int]
-    orientation: probe.Orientation
+    orientation: Orientation
     field_order_override: bool
     keep_damaged: bool
     checksums: bool
@@ -138,6 +139,7 @@ class FileSource:
             color=color,
             alpha=decode_alpha(planes, layout),
             field_order=order,
+            sar=self.info.sar or Fraction(1),
             origin=Origin(planes, layout, color, rgb, interlaced, _steps(picture, self.info.bits)),
         )
         return frame if self.orientation.upright else _upright(frame, self.orientation)
@@ -160,7 +162,7 @@ def _steps(picture: VideoFrame, bits: int) -> Tensor | None:
     return None if steps is None else torch.from_numpy(steps)
 
 
-def _upright(frame: Frame, orientation: probe.Orientation) -> Frame:
+def _upright(frame: Frame, orientation: Orientation) -> Frame:
     """The frame turned upright; its pixels no longer lie as its code values do, so it has no origin."""
     alpha = None if frame.alpha is None else orientation.apply(frame.alpha)
     return replace(frame, pixels=orientation.apply(frame.pixels), alpha=alpha, origin=None)
@@ -212,6 +214,8 @@ def open_file(path: str, overrides: Overrides) -> FileSource:
         SettingsError: an override does not exist or does not fit the file.
     """
     rate, incomplete = rate_of(overrides), overrides.get("incomplete")
+    if overrides.get("layer") is not None:
+        raise SettingsError(f"{path}: layer '{overrides['layer']}' cannot be read: only pictures have layers")
     head = _header(path, incomplete == "keep")
     index = head.index
     with open_container(path) as container:

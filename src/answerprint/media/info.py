@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from answerprint.frame import ColorTags, FieldOrder
+from answerprint.frame import ColorTags, FieldOrder, Framing
 from answerprint.media.sidedata import SideData
 
 
@@ -54,8 +54,8 @@ class ClipInfo:
         container: FFmpeg's short name ("mov", "matroska"), or the kind of picture ("openexr").
         codec: FFmpeg's codec name ("prores"), for sequences the compression or the kind of picture.
         profile: the codec's profile, may be empty.
-        width: columns, after rotation.
-        height: lines, after rotation.
+        width: columns, after rotation; those of `framing.canvas` where there is one.
+        height: lines, likewise.
         layout: the planar FFmpeg pixel format that planes are delivered in ("yuv422p10").
         stored: the pixel format as decoded ("p010", "rgb24"); equals `layout` where planes are used as they are.
         bits: bits per sample (16 for half float, 32 for float).
@@ -79,6 +79,10 @@ class ClipInfo:
         metadata: tags of the container.
         side_data: what the file says of its pictures beside color and time.
         notes: every policy that was applied, one sentence each.
+        first_number: number in the name of a sequence's first picture; None where it has none.
+        framing: windows of a sequence whose pictures hold not just what is shown; `data` is that of the first.
+        passes: layers of its pictures that are not worked on, with their channels.
+        film: DPX's name of an encoding that no color tag names ("Printing density"), else empty.
     """
 
     path: str
@@ -111,6 +115,16 @@ class ClipInfo:
     metadata: dict[str, str] | None = None
     side_data: tuple[SideData, ...] = ()
     notes: tuple[str, ...] = ()
+    first_number: int | None = None
+    framing: Framing | None = None
+    passes: tuple[str, ...] = ()
+    film: str = ""
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """Width and height of what is shown."""
+        shown = self.framing.display if self.framing is not None else self
+        return shown.width, shown.height
 
     @property
     def interlaced(self) -> bool:
@@ -143,6 +157,11 @@ def table(info: ClipInfo) -> list[tuple[str, str]]:
     if info.rotation or info.flipped:
         mirrored = ", mirrored" * info.flipped
         rows.append(("rotation", f"{info.rotation} degrees clockwise{mirrored}, applied on reading"))
+    if info.framing is not None:
+        rows.append(("windows", f"display {info.framing.display}; data {info.framing.data} (first picture)"))
+    if info.first_number is not None:
+        rows.append(("numbers", f"{info.first_number} to {info.first_number + info.frames - 1}"))
+    rows += [("layer", f"{layer}, not worked on") for layer in info.passes]
     rows += [(item.kind, item.text or "present") for item in info.side_data]
     rows += [(f"{stream.kind} {stream.index}", _stream(stream)) for stream in info.streams]
     rows += [
@@ -173,13 +192,14 @@ def _plain(value: Any) -> Any:
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(entry) for entry in value]
-    if isinstance(value, (ColorTags, StreamInfo, Chapter, SideData)):
+    if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
     return value
 
 
 def _size(info: ClipInfo) -> str:
-    text = f"{info.width} x {info.height}"
+    width, height = info.display_size
+    text = f"{width} x {height}"
     if info.sar == 1:
         return text
     return f"{text}, sample aspect {info.sar.numerator}:{info.sar.denominator}"

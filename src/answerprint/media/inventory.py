@@ -22,6 +22,7 @@ from answerprint.media.tracks import Tracks
 if TYPE_CHECKING:
     from answerprint.media.reader import Clip
 
+_LISTED = 12  # tags that a line names; a camera's still has a hundred
 _LOOKED_AT = 4  # pictures of an output whose side data is read
 # Names of H.273 that mean the same: one formula, or one curve at this precision.
 _SAME = {"bt470bg": "smpte170m", "bt2020-10": "bt709", "bt2020-12": "bt709"}
@@ -66,11 +67,11 @@ def of_source(source: Clip | None, delivery: Delivery, begin: Fraction, end: Fra
     info = source.info
     return replace(
         contents,
-        reel=tracks.reel(stream.metadata for stream in info.streams),
+        reel=tracks.reel_of(info),
         side_data=info.side_data,
         streams=tuple(stream for stream in info.streams if not tracks.is_timecode(stream)),
         chapters=tuple(chapter for chapter in info.chapters if chapter.stop > begin and chapter.start < end),
-        metadata=tracks.carried_tags(info.metadata) if info.kind == "file" else None,
+        metadata=tracks.picture_tags(info) if pictures and info.kind == "sequence" else tracks.tags_of(info),
     )
 
 
@@ -120,7 +121,7 @@ def _renumbered(streams: Iterable[StreamInfo], beside: Tracks) -> Iterator[Strea
 def of_picture(path: Path) -> Contents:
     """The inventory of a picture of a sequence."""
     info: ClipInfo = sequence.open_sequence(str(path), {}).info
-    return Contents(timecode=info.timecode, sar=info.sar, metadata=info.metadata)
+    return Contents(timecode=info.timecode, reel=tracks.reel_of(info), sar=info.sar, metadata=info.metadata)
 
 
 def losses(source: Contents, output: Contents, delivery: Delivery, reasons: Mapping[int, str]) -> list[str]:
@@ -142,12 +143,16 @@ def losses(source: Contents, output: Contents, delivery: Delivery, reasons: Mapp
         missing = len(source.chapters) - len(output.chapters)
         chapters = "1 chapter is" if missing == 1 else f"{missing} chapters are"
         result.append(f"{chapters} not carried: {why}")
-    tags = {key.lower() for key in output.metadata or {}}
-    lost = [key for key in source.metadata or {} if key.lower() not in tags]
+    return [*result, *_tags(source, output, delivery)]
+
+
+def _tags(source: Contents, output: Contents, delivery: Delivery) -> Iterator[str]:
+    there = {key.lower() for key in output.metadata or {}}
+    lost = [key for key in source.metadata or {} if key.lower() not in there]
     if lost:
-        names = f"tag {lost[0]} is" if len(lost) == 1 else f"tags {', '.join(lost)} are"
-        result.append(f"{names} not carried: {why}")
-    return result
+        names = ", ".join(lost[:_LISTED]) + (f" and {len(lost) - _LISTED} more" if len(lost) > _LISTED else "")
+        subject = f"tag {names} is" if len(lost) == 1 else f"tags {names} are"
+        yield f"{subject} not carried: {delivery.ending} as written here has no place for that"
 
 
 def _facts(source: Contents, output: Contents, why: str) -> Iterator[str]:

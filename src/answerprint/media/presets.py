@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, cast
 
 import cv2
 import torch
@@ -165,11 +165,11 @@ class Delivery(Settings):
     alpha: Literal["", "straight", "premultiplied", "matte"] = Field(
         "", description="What kind of alpha the picture carries; matte: the picture itself is one."
     )
+    film: str = Field("", description="DPX's name of the source's encoding where no color tag says it.")
     boxes: dict[str, str] = Field(
         default_factory=dict,
         description="What is said of all pictures, as QuickTime boxes (mdcv, clli, clap), hexadecimal.",
     )
-    first_number: int = Field(1, ge=0, description="Number of the first picture of a sequence.")
 
     @property
     def color(self) -> ColorTags:
@@ -212,6 +212,7 @@ def choose(path: Path | str, name: str | None, info: ClipInfo) -> Delivery:
         sar=info.sar if info.sar > 0 else Fraction(1),
         field_order=info.field_order,
         timecode=info.timecode,
+        film=info.film,
         boxes=_boxes_for(preset, color, info),
     )
 
@@ -223,13 +224,14 @@ def preset_with_alpha(delivery: Delivery) -> str:
     return next((p.name for p in _ALL if p.alpha is not None and delivery.ending in p.endings), delivery.preset)
 
 
-def adapt(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
-    """The delivery of what a chain of operations gives, which may have changed rate, fields or color.
+def adapt(delivery: Delivery, rate: Fraction, probe: Frame, info: ClipInfo) -> Delivery:
+    """The delivery of what a chain of operations gives, which may have changed rate, fields, size or color.
 
     Args:
         delivery: as chosen for the source.
         rate: frames per second at the end of the chain.
         probe: a frame as it leaves the chain.
+        info: of the source.
     """
     preset, changes = delivery.format, dict[str, object]()
     if rate != delivery.rate:
@@ -239,10 +241,18 @@ def adapt(delivery: Delivery, rate: Fraction, probe: Frame) -> Delivery:
             changes["timecode"] = timecode.relabel(delivery.timecode, delivery.rate, rate)
     if probe.field_order != delivery.field_order and "unknown" not in (probe.field_order, delivery.field_order):
         changes["field_order"] = probe.field_order
+    if probe.sar != delivery.sar:
+        changes["sar"] = probe.sar
+    if probe.color.matrix not in ("unknown", "rgb", info.assumed.matrix) and delivery.matrix != "rgb":
+        changes["matrix"] = probe.color.matrix
     for name in ("primaries", "transfer"):
         if getattr(probe.color, name) not in ("unknown", getattr(delivery, name)):
-            changes[name] = getattr(probe.color, name)
+            changes |= {name: getattr(probe.color, name), "film": ""}
             changes["boxes"] = {box: text for box, text in delivery.boxes.items() if box == "clap"}
+    shown = probe.displayed()
+    if (shown.width, shown.height) != info.display_size:  # a clean aperture is of the old size
+        boxes = cast(Mapping[str, str], changes.get("boxes", delivery.boxes))
+        changes["boxes"] = {box: text for box, text in boxes.items() if box != "clap"}
     if probe.alpha is not None and preset.alpha and not parse_layout(delivery.layout).alpha:
         # An operation made an alpha (a cutout): a format that can carry it does.
         changes["layout"] = preset.alpha if preset.alpha != "source" else _lossless_layout(_with_alpha(delivery.layout))

@@ -16,7 +16,6 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
-from torch import Tensor
 
 from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import ColorTags, FieldOrder
@@ -24,6 +23,7 @@ from answerprint.media import fieldorder, matroska, pulldown, sidedata, tags, un
 from answerprint.media.container import open_container, video_stream
 from answerprint.media.index import Index
 from answerprint.media.info import Chapter, StreamInfo, clock
+from answerprint.media.orientation import Orientation
 from answerprint.media.quicktime import Entry
 from answerprint.media.sidedata import SideData
 
@@ -32,39 +32,6 @@ _FIELDS: dict[int, FieldOrder] = {1: "progressive", 2: "tff", 3: "bff", 4: "tff"
 _FLAGS: dict[str, FieldOrder] = {"P": "progressive", "T": "tff", "B": "bff"}
 _PLACES = 4  # where in a clip field order is measured
 _RUN = 4  # successive frames at each place
-
-
-@dataclass(frozen=True)
-class Orientation:
-    """The turn that makes a decoded picture upright, from a display matrix: transpose, then mirror across and down."""
-
-    transpose: bool = False
-    across: bool = False
-    down: bool = False
-
-    @property
-    def upright(self) -> bool:
-        """Whether the picture is upright as stored."""
-        return not (self.transpose or self.across or self.down)
-
-    @property
-    def degrees(self) -> int:
-        """Degrees clockwise, ignoring a mirroring."""
-        if self.transpose:
-            return 90 if self.across or not self.down else 270
-        return 180 if self.down else 0
-
-    @property
-    def mirrored(self) -> bool:
-        """Whether the picture is stored mirrored."""
-        return (self.transpose + self.across + self.down) % 2 == 1
-
-    def apply(self, planes: Tensor) -> Tensor:
-        """A tensor (..., h, w) made upright."""
-        if self.transpose:
-            planes = planes.transpose(-1, -2)
-        sides = [axis for axis, mirror in ((-1, self.across), (-2, self.down)) if mirror]
-        return (planes.flip(sides) if sides else planes).contiguous()
 
 
 @dataclass(frozen=True)
@@ -169,11 +136,10 @@ def _showinfo(frame: VideoFrame, stream: VideoStream) -> str:
 
 def _orientation(frame: VideoFrame) -> Orientation:
     """The orientation that FFmpeg would apply: the display matrix maps stored to shown positions, 16.16 fixed point."""
-    side_data: list[Any] = list(frame.side_data)
-    matrices = [side for side in side_data if side.type.name == "DISPLAYMATRIX"]
-    if not matrices:
+    matrix = sidedata.of_frame(frame).get("DISPLAYMATRIX")
+    if matrix is None:
         return Orientation()
-    a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrices[0])[:36])
+    a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrix)[:36])
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(across=a < 0, down=d < 0)
     return Orientation(transpose=True, across=c < 0, down=b < 0)

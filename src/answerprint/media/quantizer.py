@@ -13,6 +13,8 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from answerprint.media import sidedata
+
 CELL = 8  # pixels of luma along a side of the cells that a coder's quantizer is given in
 
 # AVVideoEncParams: count, offset and size of the blocks, kind of coder, quantizer of the picture; libavutil.
@@ -46,10 +48,8 @@ def step_map(frame: av.VideoFrame, bits: int = 8) -> NDArray[np.float32] | None:
     Returns:
         float32 (rows, columns), above 0.
     """
-    for data in frame.side_data:
-        if "VIDEO_ENC_PARAMS" in str(data.type):
-            return _read_params(bytes(data), frame.height, frame.width, bits)
-    return None
+    data = sidedata.of_frame(frame).get("VIDEO_ENC_PARAMS")
+    return None if data is None else _read_params(bytes(data), frame.height, frame.width, bits)
 
 
 def _read_params(data: bytes, height: int, width: int, bits: int) -> NDArray[np.float32] | None:

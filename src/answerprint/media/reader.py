@@ -108,6 +108,7 @@ def open(path: str | Path, **overrides: Unpack[Overrides]) -> Clip:  # the name 
         damaged: "error" refuses frames that the decoder or their checksum calls damaged, "keep" keeps them as decoded
             and says which they are. By default as `incomplete`, where that is given, else "error".
         nonfinite: "error" (default) refuses NaN and infinity in float pictures, "zero" puts 0 in their place.
+        layer: name of the layer or part of pictures to read instead of the main one.
 
     Raises:
         NotMediaError: the path holds no footage.

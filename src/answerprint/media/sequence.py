@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 
 from answerprint.errors import MediaError, SettingsError
-from answerprint.frame import ColorTags, FieldOrder, Frame, Origin
+from answerprint.frame import FieldOrder, Frame, Framing, Origin, Passes, PictureTags
 from answerprint.media import content
 from answerprint.media.index import Times
 from answerprint.media.info import ClipInfo
 from answerprint.media.layout import parse_layout
-from answerprint.media.pictures import header
-from answerprint.media.pictures.names import LISTED, PictureList, list_pictures
-from answerprint.media.pictures.read import Picture, read_header, read_picture
+from answerprint.media.pictures import encoding, header, storage
+from answerprint.media.pictures.encoding import PictureColor
+from answerprint.media.pictures.names import PictureList, list_pictures
+from answerprint.media.pictures.read import Picture, PictureHeader, is_exr, read_header, read_picture
+from answerprint.media.pictures.storage import PictureStorage
 from answerprint.media.planes import decode_alpha, to_rgb
 from answerprint.media.source import Overrides, rate_of
 
@@ -36,17 +38,23 @@ class SequenceSource:
         times: presentation time of every frame in seconds from the first.
         paths: one picture each.
         nonfinite: "error", or "zero" to put 0 in the place of NaN and infinity.
+        layer: the layer that is asked for; None for the main one.
+        storage: how its pictures are stored.
+        profile: the color profile of the first picture, by which `info` has its color; empty where there is none.
     """
 
     info: ClipInfo
     times: Sequence[Fraction]
     paths: tuple[str, ...]
     nonfinite: str
+    layer: str | None
+    storage: PictureStorage
+    profile: bytes
 
     def read(self, start: int, stop: int, threads: int | None, quantizers: bool) -> Iterator[Frame]:  # noqa: ARG002
         """Frames [start, stop) in order; pictures tell no quantizers."""
         for number in range(start, stop):
-            yield self._frame(number, read_picture(self.paths[number], threads=threads))
+            yield self._frame(number, read_picture(self.paths[number], threads, self.layer))
 
     def files(self, start: int, stop: int) -> Sequence[str]:
         """Paths of the pictures [start, stop)."""
@@ -62,27 +70,38 @@ class SequenceSource:
         return {}
 
     def _frame(self, number: int, picture: Picture) -> Frame:
-        path, info = self.paths[number], self.info
-        height, width = picture.planes[0].shape
-        if (width, height) != (info.width, info.height):
-            raise MediaError(f"{path}: is {width} x {height}, the sequence began with {info.width} x {info.height}")
-        if picture.layout != info.layout:
-            raise MediaError(f"{path}: is stored as {picture.layout}, the sequence began with {info.layout}")
-        planes, depth = picture.planes, picture.depth
-        if "f32" in picture.layout:
+        path, info, form = self.paths[number], self.info, parse_layout(self.info.layout)
+        planes, depth = self.storage.fit(picture, path)
+        if form.floating:
             planes = finite(planes, path, self.nonfinite)
-        if picture.associated and parse_layout(picture.layout).alpha:
+        if picture.associated and form.alpha:
             planes = straight(planes)
-        rgb = to_rgb(planes, picture.layout, info.assumed)
+        rgb = to_rgb(planes, form.name, info.assumed)
+        origin: Origin | None = Origin(planes, form.name, info.assumed, rgb)
+        profile = encoding.embedded_profile(picture.header.spec)
+        if profile != self.profile or (profile and encoding.needs_conversion(profile, info.assumed)):
+            converted = encoding.to_color(rgb, profile, info.assumed)
+            if converted is not rgb:
+                rgb, origin = converted, None
+        time = self.times[number]
+        tags = header.read_tags(picture.header.spec, Path(path).suffix.lower())
         return Frame(
             pixels=rgb,
-            time=self.times[number],
+            time=time,
             color=info.assumed,
-            alpha=decode_alpha(planes, picture.layout),
+            alpha=decode_alpha(planes, form.name),
             depth=None if depth is None else depth[None],
             field_order=info.field_order,
-            origin=Origin(planes, picture.layout, info.assumed, rgb),
+            sar=info.sar or Fraction(1),
+            origin=origin,
+            framing=self._framing(picture.header),
+            passes=Passes(path, self.layer, time) if info.passes and is_exr(path) else None,
+            tags=PictureTags(tags, time) if tags else None,
         )
+
+    def _framing(self, picture: PictureHeader) -> Framing | None:
+        canvas = self.storage.canvas
+        return None if canvas is None else Framing(picture.display, picture.data, canvas)
 
 
 def straight(planes: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -122,63 +141,101 @@ def open_sequence(path: str, overrides: Overrides) -> SequenceSource:
 
     Args:
         path: a pattern, a folder or one picture.
-        overrides: of these rate, range, field_order and nonfinite count.
+        overrides: of these rate, range, field_order, layer and nonfinite count.
 
     Raises:
         MediaError: pictures are missing, differ in size, or cannot be read.
-        SettingsError: an override that pictures do not have.
+        SettingsError: an override that pictures do not have, or a layer that is not there.
     """
     rate = rate_of(overrides)
     if overrides.get("matrix") not in (None, "rgb"):
         raise SettingsError(f"matrix '{overrides['matrix']}' cannot be used: pictures store R'G'B'")
-    pictures = list_pictures(path)
-    spec = read_header(pictures.paths[0])
-    _check_sizes(pictures.paths, (spec.width, spec.height))
-    info = _info(pictures, spec, rate, overrides)
+    pictures, layer = list_pictures(path), overrides.get("layer")
+    first = read_picture(pictures.paths[0], layer=layer).header
+    stored = storage.survey((read_header(entry, layer) for entry in pictures.paths), pictures.paths)
+    color = encoding.read_color(first.spec, pictures.paths[0], overrides.get("range"))
+    info = _info(pictures, _Facts(first, stored, color), rate, overrides)
     times = Times(array("q", range(info.frames)), 1 / info.rate)
     nonfinite = overrides.get("nonfinite") or "error"
-    return SequenceSource(info, times, tuple(str(entry) for entry in pictures.paths), nonfinite)
+    paths = tuple(str(entry) for entry in pictures.paths)
+    return SequenceSource(info, times, paths, nonfinite, layer, stored, color.profile)
 
 
-def _info(pictures: PictureList, spec: Any, rate_override: Fraction | None, overrides: Overrides) -> ClipInfo:
-    """The facts of a sequence by its first picture, whose header is `spec`."""
-    first, range_ = pictures.paths[0], overrides.get("range")
-    picture = read_picture(first)
+@dataclass(frozen=True)
+class _Facts:
+    """What the headers of a sequence say.
+
+    Attributes:
+        first: header of the first picture.
+        storage: of all of them.
+        color: of the first.
+    """
+
+    first: PictureHeader
+    storage: PictureStorage
+    color: PictureColor
+
+
+def _info(pictures: PictureList, facts: _Facts, rate_override: Fraction | None, overrides: Overrides) -> ClipInfo:
+    """The facts of a sequence."""
+    first, stored, color = facts.first, facts.storage, facts.color
+    path, spec, form = pictures.paths[0], first.spec, parse_layout(stored.layout)
     rate, notes = _rate(header.read_rate(spec), rate_override)
-    tagged, color = header.read_color(spec, first, range_)
-    if range_ is not None:
-        notes.append(f"range {range_} as asked for")
-    if first.suffix.lower() == ".exr" and len(picture.planes) in (2, 4):
-        notes.append("color is divided by alpha on reading: OpenEXR stores it multiplied")
+    notes += _notes(facts, path, overrides)
+    sar = Fraction(float(header.attribute(spec, "PixelAspectRatio", 1.0)) or 1.0).limit_denominator(1000)
+    width, height = stored.size
     return ClipInfo(
         path=pictures.name,
         kind="sequence",
-        container=_container(first),
-        codec=_codec(spec, first),
+        container=_container(path),
+        codec=_codec(spec, path),
         profile="",
-        width=spec.width,
-        height=spec.height,
-        layout=picture.layout,
-        stored=picture.layout,
-        bits=picture.bits,
-        floating="f32" in picture.layout,
+        width=width,
+        height=height,
+        layout=stored.layout,
+        stored=first.layout,
+        bits=first.bits if form.floating else form.bits,
+        floating=form.floating,
         rate=rate,
         variable_rate=False,
         frames=len(pictures.paths),
         duration=len(pictures.paths) / rate,
-        start=pictures.first_number / rate,
-        sar=Fraction(float(header.attribute(spec, "PixelAspectRatio", 1.0)) or 1.0).limit_denominator(1000),
-        rotation=0,
-        flipped=False,
+        start=(pictures.first_number or 0) / rate,
+        sar=1 / sar if first.orientation.transpose and sar else sar,
+        rotation=first.orientation.degrees,
+        flipped=first.orientation.mirrored,
         field_order=_field_order(overrides),
         tagged_field_order="unknown",
         measured_field_order="unknown",
-        color=tagged,
-        assumed=color,
+        color=color.tagged,
+        assumed=color.used,
         timecode=header.read_timecode(spec),
         metadata=header.read_metadata(spec),
-        notes=(*notes, _assumption(tagged, color)),
+        notes=tuple(notes),
+        first_number=pictures.first_number,
+        framing=None if stored.canvas is None else Framing(first.display, first.data, stored.canvas),
+        passes=tuple(str(layer) for layer in first.selection.others),
+        film=color.film,
     )
+
+
+def _notes(facts: _Facts, path: Path, overrides: Overrides) -> list[str]:
+    """The policies that were applied to the pictures, a sentence each."""
+    first, stored, notes = facts.first, facts.storage, list[str]()
+    if overrides.get("range") is not None:
+        notes.append(f"range {overrides['range']} as asked for")
+    if first.selection.others:
+        others = ", ".join(str(layer) for layer in first.selection.others)
+        notes.append(f"layer {first.selection.layer.name} is read; beside it stand: {others}")
+    if first.pages:
+        notes.append("the first picture of each file is read; there are more")
+    if not first.orientation.upright:
+        notes.append("the pictures are turned upright on reading, as the file asks")
+    if len(stored.layouts) > 1:
+        notes.append(f"pictures are stored as {' and '.join(stored.layouts)}; all are read as {stored.layout}")
+    if is_exr(path) and parse_layout(stored.layout).alpha:
+        notes.append("color is divided by alpha on reading: OpenEXR stores it multiplied")
+    return [*notes, *facts.color.notes]
 
 
 def _rate(own: Fraction | None, override: Fraction | None) -> tuple[Fraction, list[str]]:
@@ -204,30 +261,3 @@ def _codec(spec: Any, path: Path) -> str:
     """The compression, or the kind of picture."""
     kind = header.attribute(spec, "oiio:format", "") or path.suffix.lower().lstrip(".")
     return str(header.attribute(spec, "compression", kind))
-
-
-def _check_sizes(paths: list[Path], size: tuple[int, int]) -> None:
-    """Refuses pictures of another size (width, height) than the first.
-
-    Raises:
-        MediaError: there are some.
-    """
-    different = []
-    for path in paths[1:]:
-        spec = read_header(path)
-        if (spec.width, spec.height) != size:
-            different.append(f"{path.name} ({spec.width} x {spec.height})")
-    if different:
-        more = f" and {len(different) - LISTED} more" if len(different) > LISTED else ""
-        raise MediaError(
-            f"{paths[0].parent}: pictures differ in size: {paths[0].name} is {size[0]} x {size[1]}, not so "
-            + ", ".join(different[:LISTED])
-            + more
-        )
-
-
-def _assumption(tagged: ColorTags, used: ColorTags) -> str:
-    """The note on what the color tags do not say."""
-    if tagged.transfer == "unknown":
-        return f"the pictures do not say how light is encoded: {used.transfer} with {used.primaries} primaries assumed"
-    return f"primaries are not tagged: {used.primaries} assumed"

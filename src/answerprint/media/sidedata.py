@@ -10,9 +10,12 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from answerprint.media.quicktime import Entry
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
 
 # Kinds of side data by FFmpeg's name of it on a frame. Those of an encoder's own use are left out.
 _ON_FRAMES = {
@@ -51,9 +54,21 @@ class SideData:
     content: str = ""
 
 
-def on_frame(frame: Any) -> dict[str, bytes]:
-    """The side data of a decoded frame, by FFmpeg's name of its kind."""
-    return {data.type.name: bytes(data) for data in frame.side_data if data.type.name in _ON_FRAMES}
+def of_frame(frame: VideoFrame) -> dict[str, Any]:
+    """The side data of a decoded frame with their bytes, by FFmpeg's name of their kind.
+
+    `frame.side_data` would make the frame refer to itself: its picture then stays in memory until Python looks for
+    such circles, hundreds of frames later.
+    """
+    from av.sidedata.sidedata import SideDataContainer  # not above: the list of presets does not wait for FFmpeg
+
+    entries: Any = SideDataContainer(frame)  # type: ignore[call-arg]
+    return {data.type.name: data for data in entries}
+
+
+def on_frame(frame: VideoFrame) -> dict[str, bytes]:
+    """What of a decoded frame's side data is carried or named, by FFmpeg's name of its kind."""
+    return {name: bytes(data) for name, data in of_frame(frame).items() if name in _ON_FRAMES}
 
 
 def read(frames: Iterable[Mapping[str, bytes]], entries: Sequence[Entry]) -> tuple[SideData, ...]:

@@ -50,6 +50,7 @@ class Overrides(TypedDict, total=False):
     incomplete: Literal["error", "keep"] | None
     damaged: Literal["error", "keep"] | None
     nonfinite: Literal["error", "zero"] | None
+    layer: str | None
 
 
 def parse_rate(rate: Fraction | int | str) -> Fraction:

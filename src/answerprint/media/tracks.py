@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -14,7 +16,8 @@ from av.stream import Disposition
 
 from answerprint.media import timecode
 from answerprint.media.container import open_path
-from answerprint.media.info import StreamInfo
+from answerprint.media.info import ClipInfo, StreamInfo
+from answerprint.media.pictures import header
 from answerprint.media.presets import Delivery
 
 if TYPE_CHECKING:
@@ -57,6 +60,13 @@ _OWN_TAGS = {
     "application_platform", "product_version_num", "toolkit_version_num",
 }  # fmt: skip
 
+# Tags of pictures that video files have names for.
+_OF_PICTURES = {
+    "Copyright": "copyright", "Artist": "artist", "Make": "make", "Model": "model", "ImageDescription": "comment",
+    "DateTime": "date",
+}  # fmt: skip
+_DATE = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)")  # as TIFF has it, and all pictures here
+
 
 def timecode_at(delivery: Delivery, start: Fraction) -> str | None:
     """The timecode of the output's first frame: the source's, moved on by what was cut off before it."""
@@ -72,6 +82,35 @@ def carried_tags(metadata: Mapping[str, str] | None) -> dict[str, str]:
     return {k: v for k, v in tags.items() if k.lower() != "creation_time" or not v.startswith(("1970-01-01", "1904-"))}
 
 
+def picture_tags(info: ClipInfo) -> dict[str, str]:
+    """Those tags of a picture sequence that are of the footage, but for the name of the reel."""
+    tags = header.footage_tags(info.metadata or {}, Path(info.path).suffix.lower())
+    return {key: value for key, value in tags.items() if key != header.REEL}
+
+
+def tags_of(info: ClipInfo) -> dict[str, str]:
+    """The tags of footage, by the names that a video file has for them."""
+    if info.kind == "file":
+        return carried_tags(info.metadata)
+    tags = picture_tags(info)
+    if match := _DATE.fullmatch(tags.get("DateTime", "")):
+        tags["DateTime"] = "{}-{}-{}T{}".format(*match.groups())
+    return {_OF_PICTURES.get(key, key): value for key, value in tags.items()}
+
+
+def container_tags(info: ClipInfo) -> dict[str, str]:
+    """Those tags of footage that go into a video file; of a picture's those that such files have names for."""
+    tags = tags_of(info)
+    return tags if info.kind == "file" else {key: tags[key] for key in _OF_PICTURES.values() if key in tags}
+
+
+def reel_of(info: ClipInfo) -> str | None:
+    """The name of the reel that the timecode of footage counts on."""
+    if info.kind == "sequence":
+        return (info.metadata or {}).get(header.REEL)
+    return reel(stream.metadata for stream in info.streams)
+
+
 def reel(tables: Iterable[Mapping[str, str]]) -> str | None:
     """The name of the reel that timecode counts on, from the tags of tracks."""
     labels = (value for table in tables for key, value in table.items() if key.lower() == "reel_name")
@@ -81,7 +120,7 @@ def reel(tables: Iterable[Mapping[str, str]]) -> str | None:
 def muxer_flags(source: Clip | None, ending: str) -> str:
     """Flags of FFmpeg's QuickTime muxer that the tags of the source need."""
     usual = _USUAL_TAGS.get(ending, set()) | {"creation_time"}
-    tags = {} if source is None or source.info.kind != "file" else carried_tags(source.info.metadata)
+    tags = {} if source is None else container_tags(source.info)
     return "+use_metadata_tags" if any(key.lower() not in usual for key in tags) else ""
 
 
@@ -99,7 +138,7 @@ class Tracks:
     """All tracks of a source that an output takes, cut to its range.
 
     Args:
-        source: None, or a picture sequence, has none.
+        source: None has none, a picture sequence only tags.
         out: the output, its video stream already there.
         ending: its file ending.
         start: time in the source where the output begins.
@@ -122,15 +161,17 @@ class Tracks:
         self._covers: list[Any] = []
         self._container: Any = None
         self._start, self._stop = start, stop
-        if source is None or source.info.kind != "file":
+        if source is None:
             return
         info = source.info
+        out.metadata.update(container_tags(info))
+        if info.kind != "file":
+            return
         self._zero = info.start + start  # file time that becomes 0
         half = 1 / info.rate / 2
         # Sound may run on after the last picture: an output of the whole source keeps it.
         self._whole = start <= 0 and stop >= info.duration - half
         self._length = None if self._whole else stop - start
-        out.metadata.update(carried_tags(info.metadata))
         self._chapters(source, out, ending)
         self._container = stack.enter_context(open_path(info.path, metadata_errors="replace"))
         known = {stream.index: stream for stream in info.streams}

@@ -32,13 +32,21 @@ class Camera:
 STATIC = Camera(np.eye(3), 1.0, False)
 
 
-def dominant_motion(vectors: Array) -> Camera:
-    """The dominant motion of a flow field (H, W, 2): a homography through RANSAC over a grid of its vectors."""
+def dominant_motion(vectors: Array, valid: npt.NDArray[np.bool_] | None = None) -> Camera:
+    """The dominant motion of a flow field (H, W, 2): a homography through RANSAC over a grid of its vectors.
+
+    Args:
+        vectors: (H, W, 2) in pixels.
+        valid: (H, W), which of them count; all where None.
+    """
     height, width = vectors.shape[:2]
     step = max(1, min(height, width) // 30)
     y, x = np.mgrid[step // 2 : height : step, step // 2 : width : step]
-    points = np.stack([x.ravel(), y.ravel()], 1).astype(np.float32)
-    targets = points + vectors[y.ravel(), x.ravel()]
+    x, y = x.ravel(), y.ravel()
+    if valid is not None:
+        x, y = x[valid[y, x]], y[valid[y, x]]
+    points = np.stack([x, y], 1).astype(np.float32)
+    targets = points + vectors[y, x]
     if len(points) < 8:
         return STATIC
     cv2.setRNGSeed(1)  # RANSAC draws; the same frames must give the same camera

@@ -73,6 +73,11 @@ class Findings(Settings):
     )
 
 
+def cost(params: Params) -> float:
+    """A bilateral window is looked at pixel by pixel."""
+    return max(0.03, 0.002 * params.radius**2) if params.kind == "bilateral" else 0.03
+
+
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # noqa: ARG001 - histograms are quick anywhere
     """The equalizing curve of the shot's luma (inside its matte, if any)."""
     if params.kind != "equalize":

@@ -32,6 +32,7 @@ from answerprint.frame import Frame
 from answerprint.settings import Settings
 
 HANDLES = 0
+COST = 0.01
 # The fused pass blends by matte and `strength` as it grades, and skips what lies outside a matte. It is pointwise: NaN
 # and infinity stay in their pixel, and a LUT reads NaN as the lower end of its domain, as OpenColorIO does.
 OWN = ("finite", "matte")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -46,6 +47,15 @@ class Chunk:
     def reach(self) -> tuple[int, int]:
         """Source frames [first, last) that it is made from, with the handles of its chain."""
         return chunk_reach(self.shot, self.steps, self.start, self.stop)
+
+    @property
+    def end(self) -> Fraction | None:
+        """The time from which frames belong to what follows; None where nothing of the shot does."""
+        return self.clip.times[self.stop] if self.stop < self.shot.stop else None
+
+    def until(self, stop: int) -> Chunk:
+        """The same with another end."""
+        return replace(self, stop=stop)
 
     def stamp(self) -> str:
         """Names, sizes and times of the source files that it is made from.
@@ -90,8 +100,23 @@ class ChunkTask:
     stamp: str
 
 
+def runs(tasks: Sequence[ChunkTask]) -> list[list[ChunkTask]]:
+    """The tasks in runs of chunks that follow each other in one shot: one pass through the chain makes a run.
+
+    A chunk alone costs its handles besides, which is more than its own frames where the chain looks far.
+    """
+    grouped: list[list[ChunkTask]] = []
+    for task in tasks:
+        before = grouped[-1][-1].chunk if grouped else None
+        if before is not None and before.shot == task.chunk.shot and before.stop == task.chunk.start:
+            grouped[-1].append(task)
+        else:
+            grouped.append([task])
+    return grouped
+
+
 class Opening(Iterator[Frame]):
-    """The frames of a job's first chunk, begun before the rest: the first frame says what the delivery must carry.
+    """The frames of a job's first shot, begun before the rest: the first frame says what the delivery must carry.
 
     Attributes:
         first: the first frame, until it is taken; None where the chain drops all.

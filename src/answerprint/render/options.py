@@ -28,7 +28,9 @@ class Options(Settings):
     workers: int = Field(1, ge=1, le=256, description="Local processes that render chunks; 1 is this process alone.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, mps, ...; auto is cuda where there is one, else cpu.")
     chunk: int | None = Field(
-        None, ge=1, description="Frames per chunk: what is lost at most when a job is killed. By default 96."
+        None,
+        ge=1,
+        description="Frames per chunk, lost at most when a job is killed. By default 20 s of work, 8 to 96.",
     )
     input_matrix: str | None = Field(
         None, description="Matrix of the source where its tag is wrong or missing: bt709, smpte170m, bt2020nc."
@@ -53,6 +55,10 @@ class Options(Settings):
     )
     input_nonfinite: Literal["error", "zero"] | None = Field(
         None, description="What to do with NaN and infinity in float images."
+    )
+
+    input_layer: str | None = Field(
+        None, description="Layer or part of OpenEXR images to read instead of the main one; `info` lists them."
     )
 
     @property

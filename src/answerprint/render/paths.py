@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from answerprint.media.pictures.names import ENDINGS
+
 
 def plain_stem(path: Path) -> str:
-    """The name of a file or sequence without ending and number: `f` of `f.%04d.png`."""
+    """The name of a file or sequence without ending and number: `f` of `f.%04d.png`; that of a file stays whole."""
+    if path.suffix.lower() not in ENDINGS or path.is_file():
+        return path.stem
     return re.sub(r"[._-]?(%0?\d*d|#+)", "", path.stem) or "sequence"
 
 

@@ -26,6 +26,8 @@ from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
 from answerprint.shots.decisions.model import ShotDecision
 
+_PASS = 0.01  # seconds a megapixel that decoding and encoding ProRes take, see `Operation.cost`
+
 
 @dataclass(frozen=True)
 class Step:
@@ -70,6 +72,15 @@ def chain_of(shot: ShotDecision, assets: Assets) -> tuple[Step, ...]:
 def chain_rate(steps: Sequence[Step]) -> Fraction:
     """Frames out of the chain per frame in."""
     return math.prod((step.rate for step in steps), start=Fraction(1))
+
+
+def chain_cost(steps: Sequence[Step]) -> float:
+    """Seconds a megapixel of a frame into the chain, by what the operations say, with decoding and encoding."""
+    seconds, rate = _PASS, Fraction(1)
+    for step in steps:
+        seconds += float(rate) * step.operation.cost(step.params)
+        rate *= step.rate
+    return seconds
 
 
 def chain_handles(steps: Sequence[Step]) -> int | None:

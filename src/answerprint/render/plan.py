@@ -15,7 +15,10 @@ from answerprint.errors import SettingsError
 from answerprint.frame import Frame
 from answerprint.inference import weights
 from answerprint.media import presets
+from answerprint.media.info import ClipInfo
 from answerprint.media.layout import parse_layout
+from answerprint.media.pictures.encoding import color_losses
+from answerprint.media.pictures.passes import pass_losses
 from answerprint.media.presets import Delivery
 from answerprint.media.reader import Clip
 from answerprint.media.writer.checks import check_not_source, check_picture_count, check_size
@@ -24,7 +27,7 @@ from answerprint.render import machine, paths
 from answerprint.render.executor import Chunk, ChunkTask, Opening
 from answerprint.render.folder import chunk_path
 from answerprint.render.options import Options
-from answerprint.render.pipeline import Step, chain_of, chain_rate
+from answerprint.render.pipeline import Step, chain_cost, chain_of, chain_rate
 from answerprint.render.progress import Watcher
 from answerprint.render.source import SourceRange, open_clip
 from answerprint.render.watch import Watch
@@ -32,7 +35,8 @@ from answerprint.settings import Settings
 from answerprint.shots.boundary import ShotRange
 from answerprint.shots.decisions.model import DecisionList, ShotDecision, fingerprint
 
-CHUNK = 96  # frames: about four seconds lost at most when a job is killed, and closed GOPs cost little
+_SECONDS = 20.0  # of work in a chunk: what is lost at most when a job is killed
+_LEAST, _MOST = 8, 96  # frames: with fewer, closed GOPs cost much; more lose four seconds of film
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +88,12 @@ def make(
     source = SourceRange.of(clip or open_clip(decisions.source.path, decisions.source.overrides), options)
     preset = options.preset_for(decisions.delivery)
     draft = choose_delivery(source, output, preset)
-    length = options.chunk or decisions.chunk or CHUNK
+    length = options.chunk or decisions.chunk
     device = str(machine.device(options.device))
     shots = _shots(decisions, source, watcher)
     chunks = [chunk for shot in shots for chunk in _chunks(shot, decisions.assets, source, length, device)]
     rate = _rate(chunks, source)
-    opening = Opening(chunks[0])
+    opening = Opening(chunks[0].until(min(chunks[0].shot.stop, source.stop)))
     try:
         delivery = _adapt(draft, source, rate, opening.first, by_ending=preset is None)
         watch = Watch()
@@ -97,7 +101,8 @@ def make(
     except BaseException:
         opening.close()
         raise
-    return JobPlan(source, delivery, tuple(_losses(delivery, opening.first)), tasks, opening, watch)
+    losses = tuple(_losses(delivery, source.clip.info, opening.first))
+    return JobPlan(source, delivery, losses, tasks, opening, watch)
 
 
 def choose_delivery(source: SourceRange, output: Path, preset: str | None) -> Delivery:
@@ -119,7 +124,7 @@ def choose_delivery(source: SourceRange, output: Path, preset: str | None) -> De
         check_picture_count(output, source.stop - source.start)
     # Where a chain gives pictures alpha, another of the container's presets carries it, and takes other sizes.
     largest = delivery if preset is not None else presets.choose(output, presets.preset_with_alpha(delivery), info)
-    check_size(largest, info.width, info.height)
+    check_size(largest, *info.display_size)
     return delivery
 
 
@@ -140,17 +145,37 @@ def _adapt(delivery: Delivery, source: SourceRange, rate: Fraction, frame: Frame
         return delivery
     if frame.alpha is not None and by_ending:
         delivery = presets.choose(Path(f"x{delivery.ending}"), presets.preset_with_alpha(delivery), source.clip.info)
-    delivery = presets.adapt(delivery, source.clip.info.rate * rate, frame)
-    check_size(delivery, frame.width, frame.height)
+    delivery = presets.adapt(delivery, source.clip.info.rate * rate, frame, source.clip.info)
+    shown = frame.displayed()
+    check_size(delivery, shown.width, shown.height)
     return delivery
 
 
-def _losses(delivery: Delivery, frame: Frame | None) -> list[str]:
+def _losses(delivery: Delivery, info: ClipInfo, frame: Frame | None) -> list[str]:
     """What of the frames the delivery does not carry, in words."""
-    if frame is None or frame.alpha is None or parse_layout(delivery.layout).alpha:
+    if frame is None:
         return []
-    carried = ", ".join(name for name, preset in presets.PRESETS.items() if preset.alpha is not None)
-    return [f"alpha is not carried: preset {delivery.preset} has none; these have: {carried}"]
+    losses = []
+    if frame.alpha is not None and not parse_layout(delivery.layout).alpha:
+        carried = ", ".join(name for name, preset in presets.PRESETS.items() if preset.alpha is not None)
+        losses.append(f"alpha is not carried: preset {delivery.preset} has none; these have: {carried}")
+    if delivery.format.pictures:
+        losses += color_losses(delivery.format.codec, delivery.color, delivery.film)
+    if info.framing is not None and frame.framing is None:
+        losses.append("display and data window are not carried: the chain changes the size of the pictures")
+    elif info.framing is not None and info.framing.data != info.framing.display and not _takes_layers(delivery):
+        losses.append(f"what lies outside the display window is not carried: {delivery.preset} holds what is shown")
+    if info.passes and (frame.passes is None or not _takes_layers(delivery)):
+        why = "the chain makes other pictures" if _takes_layers(delivery) else "an .exr of the same picture holds them"
+        losses.append(f"layers are not carried: {', '.join(info.passes)}; {why}")
+    elif frame.passes is not None:
+        losses += pass_losses(frame.passes)
+    return losses
+
+
+def _takes_layers(delivery: Delivery) -> bool:
+    """Whether it holds windows and channels beside the picture."""
+    return delivery.format.codec == "openexr" and delivery.alpha != "matte"
 
 
 def _shots(decisions: DecisionList, source: SourceRange, watcher: Watcher) -> list[ShotDecision]:
@@ -168,9 +193,21 @@ def _shots(decisions: DecisionList, source: SourceRange, watcher: Watcher) -> li
     return rendered
 
 
-def _chunks(shot: ShotDecision, assets: Assets, source: SourceRange, length: int, device: str) -> Iterator[Chunk]:
+def chunk_length(steps: Sequence[Step], width: int, height: int) -> int:
+    """Frames in a chunk: about 20 s of work on the reference machine, between 8 and 96 frames.
+
+    It follows the chain and the size alone: the same job has the same chunks, and so the same bytes, everywhere.
+    """
+    seconds = chain_cost(steps) * width * height / 1e6
+    return min(max(int(_SECONDS / seconds), _LEAST), _MOST)
+
+
+def _chunks(
+    shot: ShotDecision, assets: Assets, source: SourceRange, length: int | None, device: str
+) -> Iterator[Chunk]:
     """The chunks of a shot; they begin at the shot's first frame, whatever the range."""
     steps = chain_of(shot, assets)
+    length = length or chunk_length(steps, source.clip.info.width, source.clip.info.height)
     for name in names_in([step.findings.model_dump() for step in steps if step.findings is not None]):
         assets.verify(name)  # a missing or damaged one is told before any work
     for begin in range(shot.range.start, shot.range.stop, length):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from answerprint import disk, operations
 from answerprint.errors import MediaError
 from answerprint.frame import Frame
 from answerprint.media import info, reader
+from answerprint.media.pictures import names
 from answerprint.media.reader import Clip
+from answerprint.media.writer import pictures
 from answerprint.metrics import page, report, words
 from answerprint.metrics.report import Report, ShotPicture, ShotReport
 from answerprint.metrics.words import OperationReport
@@ -37,7 +41,7 @@ def write(decisions: DecisionList, result: JobResult) -> tuple[Path, Path]:
     """
     html, data = beside(result.spec.output, ".report.html"), beside(result.spec.output, ".report.json")
     before = open_clip(decisions.source.path, decisions.source.overrides)
-    after = reader.open(result.spec.output)
+    after = _ReadBack(result, before)
     report.write(
         Report(
             title=result.spec.output.name,
@@ -57,7 +61,40 @@ def write(decisions: DecisionList, result: JobResult) -> tuple[Path, Path]:
     return html, data
 
 
-def _shots(decisions: DecisionList, result: JobResult, before: Clip, after: Clip) -> Iterator[ShotReport]:
+class _ReadBack:
+    """The output read back; of a sequence only pictures of this job, others of an earlier one may stand beside them.
+
+    Attributes:
+        info: all that is known of it.
+    """
+
+    def __init__(self, result: JobResult, before: Clip) -> None:
+        out, delivery = result.spec.output, result.delivery
+        self._begin, self._rate, self._last = result.begin, delivery.rate, result.frames - 1
+        self._first = pictures.first_number(out, before, result.begin)
+        self._pictures = out if delivery.format.pictures else None
+        self._clip = reader.open(out if self._pictures is None else names.picture_path(out, self._first))
+        self.info = self._clip.info
+        if self._pictures is not None:
+            length = result.frames / delivery.rate
+            number = self._first if result.frames > 1 else self.info.first_number
+            self.info = replace(self.info, path=str(out), frames=result.frames, duration=length, first_number=number)
+
+    def at(self, time: Fraction) -> Frame | None:
+        """The frame of a time in seconds of the source; None where the output has none."""
+        moment = time - self._begin
+        if self._pictures is not None:
+            number = math.ceil(moment * self._rate)
+            if not 0 <= number <= self._last:
+                return None
+            return _frame(reader.open(names.picture_path(self._pictures, self._first + number)), 0)
+        times = self._clip.times
+        if moment < 0 or moment > times[-1]:
+            return None
+        return _frame(self._clip, min(bisect_left(times, moment), len(times) - 1))
+
+
+def _shots(decisions: DecisionList, result: JobResult, before: Clip, after: _ReadBack) -> Iterator[ShotReport]:
     for shot in decisions.shots:
         span = shot.range
         if span.name not in result.shot_seconds:
@@ -68,7 +105,7 @@ def _shots(decisions: DecisionList, result: JobResult, before: Clip, after: Clip
             stop=span.stop,
             timecode_in=decisions.source.timecode_at(span.start),
             timecode_out=decisions.source.timecode_at(span.stop),
-            pictures=list(_pictures(decisions, shot, before, after, result.begin)),
+            pictures=list(_pictures(decisions, shot, before, after)),
             decisions=[*_decisions(shot)],
             seconds=result.shot_seconds[span.name],
             chunks_rendered=result.rendered[span.name],
@@ -76,19 +113,16 @@ def _shots(decisions: DecisionList, result: JobResult, before: Clip, after: Clip
         )
 
 
-def _pictures(
-    decisions: DecisionList, shot: ShotDecision, before: Clip, after: Clip, begin: Fraction
-) -> Iterator[ShotPicture]:
+def _pictures(decisions: DecisionList, shot: ShotDecision, before: Clip, after: _ReadBack) -> Iterator[ShotPicture]:
     span = shot.range
     count = PICTURES if len(span) >= LONG_SHOT else 1
     for i in range(count):
         number = span.start + (2 * i + 1) * len(span) // (2 * count)
-        source = _frame(before, number)
         # A chain may change the rate: the moment is the same, the frame's number is not.
-        moment = before.times[number] - begin
-        if moment < 0 or moment > after.times[-1]:
+        delivered = after.at(before.times[number])
+        if delivered is None:
             continue
-        delivered = _frame(after, min(bisect_left(after.times, moment), len(after) - 1))
+        source = _frame(before, number)
         yield ShotPicture(
             time=source.time,
             timecode=decisions.source.timecode_at(number),
@@ -105,7 +139,7 @@ def _frame(clip: Clip, number: int) -> Frame:
     frames = list(clip.frames(number, number + 1))
     if not frames:
         raise MediaError(f"{clip.info.path}: frame {number} cannot be read back for the report")
-    return frames[0]
+    return frames[0].displayed()
 
 
 def _decisions(shot: ShotDecision) -> Iterator[OperationReport]:

@@ -1,16 +1,16 @@
-"""Rate, timecode, color and other tags in the headers of pictures, as OpenImageIO has them."""
+"""Rate, timecode, alpha and other tags in the headers of pictures, as OpenImageIO has them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import OpenImageIO as oiio  # noqa: N813 - its own documentation calls it so
 
-from answerprint.frame import ColorTags
+from answerprint.frame import PictureTags
 
 # What an alpha is, as it stands in the description of a picture.
 ALPHA_LABELS = {
@@ -18,6 +18,26 @@ ALPHA_LABELS = {
     "premultiplied": "alpha: premultiplied (associated); color is multiplied by it",
     "matte": "alpha: the picture itself is the matte, 0 outside and 1 inside",
 }
+
+
+# Entries that say how a file is stored, or that every output has of its own. Neither is carried, nor missed.
+_OF_STORAGE = ("oiio:", "openexr:", "tiff:", "jpeg:", "png:", "iccprofile", "cicp", "cryptomatte/", "thumbnail")
+_STORAGE = frozenset((
+    "compression", "planarconfig", "orientation", "pixelaspectratio", "screenwindowcenter", "screenwindowwidth",
+    "chromaticities", "software", "framespersecond", "smpte:timecode", "exif:colorspace", "exif:pixelxdimension",
+    "exif:pixelydimension", "exif:exifversion", "exif:flashpixversion", "exif:ycbcrpositioning", "dpx:transfer",
+    "dpx:colorimetric", "dpx:imagedescriptor", "dpx:dittokey", "dpx:endoflinepadding", "dpx:endofimagepadding",
+    "dpx:version", "dpx:framerate", "dpx:temporalframerate", "dpx:timecode", "dpx:packing", "dpx:signal",
+    "dpx:lowdata", "dpx:lowquantity", "dpx:highdata", "dpx:highquantity",
+    "dpx:filmedgecode", "dpx:format",  # OpenImageIO has both from the key code
+))  # fmt: skip
+# Code values of the source, which an output of another depth does not have.
+_CODES = frozenset(f"dpx:{name}" for name in ("blacklevel", "blackgain", "whitelevel", "breakpoint", "gamma"))
+# What belongs to one picture, and not to one between it and the next.
+_COUNTED = frozenset(("smpte:keycode", "dpx:frameposition", "dpx:frameid", "dpx:userbits", "imagecounter"))
+_DESCRIPTION = "ImageDescription"
+REEL = "reelName"  # OpenEXR's name of the tag
+NO_DATE = "1970:01:01 00:00:00"  # of pictures that are written here, where a format has to have one
 
 
 def attribute(spec: Any, name: str, default: Any) -> Any:
@@ -59,30 +79,59 @@ def read_timecode(spec: Any) -> str | None:
     return f"{hours}:{minutes}:{seconds}{';' if word & 0x40 else ':'}{frames}"
 
 
-def read_color(spec: Any, path: Path, range_: str | None) -> tuple[ColorTags, ColorTags]:
-    """The color tags as the file has them, and as they are used, with no entry unknown.
+def read_metadata(spec: Any) -> dict[str, str]:
+    """All tags in words; of binary ones their size."""
+    return {entry.name: _text(entry.value) for entry in spec.extra_attribs if not _is_empty(entry.value)}
+
+
+def footage_tags(metadata: Mapping[str, str], ending: str) -> dict[str, str]:
+    """Those tags of a picture with this ending that are of the footage, not of how its file is stored."""
+    return {name: value for name, value in metadata.items() if _is_of_footage(name, value, ending)}
+
+
+def read_tags(spec: Any, ending: str) -> tuple[tuple[str, str, Any], ...]:
+    """The tags of the footage that can be written to another picture: names, types and values."""
+    return tuple(
+        (entry.name, str(entry.type), entry.value)
+        for entry in spec.extra_attribs
+        if _is_of_footage(entry.name, entry.value, ending)
+        and entry.name.lower() not in _CODES
+        and isinstance(entry.value, (str, int, float, tuple))
+        and oiio.TypeDesc(str(entry.type)) == entry.type
+    )
+
+
+def write_tags(spec: Any, tags: PictureTags, time: Fraction) -> None:
+    """Puts the tags of a source's picture into the header of a picture to be written, as far as its format has a place.
 
     Args:
-        spec: of the picture.
-        path: of the picture; its ending tells the transfer where no tag does.
-        range_: "limited" or "full" instead of full.
+        spec: an OpenImageIO ImageSpec, changed.
+        tags: of the source's picture.
+        time: of the frame that is written.
     """
-    ending = path.suffix.lower()
-    assumed = {".exr": "linear", ".hdr": "linear", ".dpx": "bt709", ".cin": "bt709"}.get(ending, "iec61966-2-1")
-    dpx = str(attribute(spec, "dpx:Transfer", ""))
-    transfer = {"Linear": "linear", "ITU-R 709-4": "bt709", "SMPTE 274M": "bt709"}.get(dpx, "unknown")
-    tagged = ColorTags(transfer=transfer, matrix="rgb")
-    used = ColorTags("bt709", transfer if transfer != "unknown" else assumed, "rgb", range_ or "full", "center")
-    return tagged, used
+    for name, kind, value in tags.entries:
+        if tags.time == time or name.lower() not in _COUNTED:
+            spec.attribute(name, oiio.TypeDesc(kind), value)
 
 
-def read_metadata(spec: Any) -> dict[str, str]:
-    """All tags that are text or numbers."""
-    return {
-        entry.name: str(entry.value)
-        for entry in spec.extra_attribs
-        if isinstance(entry.value, (str, int, float)) and entry.value != ""
-    }
+def _is_of_footage(name: str, value: Any, ending: str) -> bool:
+    low = name.lower()
+    if _is_empty(value) or low in _STORAGE or low.startswith(_OF_STORAGE):
+        return False
+    if value == NO_DATE:
+        return False
+    # DPX has the name of the file there, and it may say what kind of alpha the file has.
+    return name != _DESCRIPTION or (ending != ".dpx" and value not in ALPHA_LABELS.values())
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, (str, tuple)) and not value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.nbytes} bytes"
+    return ", ".join(str(part) for part in value) if isinstance(value, tuple) else str(value)
 
 
 def write_rate_and_timecode(spec: Any, ending: str, rate: Fraction | None, timecode: str | None) -> None:

@@ -44,8 +44,13 @@ class Pattern:
         """The path of picture `number`."""
         return self.folder / f"{self.before}{number:0{self.digits}d}{self.after}"
 
+    @property
+    def name(self) -> str:
+        """Without the folder."""
+        return f"{self.before}%0{self.digits}d{self.after}"
+
     def __str__(self) -> str:
-        return str(self.folder / f"{self.before}%0{self.digits}d{self.after}")
+        return str(self.folder / self.name)
 
 
 @dataclass(frozen=True)
@@ -55,17 +60,19 @@ class PictureList:
     Attributes:
         name: the pattern, or the path of a single picture.
         paths: in the order of their numbers.
-        first_number: number of the first picture, 0 where it has none.
+        first_number: number of the first picture, None where it has none.
     """
 
     name: str
     paths: list[Path]
-    first_number: int
+    first_number: int | None
 
 
 def parse_pattern(path: str | Path) -> Pattern | None:
-    """The pattern that a path with `%04d` or `####` in its name is; None for any other path."""
+    """The pattern that a path with `%04d` or `####` in its name is; None for any other path, and for a file's own."""
     name = Path(path).name
+    if Path(path).is_file():
+        return None
     match = _PERCENT.search(name) or _HASHES.search(name)
     if match is None or Path(path).suffix.lower() not in ENDINGS:
         return None
@@ -88,13 +95,11 @@ def list_pictures(path: str) -> PictureList:
     if pattern is None and not Path(path).is_dir():
         check_readable(path)
         match = _NUMBERED.match(Path(path).name)
-        return PictureList(path, [Path(path)], int(match[2]) if match else 0)
+        return PictureList(path, [Path(path)], int(match[2]) if match else None)
     if pattern is None:
-        name, paths = _in_folder(Path(path))
-        name = str(Path(path) / name)
-        pattern = parse_pattern(name)
+        pattern, paths = _in_folder(Path(path))
         if pattern is None:
-            return PictureList(str(paths[0]), paths, 0)
+            return PictureList(str(paths[0]), paths, None)
     mark = unfinished_mark(Path(str(pattern)))
     if mark.exists():
         raise MediaError(
@@ -175,8 +180,8 @@ def _listing(folder: Path) -> list[str]:
         raise MediaError(f"{folder}: no permission to read the folder") from None
 
 
-def _in_folder(folder: Path) -> tuple[str, list[Path]]:
-    """The one sequence that a folder holds: its pattern, or the name of its only picture, and its pictures."""
+def _in_folder(folder: Path) -> tuple[Pattern | None, list[Path]]:
+    """The one sequence that a folder holds, and its pictures; None for a single picture without a number."""
     by_form: dict[tuple[str, int, str], list[Path]] = {}
     for name in _listing(folder):
         if Path(name).suffix.lower() not in ENDINGS or name.startswith("."):
@@ -186,23 +191,26 @@ def _in_folder(folder: Path) -> tuple[str, list[Path]]:
         digits = len(match[2]) if match and match[2].startswith("0") else 0
         key = (match[1], digits, match[3]) if match else (name, -1, "")
         by_form.setdefault(key, []).append(folder / name)
-    groups = _by_pattern(by_form)
+    groups = _by_pattern(folder, by_form)
     if not groups:
         raise NotMediaError(f"{folder}: the folder holds no pictures ({', '.join(ENDINGS)})")
     if len(groups) > 1:
-        patterns = ", ".join(sorted(groups)[:LISTED])
-        raise MediaError(f"{folder}: holds {len(groups)} sequences; name one of: {patterns}")
-    return next(iter(groups.items()))
+        names = sorted(paths[0].name if pattern is None else pattern.name for pattern, paths in groups)
+        raise MediaError(f"{folder}: holds {len(groups)} sequences; name one of: {', '.join(names[:LISTED])}")
+    return groups[0]
 
 
-def _by_pattern(by_form: dict[tuple[str, int, str], list[Path]]) -> dict[str, list[Path]]:
+def _by_pattern(
+    folder: Path, by_form: dict[tuple[str, int, str], list[Path]]
+) -> list[tuple[Pattern | None, list[Path]]]:
     """Sequences by their pattern; numbers past the padding (0999, 1000) belong to the padded ones.
 
     Args:
+        folder: that holds them.
         by_form: pictures by what stands before the number, its digits (0: not padded, -1: no number), what follows.
     """
     padded = {(form[0], form[2]): form[1] for form in by_form if form[1] > 0}
-    groups: dict[str, list[Path]] = {}
+    groups: dict[Pattern | str, list[Path]] = {}
     for (before, digits, after), paths in by_form.items():
         if digits == -1:
             groups[before] = paths
@@ -210,8 +218,8 @@ def _by_pattern(by_form: dict[tuple[str, int, str], list[Path]]) -> dict[str, li
         width = digits or padded.get((before, after), 1)
         if not digits and (before, after) not in padded:
             width = min(_digits(path) for path in paths)
-        groups.setdefault(f"{before}%0{width}d{after}", []).extend(paths)
-    return groups
+        groups.setdefault(Pattern(folder, before, width, after), []).extend(paths)
+    return [(key if isinstance(key, Pattern) else None, paths) for key, paths in groups.items()]
 
 
 def _digits(path: Path) -> int:

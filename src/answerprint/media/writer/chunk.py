@@ -42,6 +42,8 @@ class ChunkWriter(Output):
         Raises:
             DeliveryError: disk full, folder not writable, a size that the codec cannot take or that changed.
         """
+        if self.delivery.format.codec != "openexr":
+            frame = frame.displayed()
         with delivery_errors(self._output):
             if self._encoder is None and self.delivery.format.pictures:
                 self._encoder = PictureEncoder(self._part, self.delivery)

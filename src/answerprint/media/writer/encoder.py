@@ -139,11 +139,13 @@ class PictureEncoder:
     def write(self, frame: Frame) -> None:
         """Writes one picture."""
         delivery = self._delivery
+        if delivery.format.codec == "openexr" and frame.framing is not None:
+            frame = frame.within(frame.framing.data)
         planes = encode_frame(frame, delivery.layout, delivery.color, dither=True)
         number = names.frame_number(frame.time, delivery.rate)
         label = None if delivery.timecode is None else timecode.shift(delivery.timecode, number, delivery.rate)
         file = self._folder / f"{number:09d}{delivery.ending}"
-        write_picture(file, planes, delivery, timecode=label, depth=frame.depth, associated=frame.associated)
+        write_picture(file, planes, frame, delivery, label)
 
     def close(self) -> None:
         """Every picture is already whole."""

@@ -55,7 +55,7 @@ def join(
         raise DeliveryError(f"{out}: there are no frames to write")
     if delivery.format.pictures:
         with delivery_errors(out):
-            first = join_pictures(chunks, out, delivery, start)
+            first = join_pictures(chunks, out, delivery, source, start)
             wanted = inventory.of_source(source, delivery, start, stop)
             return inventory.losses(wanted, inventory.of_picture(first), delivery, {})
     part = out.with_name(f".{out.name}.part{out.suffix}")
@@ -94,7 +94,7 @@ def _mux(
         label = tracks.timecode_at(delivery, start)
         if label is not None and ending != ".avi":
             (out if ending == ".mkv" else video).metadata["timecode"] = label
-            if source is not None and (reel := tracks.reel(stream.metadata for stream in source.info.streams)):
+            if source is not None and (reel := tracks.reel_of(source.info)):
                 video.metadata["reel_name"] = reel
         packets = video_packets(chunks, video, delivery, base, start, stop)
         texts = captions.read(source, delivery, start, stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from answerprint import disk
 from answerprint.errors import DeliveryError
@@ -13,14 +14,18 @@ from answerprint.media.presets import Delivery
 from answerprint.media.writer.checks import check_picture_count
 from answerprint.media.writer.files import link
 
+if TYPE_CHECKING:
+    from answerprint.media.reader import Clip
 
-def join_pictures(chunks: Sequence[Path], out: Path, delivery: Delivery, start: Fraction) -> Path:
+
+def join_pictures(chunks: Sequence[Path], out: Path, delivery: Delivery, source: Clip | None, start: Fraction) -> Path:
     """Gives the pictures of all chunks their final names, and returns the first of these.
 
     Args:
         chunks: folders of pictures named by their number, in the order of their times.
         out: a pattern, or the name of the first picture.
         delivery: how the chunks were made.
+        source: whose numbers the pictures take where `out` does not say; None for none.
         start: time in the source, in seconds, of the first picture.
 
     Raises:
@@ -29,8 +34,7 @@ def join_pictures(chunks: Sequence[Path], out: Path, delivery: Delivery, start: 
     """
     files = [file for chunk in chunks for file in sorted(chunk.iterdir())]
     check_picture_count(out, len(files))
-    own = names.first_number(out)
-    begin = delivery.first_number if own is None else own
+    begin = first_number(out, source, start)
     zero = names.frame_number(start, delivery.rate)
     moves: list[tuple[Path, Path]] = []
     try:
@@ -47,6 +51,22 @@ def join_pictures(chunks: Sequence[Path], out: Path, delivery: Delivery, start: 
     finally:
         for part, _ in moves:
             disk.remove(part)
+
+
+def first_number(out: Path, source: Clip | None, start: Fraction) -> int:
+    """Number of an output's first picture: as its name says, else that of the source's picture, else 1.
+
+    Args:
+        out: the output.
+        source: of the job; None for none.
+        start: time in the source, in seconds, that becomes the start of the output.
+    """
+    own = names.first_number(out)
+    if own is not None:
+        return own
+    if source is None or source.info.first_number is None:
+        return 1
+    return source.info.first_number + names.frame_number(start, source.info.rate)
 
 
 def _publish(moves: Sequence[tuple[Path, Path]], mark: Path) -> None:

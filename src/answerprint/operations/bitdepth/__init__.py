@@ -112,6 +112,11 @@ def handles(params: Params) -> int:
     return {"bounds": 0, "network": learned.NEIGHBORS, "toflow": HANDLES}[params.model]
 
 
+def cost(params: Params) -> float:
+    """Optical flow between the frames takes most of it (toflow)."""
+    return {"bounds": 0.1, "network": 0.2, "toflow": 1.0}[params.model]
+
+
 def networks(params: Params) -> tuple[str, ...]:
     """The network of that model, unless a file is named."""
     if params.weights is not None:

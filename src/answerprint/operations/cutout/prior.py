@@ -29,6 +29,8 @@ import numpy.typing as npt
 from pydantic import Field, ValidationError
 
 from answerprint.errors import MediaError, SettingsError
+from answerprint.frame import Frame
+from answerprint.media import reader
 from answerprint.settings import Settings, explain
 from answerprint.text import decode, parse, read_file, shorten
 
@@ -90,7 +92,7 @@ def find(path: Path) -> dict[int, tuple[Source, Path]]:
     """
     if path.suffix.lower() == ".json":
         return {key.frame: (key, path) for key in _keys(path)}
-    pattern = re.search(r"%(?:0\d+)?d|#+", path.name)
+    pattern = None if path.is_file() else re.search(r"%(?:0\d+)?d|#+", path.name)
     if pattern is None:
         if not path.is_file():
             raise MediaError(
@@ -171,35 +173,37 @@ def _keys(path: Path) -> list[Key]:
 
 
 def _mask(path: Path, size: tuple[int, int], work: tuple[int, int]) -> Mask:
-    try:
-        # Decoded from memory: OpenCV takes names in UTF-8 only.
-        picture = cv2.imdecode(np.frombuffer(read_file(path), np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, cv2.error):
-        picture = None
-    if picture is None:
-        raise MediaError(f"prior {path}: cannot be read as a picture; give a PNG, TIFF or JPEG")
-    height, width = picture.shape[:2]
+    plane = _plane(_read(path))
+    height, width = plane.shape
     if abs(width / height * size[1] / size[0] - 1) > _LIKE:
         raise SettingsError(
             f"prior {path}: is {width}x{height}, the clip {size[0]}x{size[1]}: another shape; "
             "paint it on a frame of the clip (any size of the same shape will do)"
         )
-    plane = _plane(picture)
-    top = float(np.iinfo(plane.dtype).max) if plane.dtype.kind == "u" else 1.0
-    small = cv2.resize(plane.astype(np.float32) / top, work, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(plane, work, interpolation=cv2.INTER_AREA)
     result: Mask = small > 0.5
-    if not result.any() and bool((plane > 0.5 * top).any()):
+    if not result.any() and bool((plane > 0.5).any()):
         result = small > 0  # a mask of a few pixels must not vanish with the working size
     return result
 
 
-def _plane(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The mask in a picture: its alpha where that says anything, else its brightest channel."""
-    if picture.ndim == 2:
-        return picture
-    if picture.shape[2] == 4 and bool((picture[..., 3] != picture[..., 3].flat[0]).any()):
-        return np.asarray(picture[..., 3])
-    return np.asarray(picture[..., :3].max(2))
+def _read(path: Path) -> Frame:
+    """The mask as a picture, upright, read as footage is."""
+    try:
+        clip = reader.open(path)
+        if clip.info.kind == "sequence" and len(clip) == 1:
+            return next(clip.frames())
+    except MediaError as error:
+        raise MediaError(f"prior {error}; give a PNG, TIFF, EXR or JPEG") from error
+    raise MediaError(f"prior {path}: cannot be read as a picture; give a PNG, TIFF, EXR or JPEG")
+
+
+def _plane(picture: Frame) -> npt.NDArray[np.float32]:
+    """The mask in a picture, (h, w) in 0..1: its alpha where that says anything, else its brightest channel."""
+    alpha = picture.alpha
+    if alpha is not None and bool((alpha != alpha.flatten()[0]).any()):
+        return np.asarray(alpha[0].numpy())
+    return np.asarray(picture.pixels.amax(0).numpy())
 
 
 def _drawn(key: Key, file: Path, size: tuple[int, int], work: tuple[int, int]) -> Prior:

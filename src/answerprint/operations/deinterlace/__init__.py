@@ -124,6 +124,12 @@ def rate(params: Params, findings: Findings | None) -> Fraction:  # noqa: ARG001
     return Fraction(2 if params.rate == "field" else 1)
 
 
+def cost(params: Params) -> float:
+    """Passes after the first compensate motion."""
+    one = 0.03 if params.method == "adaptive" else 0.2
+    return (one + 1.3 * (params.passes - 1)) * (2 if params.rate == "field" else 1)
+
+
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:  # noqa: ARG001
     """Measures field order, combs, cadence and noise in up to three runs of frames."""
     findings = Findings.of(analysis.measure(shot, None if params.field_order == "auto" else params.field_order))

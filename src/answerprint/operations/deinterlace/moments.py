@@ -238,4 +238,6 @@ class Moments:
             matte=planes.get("matte"),
             depth=planes.get("depth"),
             field_order="progressive",
+            framing=frame.framing,
+            tags=frame.tags,
         )

@@ -57,6 +57,7 @@ from answerprint.settings import Settings
 from answerprint.text import decode, parse, read_file
 
 HANDLES = 0
+COST = 0.01
 OWN = ("matte",)  # the fused kernel blends by matte and strength as it grades
 
 LEARNED = "answerprint.learned/1"

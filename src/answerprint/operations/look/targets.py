@@ -18,7 +18,7 @@ from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.media import reader
 from answerprint.motion import align
 from answerprint.operations.look import sampling
-from answerprint.operations.match.reference import read_reference, usable
+from answerprint.operations.match.reference import in_primaries, read_reference, usable
 
 if TYPE_CHECKING:
     from answerprint.operations.look import Params
@@ -182,7 +182,7 @@ def _edge_agreement(first: Frame, second: Frame) -> float:
 def to_encoding(frame: Frame, tags: ColorTags) -> Tensor:
     """A reference (3, H, W) in the encoding of the shot, by the light that both show: diffuse white is kept."""
     if _displayed_alike(frame.color, tags):
-        return frame.pixels
+        return in_primaries(frame, tags.primaries).pixels
     light = display.light(frame.pixels, frame.color.transfer)
     primaries = frame.color.primaries, tags.primaries
     if primaries[0] != primaries[1] and set(primaries) <= spaces.PRIMARIES.keys():

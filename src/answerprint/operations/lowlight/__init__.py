@@ -39,6 +39,7 @@ from answerprint.operations.lowlight.params import Findings as Findings
 from answerprint.operations.lowlight.params import Params as Params
 
 HANDLES = 2
+COST = 0.1
 
 _SHARES = (1, 2, 3, 2, 1)  # of neighbors in the compensation: later frames weigh as much as earlier ones
 

@@ -58,7 +58,7 @@ from answerprint.operations.match.combined import CombinedTransfer
 from answerprint.operations.match.conversion import Space, from_space, to_space
 from answerprint.operations.match.neighborhoods import Array, draw
 from answerprint.operations.match.neighbors import NeighborRegression
-from answerprint.operations.match.reference import inside, read_reference, usable
+from answerprint.operations.match.reference import in_primaries, inside, read_reference, usable
 from answerprint.settings import Settings
 
 HANDLES = 0  # each frame by itself: the neighborhoods are in the picture, the statistics in the findings
@@ -108,7 +108,13 @@ class Findings(Settings):
         (0, 0, 0, 0), description="Lines of black above, below, left and right that are no picture: left as they are."
     )
     reference_hash: str = Field("", description="SHA-256 of the reference; checked where its pixels are used again.")
+    primaries: str = Field("bt709", description="Primaries of the shot, which the reference is brought to.")
     note: str = Field("", description="Remarks on the reference.")
+
+
+def cost(params: Params) -> float:
+    """The search for neighbors takes most of it."""
+    return {"reinhard": 0.03, "knn": 0.5, "combined": 1.0}[params.method]
 
 
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
@@ -120,6 +126,8 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
     """
     space: Space = params.space if params.method == "reinhard" else "lab"
     frames, digest = read_reference(params.reference, params.frames)
+    primaries = next(shot.samples(1)).color.primaries
+    frames = [in_primaries(frame, primaries) for frame in frames]
     reference = statistics.measure(frames, space, device)
     brightest = max(float(frame.pixels[:, usable(frame)].amax()) for frame in frames if usable(frame).any())
     if brightest <= _BLACK:
@@ -142,6 +150,7 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
         reference_deviation=_triple(reference.deviation),
         bars=bars,
         reference_hash=digest,
+        primaries=primaries,
         note=note,
     )
 
@@ -205,6 +214,7 @@ def samples(params: Params, findings: Findings) -> tuple[Array, Array]:
             f"reference {params.reference} is not the file that the shot was analyzed with "
             f"(hash {digest[:12]}, findings say {findings.reference_hash[:12]}); put it back or analyze again"
         )
+    frames = [in_primaries(frame, findings.primaries) for frame in frames]
     return draw(frames, params.samples, params.seed, params.method == "combined")
 
 

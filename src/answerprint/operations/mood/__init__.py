@@ -36,7 +36,7 @@ from answerprint.errors import MediaError, SettingsError
 from answerprint.frame import Frame, Shot
 from answerprint.media.pictures.names import ENDINGS
 from answerprint.operations import look
-from answerprint.operations.match.reference import read_reference
+from answerprint.operations.match.reference import in_primaries, read_reference
 from answerprint.operations.mood.moves import MOVES, Array, grade_of
 from answerprint.operations.mood.moves import words as move_words
 from answerprint.operations.mood.reward import Goal
@@ -45,6 +45,7 @@ from answerprint.operations.mood.search import search
 from answerprint.settings import Settings
 
 HANDLES = 0
+COST = 0.02
 OWN = look.OWN  # `look` renders it
 
 Triple = tuple[float, float, float]
@@ -98,7 +99,7 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
         return Findings(summary="no mood was asked for: nothing was changed")
     mood = _mood(params)
     frames = shot.sample(params.frames)
-    samples = MoodSamples.of(frames)
+    samples = MoodSamples.of([in_primaries(frame, "bt709") for frame in frames])
     if samples is None:
         return Findings(times=(float(frames[0].time),), summary="the frames hold no finite pixel; nothing was changed")
     if params.references is not None:
@@ -167,7 +168,7 @@ def _scene(path: Path, count: int) -> MoodSamples:
         frames = [read_reference(still, 1)[0][0] for still in stills[::step]]
     else:
         frames, _ = read_reference(path, 2 * count)
-    samples = MoodSamples.of(frames)
+    samples = MoodSamples.of([in_primaries(frame, "bt709") for frame in frames])
     if samples is None:
         raise SettingsError(f"scene {path} holds no visible pixel")
     return samples
@@ -191,7 +192,7 @@ def _by_reference(shot: Shot, samples: MoodSamples, mood: Mood, params: Params, 
     nearest: tuple[float, Path] | None = None
     for still in _stills(folder, "references"):
         frames, _ = read_reference(still, 1)
-        theirs = MoodSamples.of(frames)
+        theirs = MoodSamples.of([in_primaries(frame, "bt709") for frame in frames])
         away = float(emotion.distance(theirs.emotion, target)) if theirs is not None else float("inf")
         if nearest is None or away < nearest[0]:
             nearest = (away, still)

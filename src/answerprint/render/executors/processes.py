@@ -12,14 +12,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.process import parent_process
+from multiprocessing.queues import SimpleQueue
 
 import torch
 
 from answerprint.errors import AnswerprintError, JobError
-from answerprint.render.executor import ChunkTask
+from answerprint.render.executor import ChunkTask, runs
 from answerprint.render.executors import here
 from answerprint.render.ledger import ChunkResult
 from answerprint.render.machine import return_large_blocks
+from answerprint.render.pipeline import chain_handles
+
+_PER_HANDLE = 8  # frames that a worker makes in a row for each frame of handles on a side: these cost a quarter at most
+_POLL = 0.1  # seconds between looks at what workers have done
 
 
 def run(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int], None]) -> Iterator[ChunkResult]:
@@ -35,18 +40,21 @@ def run(tasks: Sequence[ChunkTask], workers: int, on_frames: Callable[[int], Non
     """
     threads = max(1, (os.cpu_count() or 1) // workers)
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(threads,))
-    waiting: set[Future[ChunkResult]] = set()
+    done: SimpleQueue[ChunkResult] = context.SimpleQueue()
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(threads, done))
+    waiting: set[Future[None]] = set()
     try:
         with _without_ctrl_c():
-            waiting = {pool.submit(_render, task) for task in tasks}
+            waiting = {pool.submit(_render, run) for run in _shares(tasks, workers)}
         while waiting:
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            finished, waiting = wait(waiting, timeout=_POLL, return_when=FIRST_COMPLETED)
             # A worker's death ends all futures at once: what was done by then is handed over before it is told.
-            for future in sorted(finished, key=_failed):
-                result = future.result()
+            while not done.empty():
+                result = done.get()
                 on_frames(result.frames)
                 yield result
+            for future in finished:
+                future.result()
     except KeyboardInterrupt:
         for worker in multiprocessing.active_children():
             worker.terminate()  # what it was at is begun anew by `resume`
@@ -73,11 +81,25 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _failed(future: Future[ChunkResult]) -> bool:
-    return future.exception() is not None
+def _shares(tasks: Sequence[ChunkTask], workers: int) -> list[list[ChunkTask]]:
+    """What a worker does at a time: chunks in a row where their handles would cost much, else one."""
+    fair = sum(len(task.chunk) for task in tasks) // workers
+    shares = []
+    for run in runs(tasks):
+        handles = chain_handles(run[0].chunk.steps)
+        count = len(run)
+        if handles is not None:
+            count = max(1, min(_PER_HANDLE * handles, fair) // len(run[0].chunk))
+        shares += [run[i : i + count] for i in range(0, len(run), count)]
+    return shares
 
 
-def _begin_worker(threads: int) -> None:
+_results: SimpleQueue[ChunkResult] | None = None  # of a worker: where what it has done goes
+
+
+def _begin_worker(threads: int, done: SimpleQueue[ChunkResult]) -> None:
+    global _results
+    _results = done
     torch.set_num_threads(threads)
     return_large_blocks()
     parent = parent_process()
@@ -91,11 +113,15 @@ def _begin_worker(threads: int) -> None:
     threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
-def _render(task: ChunkTask) -> ChunkResult:
-    try:
-        return next(here.run([task], lambda: None))
-    except AnswerprintError:
-        raise
-    except Exception as error:
-        error.add_note(f"shot {task.chunk.shot.name}, frames {task.chunk.start} to {task.chunk.stop - 1}")
-        raise
+def _render(run: Sequence[ChunkTask]) -> None:
+    if _results is None:
+        raise RuntimeError("a worker renders after `_begin_worker` alone")
+    results = here.run(run, lambda: None)
+    for task in run:
+        try:
+            _results.put(next(results))
+        except AnswerprintError:
+            raise
+        except Exception as error:
+            error.add_note(task.chunk.where())
+            raise

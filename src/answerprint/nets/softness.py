@@ -1,0 +1,138 @@
+"""Estimates how a picture was blurred: widths across and down, and its noise, by prediction and repeated correction.
+
+After "Blind Super-Resolution With Iterative Kernel Correction" (Gu et al. 2019): a predictor looks at the picture, a
+corrector at what super-resolution with the present estimate makes of it, where a kernel that is too wide rings and one
+that is too narrow stays soft. Both look along lines only and are asked twice, the second time of the picture turned
+over its diagonal: what is soft across is not what is soft down. Energies of learned filters are pooled as logarithms,
+so that contrast is a constant and widths are differences. Widths are in pixels of the picture that is looked at, so one
+estimate serves all factors; the corrector enlarges by two.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from answerprint.color import spaces
+from answerprint.filters.inverse import Blur
+from answerprint.inference import weights
+from answerprint.nets.upscale import enlarge
+from answerprint.settings import Settings
+
+CORRECTIONS = 7
+NARROWEST, WIDEST = 0.05, 1.0  # widths in pixels
+FACTOR = 2  # of the enlargement that the corrector looks at
+STEP = 40  # widths are whole parts of a pixel: banks of filters are found once each
+_FAINT = 1e-7  # energy, below what rounding to 8 bits leaves
+
+
+class Config(Settings):
+    """Everything needed to build the networks again."""
+
+    width: int = Field(32, ge=1, description="Channels.")
+
+
+class Trunk(nn.Module):
+    """Planes (B, C, H, W) to log energies of filters of three depths, (B, 3 * width * 2)."""
+
+    def __init__(self, planes: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(planes, width, (3, 5), padding=(1, 2), bias=False)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.third = nn.Conv2d(width, width, 3, padding=2, dilation=2)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        first = self.first(planes)
+        second = self.second(F.relu(first))
+        third = self.third(F.relu(second))
+        return torch.cat([_energies(each) for each in (first, second, third)], dim=1)
+
+
+def _energies(x: Tensor) -> Tensor:
+    """Logarithms of the mean energy, and of that of the strongest places (B, 2 C)."""
+    energy = x.float().square()
+    strong = F.avg_pool2d(energy, 8, 4).flatten(2).amax(2)
+    return torch.cat([torch.log(_FAINT + each) for each in (energy.mean((2, 3)), strong)], dim=1) / 4
+
+
+class Estimator(nn.Module):
+    """Predictor and corrector."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        pooled = 6 * config.width
+        self.look = Trunk(1, config.width)
+        self.predictor = _head(pooled)
+        self.check = Trunk(1 + FACTOR**2, config.width)
+        self.corrector = _head(2 * pooled + 3)
+
+    def predict(self, luma: Tensor) -> Tensor:
+        """Of luma (B, 1, H, W): (B, 3), width across, log of its error, noise in codes / 15."""
+        return _bounded(self.predictor(self.look(luma)))
+
+    def correct(self, luma: Tensor, detail: Tensor, estimate: Tensor) -> Tensor:
+        """A better estimate (B, 3) from what the present one makes of it.
+
+        Args:
+            luma: (B, 1, H, W).
+            detail: what was added by the enlargement, folded, (B, s s, H, W).
+            estimate: (B, 3): widths across and down, noise in codes / 15.
+        """
+        features = torch.cat((self.look(luma), self.check(torch.cat((luma, detail), dim=1)), estimate), dim=1)
+        change = self.corrector(features)
+        return torch.stack((estimate[:, 0] + change[:, 0], change[:, 1].clamp(-6, 2), estimate[:, 2] + change[:, 2]), 1)
+
+
+def _head(inputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 3))
+
+
+def _bounded(values: Tensor) -> Tensor:
+    return torch.stack((values[:, 0], values[:, 1].clamp(-6, 2), values[:, 2]), 1)
+
+
+def both_ways(net: Estimator, low: Tensor) -> Tensor:
+    """First estimates (B, 4) of pictures (B, 3, H, W): widths across and down, noise, log error."""
+    luma = spaces.luma(low)
+    return _joined(net.predict(luma), net.predict(luma.transpose(2, 3)))
+
+
+def corrected(net: Estimator, low: Tensor, estimate: Tensor) -> Tensor:
+    """Estimates (B, 4) once corrected."""
+    luma = spaces.luma(low)
+    detail = torch.cat([_detail(luma[i : i + 1], estimate[i]) for i in range(len(low))])
+    across = net.correct(luma, _folded(detail), estimate[:, :3])
+    turned = estimate[:, [1, 0, 2]]
+    down = net.correct(luma.transpose(2, 3), _folded(detail.transpose(2, 3)), turned)
+    return _joined(across, down)
+
+
+def _joined(across: Tensor, down: Tensor) -> Tensor:
+    noise, error = (across[:, 2] + down[:, 2]) / 2, (across[:, 1] + down[:, 1]) / 2
+    return torch.stack((across[:, 0], down[:, 0], noise, error), dim=1)
+
+
+def _detail(luma: Tensor, estimate: Tensor) -> Tensor:
+    """What an enlargement by an estimate (4) adds to luma (1, 1, H, W), at the large size."""
+    across, down = (round(min(max(float(value), NARROWEST), WIDEST) * STEP) / STEP for value in estimate[:2])
+    sigma = max(round(float(estimate[2]) * 15), 0) / 255
+    large = enlarge(luma, Blur(FACTOR, FACTOR * across, FACTOR * down), sigma)
+    return large - luma.repeat_interleave(FACTOR, 2).repeat_interleave(FACTOR, 3)
+
+
+def _folded(detail: Tensor) -> Tensor:
+    return F.pixel_unshuffle(detail, FACTOR) * 4
+
+
+def load(path: Path | None = None) -> Estimator:
+    """The networks with trained weights: those at `path`, else a user's own, else those that ship.
+
+    Raises:
+        WeightsError: there are none, or they cannot be trusted.
+    """
+    return weights.network("softness", Config, Estimator, path)
