@@ -66,9 +66,7 @@ def extended(points: Points, before: float, after: float) -> Points:
 def inside(points: Points, size: Size, margin: float = _BEYOND) -> NDArray[np.bool_]:
     """Which points (N,) lie in a picture, or no farther outside than the margin."""
     x, y = points.T
-    result: NDArray[np.bool_] = (
-        (x > -margin) & (y > -margin) & (x < size[1] - 1 + margin) & (y < size[0] - 1 + margin)
-    )
+    result: NDArray[np.bool_] = (x > -margin) & (y > -margin) & (x < size[1] - 1 + margin) & (y < size[0] - 1 + margin)
     return result
 
 

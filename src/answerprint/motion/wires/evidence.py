@@ -114,7 +114,7 @@ def middle(strip: Array, wire: Appearance, motion: float, reach: float) -> tuple
     """
     smooth = ndimage.gaussian_filter1d(strip, _SMEAR, axis=1, mode="nearest")
     half = len(strip) // 2
-    rows = (np.arange(len(strip)) - half) * _STEP
+    rows: Values = (np.arange(float(len(strip))) - half) * _STEP
     places = np.arange(-reach, reach + _STEP / 2, _STEP)
     window = wire.section.reach(motion) + FLANK
     explained, share = np.zeros((len(places), strip.shape[1])), np.zeros((len(places), strip.shape[1]))

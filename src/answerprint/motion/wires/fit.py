@@ -115,14 +115,14 @@ def _bent(score: Array, reach: int, bulge: int) -> Values:
 
 def _columns(picture: Array, points: Points, wire: Appearance, motion: float, reach: float) -> tuple[Values, Values]:
     half = int(np.ceil((reach + wire.section.reach(motion) + evidence.FLANK) / evidence.SPACING))
-    offsets = np.arange(-half, half + 1) * evidence.SPACING
+    offsets: Values = np.arange(-float(half), half + 1) * evidence.SPACING
     strip = course.straighten(picture, points[:: evidence.COLUMNS], offsets, cv2.INTER_CUBIC)
     return evidence.middle(strip, wire, motion, reach)
 
 
 def _smooth(offsets: Values, deviations: Values, count: int) -> tuple[Values, Values]:
     """A smooth curve of `count` points through offsets (N,), and its error: weighted, and without outliers."""
-    along = np.linspace(-1, 1, count)
+    along: Values = np.linspace(-1, 1, count)
     basis = legendre.legvander(along[:: evidence.COLUMNS], _DEGREE)
     prior = np.diag(1 / np.square(_BENDS))
     weights = 1 / np.square(np.maximum(deviations, _LEAST)) / _GRAIN
@@ -136,7 +136,7 @@ def _smooth(offsets: Values, deviations: Values, count: int) -> tuple[Values, Va
         # The first rounds are wide: the curve must get near before columns are refused.
         spread = np.sqrt(deviations**2 + 0.15**2) * (4 if turn < 2 else 1)
         scaled = np.where(np.isfinite(deviations), off / np.maximum(spread, 1e-6), np.inf) / _OUTLIER
-        robust = np.where(scaled < 1, (1 - np.minimum(scaled, 1) ** 2) ** 2, 0)
+        robust = np.asarray(np.where(scaled < 1, (1 - np.minimum(scaled, 1) ** 2) ** 2, 0), np.float64)
     full = legendre.legvander(along, _DEGREE)
     return full @ factors, np.sqrt(np.einsum("nk,kj,nj->n", full, covariance, full))
 

@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 
 from answerprint.motion.wires import course
 from answerprint.motion.wires.course import Points
-from answerprint.motion.wires.evidence import Appearance, Array
+from answerprint.motion.wires.evidence import Array
 from answerprint.motion.wires.section import Section
 
 Values = NDArray[np.float64]
@@ -62,9 +62,7 @@ class Sums:
     @classmethod
     def none(cls) -> Sums:
         paces = len(_PACES)
-        return cls(
-            np.zeros((PARTS, paces, len(_ROWS), len(_ROWS))), np.zeros((PARTS, paces)), np.zeros((paces + 1, 4))
-        )
+        return cls(np.zeros((PARTS, paces, len(_ROWS), len(_ROWS))), np.zeros((PARTS, paces)), np.zeros((paces + 1, 4)))
 
     def add(self, picture: Array, points: Points, motion: Values, certain: NDArray[np.bool_]) -> None:
         """Adds the columns of a frame.
@@ -87,30 +85,29 @@ class Sums:
             self.columns[part[number], pace[number]] += 1
         self._see_through(picture, points, pace, inside)
 
-    def _see_through(self, picture: Array, points: Points, pace: Values, inside: NDArray[np.bool_]) -> None:
+    def _see_through(self, picture: Array, points: Points, pace: NDArray[np.intp], inside: NDArray[np.bool_]) -> None:
         """Adds how the middle of the wire follows the background at its sides, and how the background does."""
         if inside.sum() < 8:
             return
-        places = np.arange(-3, 4) * _SIDE
+        places: Values = np.arange(-3.0, 4.0) * _SIDE
         strip = course.straighten(picture, points[::_EVERY], places, cv2.INTER_CUBIC)[:, inside].astype(np.float64)
         strip -= strip.mean(axis=1, keepdims=True)
-        for row, middle in ((-1, 1), (None, 3), (-1, 5)):
+        for is_middle, middle in ((False, 1), (True, 3), (False, 5)):
             ground = (strip[middle - 1] + strip[middle + 1]) / 2
             own = strip[middle]
             figures = np.stack([(ground * ground), ground * own, own * own, np.ones_like(own)], axis=-1).sum(axis=1)
-            if row is None:
+            if is_middle:
                 np.add.at(self.shows, pace[inside], figures)
             else:
-                self.shows[row] += figures.sum(axis=0)
+                self.shows[-1] += figures.sum(axis=0)
 
 
-def fitted(sums: Sums, start: Section, is_width_known: bool = False) -> tuple[Section, Values]:
+def fitted(sums: Sums, start: Section) -> tuple[Section, Values]:
     """The section that fits the columns best, and the width (PARTS,) of each part of the wire.
 
     Args:
         sums: columns.
         start: the section that is thought right: fitting begins there.
-        is_width_known: whether its width is.
     """
     pooled, counts = sums.products.sum(axis=0), sums.columns.sum(axis=0)
     count = float(counts.sum()) / 3
@@ -126,7 +123,7 @@ def fitted(sums: Sums, start: Section, is_width_known: bool = False) -> tuple[Se
         if not (0.3 <= section.width <= WIDEST and 0.2 <= section.blur <= 2.5 and section.shutter <= 1):
             return 1e9
         seen = sum(((float(section.opacity(_MIDDLE, pace)[0]) - own) / error) ** 2 for pace, own, error in opacities)
-        return count * np.log(_error(pooled, section, window)) + lens**2 + shutter**2 + _WEIGHT * seen
+        return float(count * np.log(_error(pooled, section, window)) + lens**2 + shutter**2 + _WEIGHT * seen)
 
     begin = np.log([start.width, start.blur, max(start.shutter, 0.05)])
     found = minimize(cost, begin, method="Nelder-Mead", options={"xatol": 5e-3, "fatol": 1e-2, "maxiter": 200})
@@ -159,7 +156,9 @@ def _by_part(sums: Sums, section: Section, window: float) -> Values:
     for part in range(PARTS):
         if sums.columns[part].sum() < 30:
             continue
-        errors = [_error(sums.products[part], replace(section, width=section.width * scale), window) for scale in scales]
+        errors = [
+            _error(sums.products[part], replace(section, width=section.width * scale), window) for scale in scales
+        ]
         widths[part] = section.width * scales[int(np.argmin(errors))]
         weights[part] = sums.columns[part].sum()
     if (weights > 0).sum() < 3 or section.width < _TAPERS:
@@ -197,7 +196,9 @@ def rough_width(picture: Array, points: Points) -> float:
         own = column[middle - 1 : middle + 2].mean(axis=0)
         best = (0.0, 2.0)
         for far in range(3, middle - 4):
-            sides = (column[middle - far - 4 : middle - far] + column[middle + far + 1 : middle + far + 5]).mean(axis=0) / 2
+            sides = (column[middle - far - 4 : middle - far] + column[middle + far + 1 : middle + far + 5]).mean(
+                axis=0
+            ) / 2
             contrast = own - sides
             size = float(contrast @ contrast)
             share = (column[middle - far : middle + far + 1] - sides) @ contrast / max(size, 1e-6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,9 +61,7 @@ class Wire:
         return float(np.median(np.abs(self.motion)))
 
 
-def begin(
-    picture: Array, drawn: Points, width: float | None, beside: Sequence[Callable[[], Array]] = ()
-) -> tuple[Wire, Appearance]:
+def begin(picture: Array, drawn: Points, width: float | None, beside: Sequence[Array] = ()) -> tuple[Wire, Appearance]:
     """A wire from a line that was drawn, and what it looks like.
 
     Args:
@@ -74,12 +72,15 @@ def begin(
     """
     size = picture.shape[:2]
     line = smooth(drawn, _STRAY * _scale(size))
-    is_open = course.leaves(line[0], size, _BORDER * _scale(size)), course.leaves(line[-1], size, _BORDER * _scale(size))
+    is_open = (
+        course.leaves(line[0], size, _BORDER * _scale(size)),
+        course.leaves(line[-1], size, _BORDER * _scale(size)),
+    )
     line = _to_borders(line, is_open, size)
     unknown = _strongest(picture, line, width)
     count = max(8, round(course.lengths(unknown[0].points)[-1] / _STATION))
     wire, section = _settled(unknown[0], count, is_open, size, None), unknown[1].section
-    motions = [step(wire, unknown[1], other(), loose=True).motion for other in beside]
+    motions = [step(wire, unknown[1], other, loose=True).motion for other in beside]
     motion = np.mean(np.abs(motions), axis=0) if motions else np.zeros(count)
     look = appearance(picture, wire.points, motion, section, width is not None)
     # Its colors are known now: from the line that was drawn, once more.
@@ -114,7 +115,7 @@ def _strongest(picture: Array, line: Points, width: float | None) -> tuple[fit.F
         if not width:
             look = replace(look, section=Section(max(measure.rough_width(picture, first.points), 0.8)))
             first = fit.fit(picture, first.points, look, 0.0, (0, 0))
-        # Something wide beside the wire may be a stronger ridge, but it hardly has one section and one color throughout.
+        # Something wide beside it may be a stronger ridge, but it hardly has one section and one color throughout.
         own = appearance(picture, first.points, np.zeros(len(first.points)), look.section, width is not None)
         moved = np.hypot(*(course.nearest(line, first.points) - first.points).T)
         score = fit.judged(picture, first.points, own, 0.0)[0] - _ASTRAY * float(np.sqrt((moved**2).mean()))
@@ -219,9 +220,7 @@ def _settled(result: fit.Fit, count: int, is_open: tuple[bool, bool], size: Size
     """The stations of a course, and how they moved."""
     line = _to_borders(result.points, is_open, size)
     points = course.resample(line, count)
-    deviations = np.interp(
-        np.linspace(0, 1, count), np.linspace(0, 1, len(result.deviations)), result.deviations
-    )
+    deviations = np.interp(np.linspace(0, 1, count), np.linspace(0, 1, len(result.deviations)), result.deviations)
     motion = np.zeros(count)
     if before is not None:
         motion = motion_between(before.points, points) / (before.misses + 1)

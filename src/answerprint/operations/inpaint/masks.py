@@ -69,12 +69,12 @@ def _from_clip(path: Path, shot: Shot) -> MaskOf:
                 f"mask {path}: is {picture.width}x{picture.height}, the clip {frame.width}x{frame.height}; "
                 "give masks of the clip's size"
             )
-        return _plane(picture)
+        return covered(picture)
 
     return mask
 
 
-def _plane(picture: Frame) -> Mask:
+def covered(picture: Frame) -> Mask:
     """The mask in a picture: its alpha where that says anything, else its brightest channel."""
     alpha = picture.alpha
     if alpha is not None and bool((alpha != alpha.flatten()[0]).any()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +10,10 @@ from scipy import ndimage
 
 from answerprint.frame import Frame, Shot
 from answerprint.motion.wires import course, fit, measure, track, trail
-from answerprint.motion.wires.course import Points
 from answerprint.motion.wires.evidence import Appearance
 from answerprint.motion.wires.track import Wire
 from answerprint.motion.wires.trail import Trail
+from answerprint.operations.wires.lines import Line
 
 Array = NDArray[np.float32]
 Values = NDArray[np.float64]
@@ -24,21 +23,6 @@ _BLOCK = 12  # frames that are read at once, backwards
 _CERTAIN = 0.35  # pixels of error up to which a column is measured
 _CLEAR = 0.5  # of what it could be seen of a column, from which on it is measured
 _SAMPLES = 12  # frames whose colors are measured
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line on a frame.
-
-    Attributes:
-        frame: number of it in the shot.
-        points: (N, 2), x and y in pixels.
-        width: of the wire in pixels; None where it is not known.
-    """
-
-    frame: int
-    points: Points
-    width: float | None = None
 
 
 def picture_of(frame: Frame) -> Array:
@@ -55,15 +39,15 @@ def follow(shot: Shot, lines: Sequence[Line], say: Say | None = None) -> list[Tr
     for frame in sorted({line.frame for line in lines}):
         numbers = [number for number, line in enumerate(lines) if line.frame == frame]
         beside = [other for other in (frame - 1, frame + 1) if 0 <= other < shot.length]
-        pictures = {number: picture_of(one) for number, one in zip(
-            sorted([frame, *beside]), shot.frames(min([frame, *beside]), max([frame, *beside]) + 1), strict=True
-        )}
+        near = sorted([frame, *beside])
+        frames = shot.frames(near[0], near[-1] + 1)
+        pictures = {number: picture_of(one) for number, one in zip(near, frames, strict=True)}
         for number in numbers:
             wire, look = track.begin(
                 pictures[frame],
                 lines[number].points,
                 lines[number].width,
-                [lambda other=other: pictures[other] for other in beside],
+                [pictures[other] for other in beside],
             )
             runs[number] = _Run(shot.length, frame, wire, look)
         own = [runs[number] for number in numbers]

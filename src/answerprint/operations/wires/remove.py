@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from answerprint.motion.wires.trail import Cover
-from answerprint.operations.wires.across import across
-from answerprint.operations.wires.elsewhere import elsewhere
+from answerprint.operations.wires.spatial import interpolate
+from answerprint.operations.wires.temporal import propagate
 from answerprint.operations.wires.window import VISIBLE, Window
 
 Array = NDArray[np.float32]
@@ -40,7 +40,7 @@ def removed(window: Window, number: int, cover: Cover, usual: Array, reach: int)
     if not some.any():
         return own, np.zeros(len(own))
     half = float(np.abs(cover.across[some]).max()) + 1.0
-    near, far = across(planes, cover, half), elsewhere(window, number, cover, reach)
+    near, far = interpolate(planes, cover, half), propagate(window, number, cover, reach)
     weights = np.stack([1 / near.variances**_SHARP, 1 / far.variances**_SHARP])
     weights /= weights.sum(axis=0)
     filled = weights[0][:, None] * near.values + weights[1][:, None] * far.values
@@ -90,7 +90,7 @@ def _color(own: Values, cover: Cover, filled: Values, usual: Array) -> Values:
     total = np.stack([np.bincount(place, added[:, one], length) for one in range(3)], axis=1)
     total = ndimage.gaussian_filter1d(total, _SPAN, axis=0, mode="nearest")
     if not len(usual):
-        return (total / np.maximum(power, 1e-3)[:, None])[place]
+        return np.asarray((total / np.maximum(power, 1e-3)[:, None])[place])
     rough = total / np.maximum(power, 0.1)[:, None]
     nearest = ((rough[:, None] - usual[None]) ** 2).sum(axis=2).argmin(axis=1)
     color = (total + _HABIT * usual[nearest]) / (power + _HABIT)[:, None]

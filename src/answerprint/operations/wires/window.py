@@ -6,7 +6,7 @@ What the window holds does not grow with the shot, and hardly any of it is memor
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 from answerprint.frame import Frame
 from answerprint.motion import flow
 from answerprint.motion.wires.trail import Cover
-from answerprint.operations.wires.across import across
+from answerprint.operations.wires.spatial import interpolate
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 
 VISIBLE = 0.004  # opacity below which a wire changes nothing that matters
 _GROWN = 2  # pixels around what is covered, that are hidden too
-_SPREADS = (2.5, 8.0, 32.0)  # pixels over which what is hidden is continued, the nearest that knows anything first
-_KNOWN = 0.05  # share of known pixels that is enough for that
 
 
 class Window:
@@ -41,8 +39,9 @@ class Window:
         self._frames: dict[int, Frame] = {}
         self._covers: dict[int, tuple[Cover, ...]] = {}
         self._files: list[Any] = []
-        self._pictures = self._flows = np.zeros((0,), np.float32)
-        self._hidden = np.zeros((0,), np.uint8)
+        self._pictures: NDArray[np.float32] = np.zeros((0, 0, 0, 0), np.float32)
+        self._flows: NDArray[np.float32] = np.zeros((0, 0, 0, 0, 0), np.float32)
+        self._hidden: NDArray[np.uint8] = np.zeros((0, 0, 0), np.uint8)
         self._gray: Codes | None = None
 
     def put(self, number: int, frame: Frame, covers: tuple[Cover, ...]) -> None:
@@ -113,11 +112,11 @@ class Window:
 
     def planes(self, number: int) -> Array:
         """The picture (3, H, W) of a frame; not to be written to."""
-        return self._pictures[number % self._count]
+        return np.asarray(self._pictures[number % self._count])
 
     def hidden(self, number: int) -> Codes:
         """(H, W), 1 where a wire hides or dims the background, or is near."""
-        return self._hidden[number % self._count]
+        return np.asarray(self._hidden[number % self._count])
 
     def flows(self, number: int, step: int) -> tuple[Array, Array]:
         """Flow (h, w, 2) of the background from a frame to the next (step 1) or the one before (-1), and back."""
@@ -135,24 +134,16 @@ class Window:
             some = one.opacity > VISIBLE
             if some.any():
                 half = float(np.abs(one.across[some]).max()) + 1.0
-                gray[one.rows[some], one.columns[some]] = across(gray[None], one, half).values[some, 0]
+                gray[one.rows[some], one.columns[some]] = interpolate(gray[None], one, half).values[some, 0]
         height, width = self._flows.shape[2:4]
         if gray.shape != (height, width):
             gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
         return np.asarray(np.rint(gray.clip(0, 1) * 255), np.uint8)
 
     def _put_flows(self, number: int, before: Codes, after: Codes) -> None:
-        known = [self._known(number - 1), self._known(number)]
         pair = flow.flow(before, after, "medium"), flow.flow(after, before, "medium")
-        for way, (vectors, where) in enumerate(zip(pair, known, strict=True)):
+        for way, vectors in enumerate(pair):
             self._flows[number % self._count, way] = vectors
-
-    def _known(self, number: int) -> NDArray[np.bool_]:
-        height, width = self._flows.shape[2:4]
-        mask = self.hidden(number)
-        if mask.shape != (height, width):
-            mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
-        return np.asarray(mask == 0)
 
 
 def hidden(covers: Sequence[Cover], size: Sequence[int]) -> Codes:
@@ -163,36 +154,3 @@ def hidden(covers: Sequence[Cover], size: Sequence[int]) -> Codes:
         mask[one.rows[some], one.columns[some]] = 1
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _GROWN + 1, 2 * _GROWN + 1))
     return np.asarray(cv2.dilate(mask, disk), np.uint8)
-
-
-def continued(planes: Array, known: NDArray[np.bool_]) -> Array:
-    """Planes (H, W, C) with what is not known (H, W) replaced by the mean of what is known around it."""
-    if known.all() or not known.any():
-        return planes
-    result, left = planes.copy(), ~known
-    rows, columns = np.nonzero(left)
-    margin = int(2 * max(_SPREADS))
-    part = (
-        slice(max(0, rows.min() - margin), rows.max() + margin + 1),
-        slice(max(0, columns.min() - margin), columns.max() + margin + 1),
-    )
-    weight = known[part].astype(np.float32)
-    weighted = planes[part] * weight[..., None]
-    inner, open_ = result[part], left[part].copy()
-    for spread in _SPREADS:
-        share = cv2.GaussianBlur(weight, (0, 0), spread)
-        mean = cv2.GaussianBlur(weighted, (0, 0), spread).reshape(weighted.shape)
-        now = open_ & (share > (_KNOWN if spread != _SPREADS[-1] else 1e-6))
-        inner[now] = mean[now] / share[now][:, None]
-        open_ &= ~now
-        if not open_.any():
-            break
-    return result
-
-
-def around(window: Window, number: int, reach: int) -> Iterator[int]:
-    """The frames of the window around one, nearest first."""
-    for step in range(1, reach + 1):
-        for other in (number + step, number - step):
-            if other in window:
-                yield other

@@ -29,7 +29,7 @@ _FLOOR = 1.5e-5  # variance of error at the least
 
 
 @dataclass(frozen=True, eq=False)
-class Joined:
+class Interpolated:
     """Values for the pixels of a cover.
 
     Attributes:
@@ -43,7 +43,7 @@ class Joined:
     share: Values
 
 
-def across(planes: Array, cover: Cover, half: float) -> Joined:
+def interpolate(planes: Array, cover: Cover, half: float) -> Interpolated:
     """The background under a wire, from both its sides.
 
     Args:
@@ -53,7 +53,7 @@ def across(planes: Array, cover: Cover, half: float) -> Joined:
     """
     picture = np.ascontiguousarray(planes.transpose(1, 2, 0))
     line = cover.line
-    rows = half + np.arange(_ROWS)
+    rows: Values = half + np.arange(float(_ROWS))
     offsets = np.concatenate((-rows[::-1], rows))
     strip = course.straighten(picture, line, offsets, cv2.INTER_CUBIC).astype(np.float64)
     slant, misfit = _slants(strip, rows)
@@ -65,7 +65,7 @@ def across(planes: Array, cover: Cover, half: float) -> Joined:
     share = ((half - offset) / (2 * half))[:, None]
     values = share * left + (1 - share) * right
     variance = _MIDST * (_tested(picture, line, slant, half) + 0.25 * misfit)
-    return Joined(values, variance[number] + _FLOOR, (share**2 + (1 - share) ** 2)[:, 0])
+    return Interpolated(values, variance[number] + _FLOOR, (share**2 + (1 - share) ** 2)[:, 0])
 
 
 def _slants(strip: Values, rows: Values) -> tuple[Values, Values]:

@@ -8,6 +8,7 @@ fits there says how far to believe it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,7 +40,7 @@ _WIDE = 30000  # places that OpenCV samples in a row
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Propagated:
     """Values for the pixels of a cover.
 
     Attributes:
@@ -68,7 +69,7 @@ class _Places:
     slope: Values
 
 
-def elsewhere(window: Window, number: int, cover: Cover, reach: int) -> Found:
+def propagate(window: Window, number: int, cover: Cover, reach: int) -> Propagated:
     """The background under a wire as other frames show it.
 
     Args:
@@ -81,12 +82,12 @@ def elsewhere(window: Window, number: int, cover: Cover, reach: int) -> Found:
     options = [one for step in (1, -1) for one in _one_way(window, number, places, step, reach)]
     if not options:
         nothing = np.zeros((len(cover.rows), 3))
-        return Found(nothing, np.full(len(nothing), np.inf), np.ones(len(nothing)))
+        return Propagated(nothing, np.full(len(nothing), np.inf), np.ones(len(nothing)))
     values, variances = (np.stack(each) for each in zip(*options, strict=True))
     return _joined(values, variances, places)
 
 
-def _joined(values: Values, variances: Values, places: _Places) -> Found:
+def _joined(values: Values, variances: Values, places: _Places) -> Propagated:
     """Several frames' values (F, N, 3) as one: the better, the more; what they differ by is an error too."""
     best = variances.min(axis=0)
     ratio = np.divide(best, variances, out=np.zeros_like(variances), where=np.isfinite(variances))
@@ -98,7 +99,7 @@ def _joined(values: Values, variances: Values, places: _Places) -> Found:
     spread = _along(np.where(several, spread, best), places, np.isfinite(best) & places.core)
     kept = (share**2).sum(axis=0) / weight**2
     variance = _OWN * best + _APART * spread
-    return Found(mean, np.where(np.isfinite(best), variance, np.inf), np.where(np.isfinite(best), kept, 1))
+    return Propagated(mean, np.where(np.isfinite(best), variance, np.inf), np.where(np.isfinite(best), kept, 1))
 
 
 def _along(values: Values, places: _Places, valid: Flags) -> Values:
@@ -154,9 +155,7 @@ def _one_way(window: Window, number: int, places: _Places, step: int, reach: int
     return result
 
 
-def _onward(
-    window: Window, number: int, step: int, x: Values, y: Values, good: Flags
-) -> tuple[Values, Values, Flags]:
+def _onward(window: Window, number: int, step: int, x: Values, y: Values, good: Flags) -> tuple[Values, Values, Flags]:
     """Places of a frame in the next one, and which of them came there surely."""
     there, back = window.flows(number, step)
     height, width = window.size
@@ -176,7 +175,7 @@ def _sample(image: NDArray[np.generic], x: Values, y: Values, how: int = cv2.INT
     wide = min(count, _WIDE)
     pad = -count % wide
     at = [np.pad(one, (0, pad)).reshape(-1, wide).astype(np.float32) for one in (x, y)]
-    result = cv2.remap(np.asarray(image), *at, how, borderMode=cv2.BORDER_REPLICATE)
+    result = cv2.remap(np.asarray(image), at[0], at[1], how, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(result.reshape(count + pad, -1)[:count], np.float64)
 
 
@@ -224,7 +223,7 @@ def _pull(places: _Places, rim: Flags, values: Values) -> Values:
     return np.asarray(np.linalg.solve(matrix, right[..., None])[..., 0])
 
 
-def _smoothed(cells: Values) -> Values:
+def _smoothed(cells: NDArray[Any]) -> Values:
     padded = np.concatenate((cells[:1], cells, cells[-1:]))
     return np.asarray((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4)
 
@@ -236,8 +235,8 @@ def _lit(places: _Places, rim: Flags, values: Values) -> tuple[Values, Values]:
     weight = np.exp(-((np.abs(off).mean(axis=1) / _ODD) ** 2)) + 1e-6
     count = np.bincount(cell, minlength=places.cells)
     total = _smoothed(np.bincount(cell, weight, places.cells)) + 1e-9
-    light = np.stack([np.bincount(cell, weight * off[:, one], places.cells) for one in range(3)], axis=1)
-    light = np.clip(_smoothed(light) / total[:, None], -_LIGHT, _LIGHT)
+    sums = np.stack([np.bincount(cell, weight * off[:, one], places.cells) for one in range(3)], axis=1)
+    light = np.clip(_smoothed(sums) / total[:, None], -_LIGHT, _LIGHT)
     rest = ((off - light[cell]) ** 2).mean(axis=1)
     variance = _smoothed(np.bincount(cell, rest, places.cells)) / np.maximum(_smoothed(count.astype(float)), 1e-9)
     few = count < _FEW

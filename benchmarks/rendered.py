@@ -24,7 +24,7 @@ _DASH = 26.0  # pixels from one glint to the next
 
 
 @dataclass(frozen=True)
-class Strung:
+class RenderedWire:
     """A wire over a clip.
 
     Attributes:
@@ -119,7 +119,7 @@ def _near(
     return rows, columns, np.hypot(across, beyond), length[nearest]
 
 
-def some(count: int, size: tuple[int, int], seed: int) -> list[Strung]:
+def some(count: int, size: tuple[int, int], seed: int) -> list[RenderedWire]:
     """Wires for pictures of a size (height, width), the same ones for the same seed: all kinds in turn."""
     rng = np.random.default_rng(seed)
     return [_one(rng, number, size, seed) for number in range(count)]
@@ -128,7 +128,7 @@ def some(count: int, size: tuple[int, int], seed: int) -> list[Strung]:
 _DARK, _LIGHT = (0.08, 0.08, 0.1), (0.85, 0.83, 0.78)
 
 
-def _one(rng: np.random.Generator, number: int, size: tuple[int, int], seed: int) -> Strung:
+def _one(rng: np.random.Generator, number: int, size: tuple[int, int], seed: int) -> RenderedWire:
     height, width = size
     kind = number + int(rng.integers(0, 60))
     speed = (0.0, 1.5, 3.0, 5.0, 7.5, 10.0)[kind % 6]
@@ -142,7 +142,7 @@ def _one(rng: np.random.Generator, number: int, size: tuple[int, int], seed: int
         second = rng.uniform(0.25, 0.75) * width, bottom
         sag = 0.0
     color, glint = ((_DARK, None), (_LIGHT, None), ((0.3, 0.3, 0.32), _LIGHT), ((0.15, 0.1, 0.08), None))[kind % 5 % 4]
-    return Strung(
+    return RenderedWire(
         first=(float(first[0]), float(first[1])),
         second=(float(second[0]), float(second[1])),
         width=float((1, 1.5, 2, 3, 4, 6)[int(rng.integers(0, 6))]) if number >= 6 else float(number % 6 + 1),
