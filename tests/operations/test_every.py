@@ -52,7 +52,7 @@ def reference(tmp_path: Path) -> Path:
 
 TAKES_OUT = ("inpaint",)
 """Operations that take out what the matte covers: not of less than there is a matte."""
-PROGRESSIVE = ("inpaint", "upscale")
+PROGRESSIVE = ("inpaint", "upscale", "wires")
 """Operations that take whole pictures only."""
 OTHER_SIZE = ("upscale",)
 """Operations whose pictures are of another size."""

@@ -127,10 +127,11 @@ def _smooth(offsets: Values, deviations: Values, count: int) -> tuple[Values, Va
     prior = np.diag(1 / np.square(_BENDS))
     weights = 1 / np.square(np.maximum(deviations, _LEAST)) / _GRAIN
     robust = np.ones(len(offsets))
-    factors, covariance = np.zeros(_DEGREE + 1), np.zeros((_DEGREE + 1, _DEGREE + 1))
+    factors: Values = np.zeros(_DEGREE + 1)
+    covariance: Values = np.zeros((_DEGREE + 1, _DEGREE + 1))
     for turn in range(_ROUNDS):
         own = (weights * robust)[:, None] * basis
-        covariance = np.linalg.inv(basis.T @ own + prior + 1e-6 * np.eye(_DEGREE + 1))
+        covariance = np.asarray(np.linalg.inv(basis.T @ own + prior + 1e-6 * np.eye(_DEGREE + 1)), np.float64)
         factors = covariance @ (own.T @ offsets)
         off = np.abs(offsets - basis @ factors)
         # The first rounds are wide: the curve must get near before columns are refused.
