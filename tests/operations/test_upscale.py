@@ -22,6 +22,7 @@ from answerprint.render.options import Options
 from answerprint.render.progress import Silent
 from footage import as_shot
 
+CPU = torch.device("cpu")
 PAL = ColorTags("bt470bg", "bt709", "bt470bg", "limited", "left")
 NTSC = ColorTags("smpte170m", "bt709", "smpte170m", "limited", "left")
 
@@ -40,10 +41,15 @@ def place(frame: Frame) -> tuple[float, float]:
     return float((plane * columns).sum() / plane.sum()), float((plane * rows).sum() / plane.sum())
 
 
+def assert_at(frame: Frame, x: float, y: float, error: float = 0.05) -> None:
+    assert list(place(frame)) == pytest.approx([x, y], abs=error)
+
+
 def enlarged(frame: Frame, **words: object) -> Frame:
-    params = Params.of({name: str(value) for name, value in words.items()})
-    findings = upscale.analyze(as_shot([frame]), params)
-    return next(upscale.run(iter([frame]), params, findings))
+    """The frame, mapped without a network unless `quality` says otherwise."""
+    params = Params.of({"quality": "plain"} | {name: str(value) for name, value in words.items()})
+    findings = upscale.analyze(as_shot([frame]), params, CPU)
+    return next(upscale.run(iter([frame]), params, findings, CPU))
 
 
 @pytest.mark.parametrize("sar", [Fraction(12, 11), Fraction(59, 54), Fraction(128, 117), Fraction(16, 15)])
@@ -51,7 +57,7 @@ def test_a_pal_picture_has_its_true_shape_in_hd(sar: Fraction) -> None:
     """702 of 720 samples become 1440 of 1920 columns, whatever convention the file follows."""
     frame = enlarged(spot(720, 576, 9 + 702 / 4, 144, sar), to="hd")
     assert (frame.width, frame.height) == (1920, 1080) and frame.sar == Fraction(1)
-    assert place(frame) == (pytest.approx(240 + 1440 / 4, abs=0.05), pytest.approx(270, abs=0.05))
+    assert_at(frame, 240 + 1440 / 4, 270, 0.05)
     assert not frame.pixels[:, :, :240].any() and not frame.pixels[:, :, 1680:].any()
 
 
@@ -59,7 +65,7 @@ def test_a_pal_picture_has_its_true_shape_in_hd(sar: Fraction) -> None:
 def test_a_wide_ntsc_picture_fills_uhd(sar: Fraction) -> None:
     frame = enlarged(spot(720, 480, 4.575 + 710.85 / 3, 160, sar, NTSC), to="uhd")
     assert (frame.width, frame.height) == (3840, 2160)
-    assert place(frame) == (pytest.approx(1280, abs=0.1), pytest.approx(720, abs=0.1))
+    assert_at(frame, 1280, 720, 0.1)
 
 
 def test_all_samples_are_the_picture_where_that_is_asked_for() -> None:
@@ -86,7 +92,7 @@ def test_film_holds_the_picture_at_4_3() -> None:
 
 def test_crop_fills_the_size() -> None:
     frame = enlarged(spot(720, 576, 360, 288, Fraction(12, 11)), to="hd", fit="crop")
-    assert place(frame) == (pytest.approx(960, abs=0.05), pytest.approx(540, abs=0.05))
+    assert_at(frame, 960, 540, 0.05)
     lit = replace(spot(720, 576, 1, 1, Fraction(12, 11)), pixels=torch.full((3, 576, 720), 0.5))
     assert float(enlarged(lit, to="hd", fit="crop").pixels[1].min()) > 0.4
 
@@ -97,7 +103,7 @@ def test_a_factor_keeps_places_and_the_shape_of_pixels(scale: str) -> None:
     assert (frame.width, frame.height) == (round(101 * float(scale)), round(75 * float(scale)))
     assert frame.sar == Fraction(10, 11)
     ratio = frame.width / 101, frame.height / 75
-    assert place(frame) == (pytest.approx(40.3 * ratio[0], abs=0.05), pytest.approx(30.7 * ratio[1], abs=0.05))
+    assert_at(frame, 40.3 * ratio[0], 30.7 * ratio[1], 0.05)
 
 
 def test_sd_becomes_bt709_and_white_stays_white() -> None:
@@ -129,7 +135,7 @@ def test_alpha_and_matte_grow_with_the_picture() -> None:
 
 
 def test_an_unknown_shape_is_told() -> None:
-    findings = upscale.analyze(as_shot([spot(720, 576, 1, 1)]), Params(to="hd"))
+    findings = upscale.analyze(as_shot([spot(720, 576, 1, 1)]), Params(to="hd", quality="plain"), CPU)
     assert "4:3 assumed" in findings.note
 
 
@@ -161,7 +167,7 @@ def test_a_tape_becomes_an_hd_master(tmp_path: Path) -> None:
         tmp_path / "tape.mov", codec="prores_ks", layout="yuv422p10", width=720, height=576, frames=5,
         sar=Fraction(12, 11), timecode="10:00:00:00", sounds=[clips.Sound("pcm_s16le")],
     ).path  # fmt: skip
-    decisions = decide.analyze(source, [("upscale", {"to": "hd"})], Options(shots="none"))
+    decisions = decide.analyze(source, [("upscale", {"to": "hd", "quality": "plain"})], Options(shots="none"))
     render(decisions, JobSpec(output=tmp_path / "hd.mov", options=Options(shots="none")), Silent())
     info = reader.open(tmp_path / "hd.mov").info
     assert (info.width, info.height) == (1920, 1080) and info.sar == Fraction(1)
