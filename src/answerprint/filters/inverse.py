@@ -102,7 +102,7 @@ def mirrored(planes: Tensor, reach: int) -> Tensor:
 def bank(blur: Blur, alpha: float) -> Tensor:
     """The filters (s * s, K, K) of A' (A A' + alpha)^-1, row of the phase first; for `correction`."""
     scale, size = blur.scale, _GRID * blur.scale
-    down, across = (_response(size, scale, width) for width in (blur.down, blur.across))
+    down, across = (response(size, scale, width) for width in (blur.down, blur.across))
     high = np.outer(down, across)
     folded = [(np.abs(each) ** 2).reshape(scale, _GRID).sum(0) / scale for each in (down, across)]
     low = np.outer(*folded) + alpha
@@ -114,8 +114,8 @@ def bank(blur: Blur, alpha: float) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(phases[:, ::-1, ::-1])).float()
 
 
-def _response(size: int, scale: int, width: float) -> NDArray[np.complex128]:
-    """The frequency response of blur and antialias filter, with the phase of a low pixel's center."""
+def response(size: int, scale: int, width: float) -> NDArray[np.complex128]:
+    """The frequency response (size,) of blur and antialias filter, with the phase of a low pixel's center."""
     kernel = _profile(scale, width)
     half = len(kernel) // 2
     line = np.zeros(size)
