@@ -153,14 +153,27 @@ def candidates(scene: Scene, number: int, hole: Mask, reach: Reach) -> tuple[Box
         hole: (H, W) of the picture, not empty.
         reach: limits and weights.
     """
+    full, grid = _around(scene, hole, reach.margin)
+    present = _Present(scene, number, full, hole[full.slices])
+    return full, _both_ways(present, grid, reach)
+
+
+def neighbor(scene: Scene, number: int, step: int, hole: Mask) -> tuple[Box, Array]:
+    """The box around a hole (H, W) that is not empty, and the next (step 1) or last frame (-1) as it looks there."""
+    full, grid = _around(scene, hole, _RIM)
+    places, _ = _step(scene, number, step, grid.places())
+    return full, _View(scene, number + step, grid.enlarged(places, full.size)).sample()
+
+
+def _around(scene: Scene, hole: Mask, margin: int) -> tuple[Box, _Grid]:
+    """The box around a hole in pixels of the picture, and in the field of flow."""
     scale = scene.size[0] / scene.field[0], scene.size[1] / scene.field[1]
     small = hole if scene.field == scene.size else shrink(hole, scene.field)
-    box = Box.around(small, reach.margin)
+    box = Box.around(small, margin)
     full = Box(
         round(box.top * scale[0]), round(box.bottom * scale[0]), round(box.left * scale[1]), round(box.right * scale[1])
     )
-    present = _Present(scene, number, full, hole[full.slices])
-    return full, _both_ways(present, _Grid(box, small[box.slices], scale), reach)
+    return full, _Grid(box, small[box.slices], scale)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from answerprint.operations.inpaint.params import Params as Params
 from answerprint.operations.inpaint.recover import Filled, Recovery, Say
 from answerprint.operations.inpaint.recover import search_flow as search_flow
 from answerprint.operations.inpaint.saved import Fill, FillWriter, SavedFill, is_same, rim_of
+from answerprint.operations.inpaint.steady import steady
 from answerprint.settings import Settings
 
 COST = 0.1
@@ -97,6 +98,7 @@ def fill(footage: Footage, params: Params, flow_of: FlowOf, say: Say) -> tuple[F
     filled = recovery.second_pass()
     if params.unseen == "patch":
         unseen.invent(footage, filled, recovery.motion, say)
+    steady(footage, filled, recovery.motion)
     if params.grain:
         grain = Grain(filled.pictures, len(footage))
         for number in footage.numbers():
