@@ -49,10 +49,20 @@ def _agreed(scene: StoredScene, number: int, mask: Mask) -> tuple[Box, Array]:
         return box, scene.picture(number, box)
     box = looks[0][0]
     own = scene.picture(number, box)
+    hidden = mask[box.slices]
     total, weight = own.copy(), np.ones(own.shape[:2], np.float32)
-    for _, other in looks:
+    for _, look in looks:
+        other = look * _gain(own[~hidden], look[~hidden])
         difference = np.abs(cv2.GaussianBlur(other - own, (0, 0), _SOFT)).mean(2)
         share = np.exp(-((difference / np.float32(_TOLERANCE)) ** 2)).astype(np.float32)
         total += share[..., None] * other
         weight += share
-    return box, np.where(mask[box.slices][..., None], total / weight[..., None], own).astype(np.float32)
+    return box, np.where(hidden[..., None], total / weight[..., None], own).astype(np.float32)
+
+
+def _gain(own: Array, other: Array) -> Array:
+    """The light of a frame over that of another (3,), by the pixels around a mask (N, 3) of each."""
+    if not len(own):
+        return np.ones(3, np.float32)
+    ratio = np.median(own, axis=0) / np.maximum(np.median(other, axis=0), np.float32(1e-3))
+    return np.asarray(np.clip(ratio, 0.5, 2.0), np.float32)
