@@ -56,8 +56,11 @@ def step(nets: Networks, batch: Batch, update: Update) -> None:
     net = cast(Estimator, getattr(nets["estimator"], "module", nets["estimator"]))
     low, truth = batch["low"], batch["truth"]
     first = both_ways(net, low)
-    own = batch["own"][:, None]
-    start = torch.where(own, first.detach(), batch["start"])
+    with torch.no_grad():
+        # Seven corrections follow each other where it is used: it must not run away from the truth.
+        again = corrected(net, low, first.detach())
+        later = torch.where(batch["later"][:, None], again, first.detach())
+    start = torch.where(batch["own"][:, None], later, batch["start"])
     second = corrected(net, low, start)
     update("estimator", _loss(first, truth) + _loss(second, truth))
 
@@ -100,7 +103,13 @@ def _sample(params: Params, rng: np.random.Generator, data: Library) -> dict[str
     low, truth = _lowered(data, rng, params, widths, sigma)
     off = rng.normal(0, rng.uniform(0.02, 0.2), 2)
     start = truth + torch.tensor((*off, rng.normal(0, 0.1), 0), dtype=torch.float32)
-    return {"low": low, "truth": truth, "start": start, "own": torch.tensor(rng.random() < 0.5)}
+    return {
+        "low": low,
+        "truth": truth,
+        "start": start,
+        "own": torch.tensor(rng.random() < 0.7),
+        "later": torch.tensor(rng.random() < 0.6),
+    }
 
 
 def _lowered(
