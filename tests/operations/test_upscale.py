@@ -161,6 +161,23 @@ def test_a_result_beyond_8k_and_interlaced_footage_are_refused() -> None:
         enlarged(replace(spot(720, 576, 1, 1), field_order="tff"), to="hd")
 
 
+def test_other_peoples_networks_are_read_by_spandrel(tmp_path: Path) -> None:
+    """Of any factor, with the same geometry."""
+    try:
+        from spandrel.architectures.Compact import SRVGGNetCompact
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"spandrel does not import here: {error}")
+    torch.manual_seed(1)
+    network = SRVGGNetCompact(3, 3, num_feat=8, num_conv=2, upscale=3)
+    with torch.no_grad():
+        for values in network.parameters():
+            values.mul_(0.0)  # it adds nothing to the nearest pixel
+    torch.save(network.state_dict(), tmp_path / "foreign.pth")
+    frame = enlarged(spot(90, 60, 40.5, 30.5), scale=3, quality="best", model=tmp_path / "foreign.pth")
+    assert (frame.width, frame.height) == (270, 180)
+    assert_at(frame, 121.5, 91.5)
+
+
 def test_a_tape_becomes_an_hd_master(tmp_path: Path) -> None:
     """The file says what it is: square pixels, BT.709, its sound and timecode."""
     source = clips.write(

@@ -20,7 +20,7 @@ from answerprint.errors import SettingsError
 from answerprint.filters.resample import Axis, Span, resample
 from answerprint.frame import ColorTags, Frame, Shot
 from answerprint.operations.upscale import softness
-from answerprint.operations.upscale.enlarge import Enlarge, enlarger, factor_for, network_name
+from answerprint.operations.upscale.enlarge import Enlarger, enlarger, needs_network, network_name
 from answerprint.operations.upscale.geometry import Geometry, geometry, is_sd
 from answerprint.operations.upscale.params import Findings as Findings
 from answerprint.operations.upscale.params import Params as Params
@@ -34,7 +34,9 @@ _SD_LINES = 576  # above which a picture is no SD (BT.709 applies)
 
 def networks(params: Params) -> tuple[str, ...]:
     """Weights that `run` may take."""
-    return () if params.quality == "plain" or params.weights else tuple(network_name(each, params) for each in (2, 4))
+    if params.quality == "plain" or params.model != "ours":
+        return ()
+    return tuple(network_name(factor, params) for factor in (2, 4))
 
 
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
@@ -49,7 +51,7 @@ def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
     words = mapping.words
     if _target_color(frame, mapping, params) != frame.color:
         words += f", {frame.color.primaries} to bt709"
-    if params.quality == "plain" or factor_for(mapping.factor) == 1:
+    if params.model != "ours" or not needs_network(mapping.factor, params):
         return Findings(summary=words, note=mapping.note)
     found = softness.estimate((_picture(each, params) for each in shot.samples(softness.FRAMES)), device)
     soft = f"softness {found.across:.2f} px across, {found.down:.2f} px down, sure to {found.unsure:.2f} px"
@@ -72,8 +74,8 @@ def run(frames: Iterator[Frame], params: Params, findings: Findings, device: tor
     """
 
     @lru_cache
-    def enlarger_of(factor: int) -> Enlarge:
-        return enlarger(factor, params, findings, device)
+    def enlarger_of(ratio: float) -> Enlarger:
+        return enlarger(ratio, params, findings, device)
 
     for frame in frames:
         shown = frame.displayed()
@@ -98,9 +100,8 @@ def _require_progressive(frame: Frame, number: int | None = None) -> None:
         )
 
 
-def _mapped(frame: Frame, params: Params, enlarger_of: Callable[[int], Enlarge]) -> Frame:
+def _mapped(frame: Frame, params: Params, enlarger_of: Callable[[float], Enlarger]) -> Frame:
     mapping = geometry(frame, params)
-    factor = 1 if params.quality == "plain" else factor_for(mapping.factor)
 
     def mapped(planes: Tensor) -> Tensor:
         return resample(planes, mapping.rows, mapping.columns)
@@ -111,8 +112,9 @@ def _mapped(frame: Frame, params: Params, enlarger_of: Callable[[int], Enlarge])
 
     color = _target_color(frame, mapping, params)
     pixels = _converted(torch.nan_to_num(frame.pixels, 0.0, 1.0, 0.0), frame.color, color)
-    if factor > 1:
-        pixels = resample(enlarger_of(factor)(pixels), _times(mapping.rows, factor), _times(mapping.columns, factor))
+    if needs_network(mapping.factor, params):
+        factor, enlarge = enlarger_of(mapping.factor)
+        pixels = resample(enlarge(pixels), _times(mapping.rows, factor), _times(mapping.columns, factor))
     else:
         pixels = mapped(pixels)
     depth = None if frame.depth is None else mapped(frame.depth)

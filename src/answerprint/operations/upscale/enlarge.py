@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from answerprint.errors import WeightsError
 from answerprint.filters.inverse import Blur
 from answerprint.inference import engine, weights
 from answerprint.nets import upscale as nets
 from answerprint.operations.upscale.params import Findings, Params
 
-Enlarge = Callable[[Tensor], Tensor]
 _TILE, _OVERLAP = 384, 32  # pixels of the source
-_CLOSE = 1.05  # times as large: no network is needed for less
+_CLOSE, _TWICE = 1.05, 2.2  # times as large, up to which no network is needed, and one that doubles
 
 
 class _Ready(NamedTuple):
@@ -26,11 +26,28 @@ class _Ready(NamedTuple):
     run: engine.Run
 
 
-def factor_for(ratio: float) -> int:
-    """By how much pictures are enlarged before they are brought to their size: 1, 2 or 4."""
-    if ratio <= _CLOSE:
-        return 1
-    return 2 if ratio <= 2.2 else 4
+class Enlarger(NamedTuple):
+    """Makes pictures larger by a whole factor: (3, H, W) to (3, factor * H, factor * W)."""
+
+    factor: int
+    enlarge: Callable[[Tensor], Tensor]
+
+
+def needs_network(ratio: float, params: Params) -> bool:
+    """Whether pictures that become so many times as large go through a network."""
+    return params.quality != "plain" and ratio > _CLOSE
+
+
+def enlarger(ratio: float, params: Params, findings: Findings, device: torch.device) -> Enlarger:
+    """The enlargement for pictures that become `ratio` times as large, by what was found of a shot.
+
+    Raises:
+        WeightsError: the weights are missing, or cannot be trusted.
+    """
+    if isinstance(params.model, Path):
+        return _foreign(params.model, device)
+    factor = 2 if ratio <= _TWICE else 4
+    return Enlarger(factor, _ours(factor, params, findings, device))
 
 
 def network_name(factor: int, params: Params) -> str:
@@ -38,13 +55,8 @@ def network_name(factor: int, params: Params) -> str:
     return f"upscale{factor}" + ("-fast" if params.quality == "fast" else "")
 
 
-def enlarger(factor: int, params: Params, findings: Findings, device: torch.device) -> Enlarge:
-    """Enlarges pictures (3, H, W) by a factor of 2 or 4, by what was found of a shot.
-
-    Raises:
-        WeightsError: the weights are missing, or cannot be trusted.
-    """
-    net, run = _network(network_name(factor, params), params.weights, device)
+def _ours(factor: int, params: Params, findings: Findings, device: torch.device) -> Callable[[Tensor], Tensor]:
+    net, run = _kept(network_name(factor, params))(None, device)
     low, high = nets.WIDTHS[factor]
     across, down = (
         min(max(round(width * factor * 40) / 40, low), high)
@@ -65,10 +77,6 @@ def enlarger(factor: int, params: Params, findings: Findings, device: torch.devi
     return enlarge
 
 
-def _network(name: str, path: Path | None, device: torch.device) -> _Ready:
-    return _kept(name)(path, device)
-
-
 @cache
 def _kept(name: str) -> Callable[[Path | None, torch.device], _Ready]:
     return weights.cached(name, lambda path, device: _ready(name, path, device))
@@ -77,3 +85,25 @@ def _kept(name: str) -> Callable[[Path | None, torch.device], _Ready]:
 def _ready(name: str, path: Path | None, device: torch.device) -> _Ready:
     net = nets.load(name, path).eval().requires_grad_(False)
     return _Ready(net, engine.ready(net, device))
+
+
+def _foreign(path: Path, device: torch.device) -> Enlarger:
+    """Someone else's network: it is given pictures of 0..1, and knows nothing of the shot."""
+    network = weights.foreign(path)
+    scale: Any = network.scale
+    factor = int(scale)
+    if factor < 2:
+        raise WeightsError(f"{path}: keeps the size of pictures; upscale takes networks that make them larger")
+    run = engine.ready(network, device)
+    multiple, least = int(getattr(network, "multiple", 1)), int(getattr(network, "least", 1))
+
+    def folded(part: Tensor) -> Tensor:
+        return F.pixel_unshuffle(run(part), factor)
+
+    def enlarge(picture: Tensor) -> Tensor:
+        planes = engine.tiled(
+            folded, [picture[None].clamp(0, 1)], multiple=multiple, least=least, tile=_TILE, overlap=_OVERLAP
+        )
+        return F.pixel_shuffle(planes, factor)[0].cpu()
+
+    return Enlarger(factor, enlarge)

@@ -29,7 +29,9 @@ class Params(Settings):
     quality: Literal["best", "fast", "plain"] = Field(
         "best", description="The network and the exact inverse of the blur, a smaller network, or resampling alone."
     )
-    weights: Path | None = Field(None, description="File of trained weights, in place of those that ship.")
+    model: Literal["ours"] | Path = Field(
+        "ours", description="Ours, or a file: a network of any factor that spandrel reads, which then does all of it."
+    )
     fit: Literal["box", "crop"] = Field(
         "box", description="A picture of another shape gets black bars, or fills the size and is cropped."
     )
