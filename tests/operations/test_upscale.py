@@ -164,11 +164,11 @@ def test_a_result_beyond_8k_and_interlaced_footage_are_refused() -> None:
 def test_other_peoples_networks_are_read_by_spandrel(tmp_path: Path) -> None:
     """Of any factor, with the same geometry."""
     try:
-        from spandrel.architectures.Compact import SRVGGNetCompact
+        from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
     except (ImportError, RuntimeError) as error:
         pytest.skip(f"spandrel does not import here: {error}")
     torch.manual_seed(1)
-    network = SRVGGNetCompact(3, 3, num_feat=8, num_conv=2, upscale=3)
+    network = SRVGGNetCompact(num_in_ch=3, num_out_ch=3, num_feat=8, num_conv=2, upscale=3)
     with torch.no_grad():
         for values in network.parameters():
             values.mul_(0.0)  # it adds nothing to the nearest pixel
