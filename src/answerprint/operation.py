@@ -18,6 +18,7 @@ operation's name:
     COST = 0.03                                       # optional: seconds a megapixel that `run` takes, see `cost`
     def cost(params) -> float: ...                    # optional, where COST depends on the parameters
     def networks(params) -> tuple[str, ...]: ...      # optional: trained weights that `run` takes by name
+    def before(params) -> Sequence[tuple[str, dict]]: ...           # optional: operations that go before it in a chain
 
     def cube(params, findings, size=33) -> Cube: ...  # optional: the global part as a LUT; such an operation is a
                                                       # matter of color, and `render/export.py` hands it to other tools
@@ -129,6 +130,11 @@ class Operation:
         own: Callable[[Settings], float] | None = getattr(self.module, "cost", None)
         constant: float = getattr(self.module, "COST", _COST)
         return own(params) if own is not None else constant
+
+    def before(self, params: Settings) -> Sequence[tuple[str, dict[str, Any]]]:
+        """Operations that go before it in a chain, with their parameters."""
+        own: Callable[[Settings], Sequence[tuple[str, dict[str, Any]]]] | None = getattr(self.module, "before", None)
+        return () if own is None else own(params)
 
     def rate(self, params: Settings, findings: Settings | None) -> Fraction:
         """Frames out per frame in."""

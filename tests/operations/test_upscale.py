@@ -161,6 +161,19 @@ def test_a_result_beyond_8k_and_interlaced_footage_are_refused() -> None:
         enlarged(replace(spot(720, 576, 1, 1), field_order="tff"), to="hd")
 
 
+def test_an_interlaced_tape_is_deinterlaced_where_that_is_asked_for(tmp_path: Path) -> None:
+    source = clips.write(
+        tmp_path / "tape.mov", codec="prores_ks", layout="yuv422p10", width=720, height=576, frames=6,
+        sar=Fraction(12, 11), field_order="tff", picture=clips.gradient,
+    ).path  # fmt: skip
+    chain = [("upscale", {"to": "hd", "quality": "plain", "deinterlace": "true"})]
+    decisions = decide.analyze(source, chain, Options(shots="none"))
+    assert [each.name for each in decisions.shots[0].operations] == ["deinterlace", "upscale"]
+    render(decisions, JobSpec(output=tmp_path / "hd.mov", options=Options(shots="none")), Silent())
+    info = reader.open(tmp_path / "hd.mov").info
+    assert (info.width, info.height, info.field_order) == (1920, 1080, "progressive")
+
+
 def test_other_peoples_networks_are_read_by_spandrel(tmp_path: Path) -> None:
     """Of any factor, with the same geometry."""
     try:

@@ -37,7 +37,7 @@ class Config(Settings):
 
 
 class Trunk(nn.Module):
-    """Planes (B, C, H, W) to log energies of filters of three depths, (B, 3 * width * 2)."""
+    """Planes (B, C, H, W) to log energies of filters of three depths, (B, 6 * width + 1)."""
 
     def __init__(self, planes: int, width: int) -> None:
         super().__init__()
@@ -46,17 +46,22 @@ class Trunk(nn.Module):
         self.third = nn.Conv2d(width, width, 3, padding=2, dilation=2)
 
     def forward(self, planes: Tensor) -> Tensor:
-        first = self.first(planes)
+        # Brightness says nothing of softness: the filters answer to changes alone.
+        kernels = self.first.weight - self.first.weight.mean((2, 3), keepdim=True)
+        first = F.conv2d(planes, kernels, padding=(1, 2))
         second = self.second(F.relu(first))
         third = self.third(F.relu(second))
-        return torch.cat([_energies(each) for each in (first, second, third)], dim=1)
+        pooled = torch.cat([_energies(each) for each in (first, second, third)], dim=1)
+        # Contrast is common to all of them: differences remain, and it says how far noise matters.
+        common = pooled.mean(1, keepdim=True)
+        return torch.cat((pooled - common, common / 4), dim=1)
 
 
 def _energies(x: Tensor) -> Tensor:
     """Logarithms of the mean energy, and of that of the strongest places (B, 2 C)."""
     energy = x.float().square()
     strong = F.avg_pool2d(energy, 8, 4).flatten(2).amax(2)
-    return torch.cat([torch.log(_FAINT + each) for each in (energy.mean((2, 3)), strong)], dim=1) / 4
+    return torch.cat([torch.log(_FAINT + each) for each in (energy.mean((2, 3)), strong)], dim=1)
 
 
 class Estimator(nn.Module):
@@ -65,7 +70,7 @@ class Estimator(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        pooled = 6 * config.width
+        pooled = 6 * config.width + 1
         self.look = Trunk(1, config.width)
         self.predictor = _head(pooled)
         self.check = Trunk(1 + FACTOR**2, config.width)

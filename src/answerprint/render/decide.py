@@ -60,7 +60,7 @@ def analyze(
     if not isinstance(chain, Chain):
         chain = Chain("", tuple(ChainStep(name, params) for name, params in chain))
     options = _defaults(chain, options or Options())
-    steps = [_step(step) for step in chain.operations]
+    steps = [each for step in chain.operations for each in _with_those_before(_step(step))]
     clip = input if isinstance(input, Clip) else open_clip(input, options.overrides)
     for note in clip.info.notes:
         watcher.note(note)
@@ -112,6 +112,12 @@ def _defaults(chain: Chain, options: Options) -> Options:
 def _step(step: ChainStep) -> Step:
     operation = operations.load(step.name)
     return Step(operation, operation.params_type.of(step.params, step.name))
+
+
+def _with_those_before(step: Step) -> list[Step]:
+    """A step, behind those that its parameters ask for."""
+    before = step.operation.before(step.params)
+    return [*(_step(ChainStep(name, params)) for name, params in before), step]
 
 
 def _draft_list(

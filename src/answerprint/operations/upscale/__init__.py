@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,6 +38,11 @@ def networks(params: Params) -> tuple[str, ...]:
     if params.quality == "plain" or params.model != "ours":
         return ()
     return tuple(network_name(factor, params) for factor in (2, 4))
+
+
+def before(params: Params) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Deinterlacing, where it is asked for."""
+    return (("deinterlace", {}),) if params.deinterlace else ()
 
 
 def analyze(shot: Shot, params: Params, device: torch.device) -> Findings:
@@ -95,8 +101,8 @@ def _require_progressive(frame: Frame, number: int | None = None) -> None:
     if frame.field_order in ("tff", "bff"):
         where = f"at {float(frame.time):.3f} s" if number is None else f"{number}"
         raise SettingsError(
-            f"frame {where} is interlaced: its fields show different moments; deinterlace first: "
-            "answerprint deinterlace INPUT -o OUTPUT, or deinterlace before upscale in the chain"
+            f"frame {where} is interlaced: its fields show different moments; add --deinterlace, or deinterlace first: "
+            "answerprint deinterlace INPUT -o OUTPUT"
         )
 
 

@@ -44,6 +44,7 @@ class Params(Settings):
     edges: Literal["crop", "keep"] = Field(
         "crop", description="What lies beside the active picture of SD: cut away, or kept beside it."
     )
+    deinterlace: bool = Field(False, description="Deinterlace first, with the defaults of that operation.")
     colors: Literal["auto", "keep"] = Field(
         "auto", description="Whether SD that `to` makes larger than 576 lines gets primaries and matrix of BT.709."
     )
