@@ -44,6 +44,13 @@ def test_it_is_nearer_to_the_truth_than_bicubic(blur: Blur) -> None:
 
 
 @pytest.mark.parametrize("blur", BLURS, ids=str)
+def test_one_pass_is_both(blur: Blur) -> None:
+    low, alpha = inverse.lower(picture(), blur), inverse.alpha_of(0.002, blur.scale)
+    right = inverse.consistent(inverse.cubic(low, blur.scale), low, blur, alpha)
+    assert torch.allclose(inverse.enlarge(low, blur, alpha), right, atol=2e-3)
+
+
+@pytest.mark.parametrize("blur", BLURS, ids=str)
 def test_nothing_is_moved(blur: Blur) -> None:
     """A smooth spot lies where it lay, in the small picture and in the large one made of it."""
     y, x = torch.meshgrid(torch.arange(96) + 0.5, torch.arange(144) + 0.5, indexing="ij")

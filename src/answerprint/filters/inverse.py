@@ -72,12 +72,29 @@ def consistent(guess: Tensor, low: Tensor, blur: Blur, alpha: float) -> Tensor:
     return guess + correction(low - lower(guess, blur), bank(blur, alpha))
 
 
+def enlarge(low: Tensor, blur: Blur, alpha: float) -> Tensor:
+    """`consistent` of `cubic`, in one pass: both are filters of the picture (B, C, H, W) of low resolution."""
+    return correction(low, _enlargement_bank(blur, alpha))
+
+
+@lru_cache(maxsize=2048)
+def _enlargement_bank(blur: Blur, alpha: float) -> Tensor:
+    """The filters (s * s, K, K) of `enlarge`: what it makes of a single pixel."""
+    size, reach = 4 * _REACH + 1, _REACH
+    low = torch.zeros(1, 1, size, size, dtype=torch.float64)
+    low[..., size // 2, size // 2] = 1
+    large = consistent(cubic(low, blur.scale), low, blur, alpha)[0, 0]
+    phases = F.pixel_unshuffle(large[None], blur.scale)
+    middle = slice(size // 2 - reach, size // 2 + reach + 1)
+    return phases[:, middle, middle].flip(-1, -2).float()
+
+
 def correction(residual: Tensor, filters: Tensor) -> Tensor:
-    """A' (A A' + alpha)^-1 of a residual (B, C, H, W) at low resolution: (B, C, sH, sW).
+    """A picture (B, C, H, W) of low resolution through a bank of filters: (B, C, sH, sW).
 
     Args:
         residual: of low resolution.
-        filters: (s * s, K, K) from `bank`.
+        filters: (s * s, K, K), of `bank` for A' (A A' + alpha)^-1.
     """
     batch, channels, height, width = residual.shape
     count, size = filters.shape[0], filters.shape[-1]

@@ -175,7 +175,7 @@ def fit_components(net: Generator, rng: np.random.Generator, count: int = 4000) 
 def enlarge(low: Tensor, blur: Blur, sigma: float) -> Tensor:
     """The exact part: a picture (B, 3, H, W) enlarged and made consistent, (B, 3, s H, s W)."""
     alpha = inverse.alpha_of(sigma, blur.scale)
-    return inverse.consistent(inverse.cubic(low, blur.scale), low, blur, alpha)
+    return inverse.enlarge(low, blur, alpha)
 
 
 def upscaled(net: Generator, low: Tensor, blur: Blur, sigma: float, classes: Tensor | None = None) -> Tensor:
