@@ -62,7 +62,7 @@ def test_stop_and_resume_equals_not_stopping_and_exports(name: str, tmp_path: Pa
     assert all(torch.equal(tensor, parts[key]) for key, tensor in whole.items())
     out = tmp_path / f"{name}.safetensors"
     checkpoint.export(recipes.load(name), tmp_path / "whole", out, weights.Card(name=name))
-    kept = weights.load(name, out)
+    kept = weights.load(checkpoint.weights_name(recipes.load(name), tmp_path / "whole"), out)
     assert kept.tensors and kept.config and kept.card.trained.endswith("steps")
 
 

@@ -81,9 +81,10 @@ def _add_weights(run: Path, licence: str, commercial_ok: bool) -> None:
     from answerprint.train import checkpoint
 
     card = checkpoint.describe(run, licence, commercial_ok)
-    path = weights.added() / f"{card.name}.safetensors"
+    recipe = recipes.load(card.name)
+    path = weights.added() / f"{checkpoint.weights_name(recipe, run)}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.export(recipes.load(card.name), run, path, card)
+    checkpoint.export(recipe, run, path, card)
     say(f"written: {path}")
 
 

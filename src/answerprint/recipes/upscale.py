@@ -47,6 +47,12 @@ class Params(Training):
     scales: tuple[float, ...] = Field((1.0, 0.5), description="Sizes at which each picture is used.")
 
 
+def weights_name(params: Params) -> str:
+    """Name of the weights: by factor and size."""
+    fast = Config(scale=params.scale).width > params.width
+    return f"upscale{params.scale}" + ("-fast" if fast else "")
+
+
 def networks(params: Params) -> Networks:
     net = Generator(Config(scale=params.scale, width=params.width, blocks=params.blocks))
     fit_components(net, np.random.default_rng(0))

@@ -152,15 +152,30 @@ def export(recipe: Recipe, run: Path, path: Path, card: weights.Card) -> None:
         raise WeightsError(f"{run}: a run of recipe '{facts.get('recipe')}', not of '{recipe_name(recipe)}'")
     source = run / BEST if (run / BEST).exists() else run / CHECKPOINT
     tensors, source_facts = weights.read(source)
-    # Options that a newer recipe no longer has shape no network.
-    params = {name: value for name, value in facts["params"].items() if name in recipe.Params.model_fields}
-    networks = recipe.networks(recipe.Params.of(params))
+    params = _params(recipe, facts)
+    networks = recipe.networks(params)
     name, _, part = shipped_network(recipe, networks).partition(".")
     whole = networks[name]
     whole.load_state_dict(with_prefix(tensors, f"average/{name}/"))
     network: Any = whole.get_submodule(part)
     trained = f"answerprint train {recipe_name(recipe)}, {source_facts['step']} steps"
-    weights.save(path, network, network.config, card.model_copy(update={"trained": trained}))
+    card = card.model_copy(update={"trained": trained, "name": weights_name(recipe, run)})
+    weights.save(path, network, network.config, card)
+
+
+def weights_name(recipe: Recipe, run: Path) -> str:
+    """Name of the weights that a run of a recipe makes: the recipe's, or what the recipe says of its options."""
+    name: Callable[[Training], str] | None = getattr(recipe, "weights_name", None)
+    if name is None:
+        return recipe_name(recipe)
+    return name(_params(recipe, weights.read(run / CHECKPOINT)[1]))
+
+
+def _params(recipe: Recipe, facts: dict[str, Any]) -> Training:
+    """The options of a run; those that a newer recipe no longer has shape no network."""
+    return recipe.Params.of(
+        {name: value for name, value in facts["params"].items() if name in recipe.Params.model_fields}
+    )
 
 
 def describe(run: Path, licence: str, commercial_ok: bool) -> weights.Card:

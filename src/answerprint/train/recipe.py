@@ -47,8 +47,9 @@ class Recipe(Protocol):
     """A module of `recipes/`.
 
     Optional: `validate(nets, params, data) -> Validation`, with the averaged weights on the validation clips; `SHIPS`,
-    the network that is exported ("generator"), or a part of one ("generators.cleaner"); `TINY`, options of the smallest
-    run, for tests; `SLOW`, whether tests do not expect it to learn in 24 steps.
+    the network that is exported ("generator"), or a part of one ("generators.cleaner"); `weights_name(params) -> str`,
+    where one recipe trains several; `TINY`, options of the smallest run, for tests; `SLOW`, whether tests do not expect
+    it to learn in 24 steps.
     """
 
     __name__: str
