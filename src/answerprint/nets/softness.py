@@ -26,6 +26,7 @@ from answerprint.settings import Settings
 CORRECTIONS = 7
 NARROWEST, WIDEST = 0.05, 1.0  # widths in pixels
 FACTOR = 2  # of the enlargement that the corrector looks at
+BINS = 17  # frequencies of a spectrum, from 0 to half the sampling rate
 STEP = 40  # widths are whole parts of a pixel: banks of filters are found once each
 _FAINT = 1e-7  # energy, below what rounding to 8 bits leaves
 
@@ -64,6 +65,24 @@ def _energies(x: Tensor) -> Tensor:
     return torch.cat([torch.log(_FAINT + each) for each in (energy.mean((2, 3)), strong)], dim=1)
 
 
+def spectra(luma: Tensor) -> Tensor:
+    """Log power along lines by frequency, of all lines and of those with most detail, (B, 2 * BINS), for (B, 1, H, W).
+
+    A Gaussian blur takes from it the square of width and frequency: what is sought is nearly linear in these.
+    """
+    length = 2 * (BINS - 1)
+    width = luma.shape[-1]
+    lines = F.pad(luma, (0, max(length - width, 0)), mode="replicate")[:, 0].float()
+    pieces = lines.unfold(2, length, length // 2)
+    window = torch.hann_window(length, device=luma.device)
+    pieces = (pieces - pieces.mean(-1, keepdim=True)) * window
+    power = torch.fft.rfft(pieces).abs().square().flatten(1, 2)
+    strongest = power.sum(-1).argsort(dim=1, descending=True)[:, : max(power.shape[1] // 8, 1)]
+    strong = torch.gather(power, 1, strongest[..., None].expand(-1, -1, BINS))
+    logs = [torch.log(_FAINT + each.mean(1)) for each in (power, strong)]
+    return torch.cat([each - each[:, 1:5].mean(1, keepdim=True) for each in logs], dim=1) / 2
+
+
 class Estimator(nn.Module):
     """Predictor and corrector."""
 
@@ -71,14 +90,20 @@ class Estimator(nn.Module):
         super().__init__()
         self.config = config
         pooled = 6 * config.width + 1
+        seen = pooled + 2 * BINS
         self.look = Trunk(1, config.width)
-        self.predictor = _head(pooled)
+        self.predictor = _head(seen)
         self.check = Trunk(1 + FACTOR**2, config.width)
-        self.corrector = _head(2 * pooled + 3)
+        self.corrector = _head(seen + pooled + 3)
 
     def predict(self, luma: Tensor) -> Tensor:
         """Of luma (B, 1, H, W): (B, 3), width across, log of its error, noise in codes / 15."""
-        return _bounded(self.predictor(self.look(luma)))
+        return _bounded(self.predictor(self._seen(luma)))
+
+    def _seen(self, luma: Tensor) -> Tensor:
+        with torch.autocast(luma.device.type, enabled=False):
+            along = spectra(luma)
+        return torch.cat((self.look(luma), along), dim=1)
 
     def correct(self, luma: Tensor, detail: Tensor, estimate: Tensor) -> Tensor:
         """A better estimate (B, 3) from what the present one makes of it.
@@ -88,7 +113,7 @@ class Estimator(nn.Module):
             detail: what was added by the enlargement, folded, (B, s s, H, W).
             estimate: (B, 3): widths across and down, noise in codes / 15.
         """
-        features = torch.cat((self.look(luma), self.check(torch.cat((luma, detail), dim=1)), estimate), dim=1)
+        features = torch.cat((self._seen(luma), self.check(torch.cat((luma, detail), dim=1)), estimate), dim=1)
         change = self.corrector(features)
         return torch.stack((estimate[:, 0] + change[:, 0], change[:, 1].clamp(-6, 2), estimate[:, 2] + change[:, 2]), 1)
 
