@@ -72,7 +72,7 @@ def spectra(luma: Tensor) -> Tensor:
     """
     length = 2 * (BINS - 1)
     width = luma.shape[-1]
-    lines = F.pad(luma, (0, max(length - width, 0)), mode="replicate")[:, 0].float()
+    lines = F.pad(luma[:, 0].float(), (0, max(length - width, 0)), mode="replicate")
     pieces = lines.unfold(2, length, length // 2)
     window = torch.hann_window(length, device=luma.device)
     pieces = (pieces - pieces.mean(-1, keepdim=True)) * window
