@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ _STATION = 8.0  # pixels from one station to the next
 _SCALE = 960.0  # width of a picture for which distances are meant
 _DRAWN = 8  # pixels that a line may be drawn beside the wire, and that it may be drawn too straight
 _STRAY = 8.0  # pixels that drawn points may lie beside a parabola
+_NEARER = (1.0, 0.5, 0.25)  # parts of that, within which it is sought
 _ASTRAY = 0.02  # of quality, that a pixel between the line drawn and the wire costs
 _WIDTHS = (1.2, 3.0, 6.0)  # pixels, that are tried where the width is not known
 _SEARCH = 9  # pixels that a wire may go beyond where it was thought to go
@@ -107,9 +109,10 @@ def smooth(drawn: Points, stray: float) -> Points:
 
 def _strongest(picture: Array, line: Points, width: float | None) -> tuple[fit.Fit, Appearance]:
     """The wire near a line, where nothing is known of its colors, and its section."""
-    reach = round(_DRAWN * _scale(picture.shape[:2]))
+    scale = _scale(picture.shape[:2])
     best: tuple[float, fit.Fit, Appearance] | None = None
-    for guess in (width,) if width else _WIDTHS:
+    # Farther off there may be something stronger: the line is sought near where it was drawn, too.
+    for guess, reach in product((width,) if width else _WIDTHS, (round(part * _DRAWN * scale) for part in _NEARER)):
         look = Appearance(Section(guess), np.zeros((0, 3), np.float32))
         first = fit.fit(picture, line, look, 0.0, (reach, reach))
         if not width:
@@ -151,8 +154,6 @@ def step(wire: Wire, look: Appearance, picture: Array, loose: bool = False) -> W
     scale = _scale(size)
     ahead = wire.points + wire.motion[:, None] * course.normals(wire.points)
     line = _to_borders(course.dense(ahead), wire.open, size)
-    own = 0 if wire.open[0] else _ONWARD, 0 if wire.open[1] else _ONWARD
-    line = course.extended(line, *own)
     reach = round((_SEARCH + (6 if loose else 0.4 * wire.pace) + _WIDER * wire.misses) * scale)
     bulge = round((_BULGE + 0.4 * wire.pace) * scale)
     if course.lengths(line)[-1] < SHORTEST or not course.inside(line, size, -2.0).any():
@@ -160,7 +161,9 @@ def step(wire: Wire, look: Appearance, picture: Array, loose: bool = False) -> W
     result = fit.fit(picture, line, look, wire.pace, (min(reach, round(_WIDEST * scale)), bulge))
     if result.quality < LOST or result.seen < _SEEN:
         return _hidden(wire, ahead)
-    result = _ended(picture, result, look, wire, own)
+    # What lies beyond its ends must not draw the curve: it only says where the wire ends.
+    own = 0 if wire.open[0] else _ONWARD, 0 if wire.open[1] else _ONWARD
+    result = _ended(picture, _onward(result, own), look, wire, own)
     return _settled(result, len(wire.points), wire.open, size, wire)
 
 
@@ -188,6 +191,13 @@ def _to_borders(line: Points, is_open: tuple[bool, bool], size: Size) -> Points:
         return line
     first, last = places[0] if is_open[0] else 0, places[-1] if is_open[1] else len(line) - 1
     return line[first : last + 1]
+
+
+def _onward(result: fit.Fit, own: tuple[float, float]) -> fit.Fit:
+    """A fit whose course goes on beyond its ends by so many pixels, where it is as sure as at these."""
+    points = course.extended(result.points, *own)
+    deviations = np.pad(result.deviations, (int(own[0]), int(own[1])), mode="edge")
+    return replace(result, points=points, deviations=deviations)
 
 
 def _ended(picture: Array, result: fit.Fit, look: Appearance, wire: Wire, onward: tuple[float, float]) -> fit.Fit:

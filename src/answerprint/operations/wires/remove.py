@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from answerprint.motion.wires.trail import Cover
-from answerprint.operations.wires.spatial import interpolate
+from answerprint.operations.wires.spatial import Interpolated, interpolate
 from answerprint.operations.wires.temporal import propagate
 from answerprint.operations.wires.window import VISIBLE, Window
 
@@ -15,6 +15,7 @@ Array = NDArray[np.float32]
 Values = NDArray[np.float64]
 
 _SHARP = 2.0  # power by which the better of two guesses outweighs the other
+_CORE = 0.2  # opacity up to which a side is un-mixed before what lies between is interpolated
 _THROUGH = 0.6  # opacity above which nothing is un-mixed
 _SLIP = 0.05  # pixels of error of a wire's place
 _MISJUDGED = 0.025  # error of its opacity beside that
@@ -39,14 +40,30 @@ def removed(window: Window, number: int, cover: Cover, usual: Array, reach: int)
     some = cover.opacity > VISIBLE
     if not some.any():
         return own, np.zeros(len(own))
-    half = float(np.abs(cover.across[some]).max()) + 1.0
-    near, far = interpolate(planes, cover, half), propagate(window, number, cover, reach)
+    near, far = _across(planes, own, cover, usual), propagate(window, number, cover, reach)
     weights = np.stack([1 / near.variances**_SHARP, 1 / far.variances**_SHARP])
     weights /= weights.sum(axis=0)
     filled = weights[0][:, None] * near.values + weights[1][:, None] * far.values
     variance = 1 / (1 / near.variances + 1 / far.variances)
     kept = weights[0] ** 2 * near.share + weights[1] ** 2 * far.share
     return _unmixed(own, cover, filled, variance, usual, kept)
+
+
+def _across(planes: Array, own: Values, cover: Cover, usual: Array) -> Interpolated:
+    """The background from both sides of the wire; what it hardly covers is un-mixed first, so that the gap is narrow."""
+    wide = interpolate(planes, cover, _half(cover, VISIBLE))
+    thin = (cover.opacity > VISIBLE) & (cover.opacity < _CORE)
+    color = _color(own, cover, wide.values, usual)[thin]
+    share = cover.opacity[thin, None]
+    clear = planes.copy()
+    clear[:, cover.rows[thin], cover.columns[thin]] = ((own[thin] - share * color) / (1 - share)).T
+    return interpolate(clear, cover, _half(cover, _CORE))
+
+
+def _half(cover: Cover, opacity: float) -> float:
+    """Pixels from the middle of a wire, at which its opacity is below that."""
+    some = cover.opacity > opacity
+    return float(np.abs(cover.across[some]).max()) + 1.0 if some.any() else 1.5
 
 
 def _unmixed(
