@@ -50,7 +50,7 @@ def removed(window: Window, number: int, cover: Cover, usual: Array, reach: int)
 
 
 def _across(planes: Array, own: Values, cover: Cover, usual: Array) -> Interpolated:
-    """The background from both sides of the wire; what it hardly covers is un-mixed first, so that the gap is narrow."""
+    """The background from both sides of the wire; what it hardly covers is un-mixed first, which narrows the gap."""
     wide = interpolate(planes, cover, _half(cover, VISIBLE))
     thin = (cover.opacity > VISIBLE) & (cover.opacity < _CORE)
     color = _color(own, cover, wide.values, usual)[thin]
