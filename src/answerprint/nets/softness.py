@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from answerprint.color import spaces
 from answerprint.filters.inverse import Blur
 from answerprint.inference import weights
+from answerprint.nets._blocks import faint
 from answerprint.nets.upscale import enlarge
 from answerprint.settings import Settings
 
@@ -94,7 +95,8 @@ class Estimator(nn.Module):
         self.look = Trunk(1, config.width)
         self.predictor = _head(seen)
         self.check = Trunk(1 + FACTOR**2, config.width)
-        self.corrector = _head(seen + pooled + 3)
+        self.corrector = _head(seen + pooled + 3, 96)
+        faint(self.corrector[-1], 0.05)
 
     def predict(self, luma: Tensor) -> Tensor:
         """Of luma (B, 1, H, W): (B, 3), width across, log of its error, noise in codes / 15."""
@@ -113,13 +115,15 @@ class Estimator(nn.Module):
             detail: what was added by the enlargement, folded, (B, s s, H, W).
             estimate: (B, 3): widths across and down, noise in codes / 15.
         """
-        features = torch.cat((self._seen(luma), self.check(torch.cat((luma, detail), dim=1)), estimate), dim=1)
-        change = self.corrector(features)
-        return torch.stack((estimate[:, 0] + change[:, 0], change[:, 1].clamp(-6, 2), estimate[:, 2] + change[:, 2]), 1)
+        seen = self._seen(luma)
+        first = _bounded(self.predictor(seen)).detach()
+        features = torch.cat((seen, self.check(torch.cat((luma, detail), dim=1)), estimate), dim=1)
+        # On top of what was predicted, and not of the last estimate: errors do not add up.
+        return _bounded(first + self.corrector(features))
 
 
-def _head(inputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 3))
+def _head(inputs: int, width: int = 128) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, 64), nn.ReLU(), nn.Linear(64, 3))
 
 
 def _bounded(values: Tensor) -> Tensor:
