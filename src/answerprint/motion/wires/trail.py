@@ -23,7 +23,8 @@ _JERK = 0.25  # pixels a course may go other than steadily in one frame; it grow
 _OUTLYING = 3.0  # pixels beyond which another frame's course says nothing of this one
 _HIDDEN = 0.25  # of what could be seen, below which a part is hidden
 _ENOUGH = 0.9  # of what could be seen of a part in three frames, to say so
-_CAP = 1.0  # pixels over which an end fades
+_TIP = 3.0  # pixels past an end that may still be wire: where it ends is known no better
+_CAP = 1.0  # pixels over which it fades then
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,7 @@ class Cover:
         rows: (N,) lines.
         columns: (N,) columns.
         opacity: (N,) 0..1.
-        along: (N,) pixels along the wire.
+        along: (N,) pixels along the wire; below 0 and beyond its length where it may have ended already.
         across: (N,) pixels from its middle, to the right of it above 0.
         line: (M, 2) its course, a pixel apart.
     """
@@ -182,7 +183,7 @@ def cover(trail: Trail, frame: int, size: Size, beyond: float = 0.0) -> Cover | 
     opacity = trail.section.opacity(across, motion[number], widths[number]) * share[number]
     for end, direction, is_open in ((0, -1, trail.open[0]), (len(line) - 1, 1, trail.open[1])):
         past = (number == end) & (direction * forward > 0) & (not is_open)
-        opacity[past] *= np.clip(1 - np.abs(forward[past]) / _CAP, 0, 1)
+        opacity[past] *= np.clip((_TIP + _CAP - np.abs(forward[past])) / _CAP, 0, 1)
     near = np.abs(across) <= reach
     return Cover(rows[near], columns[near], opacity[near], (number + forward)[near], across[near], line)
 

@@ -78,6 +78,8 @@ def _unmixed(
     wrong = _MISJUDGED**2 * np.minimum(4 * opacity, 1) + (_SLIP * _slopes(cover)) ** 2
     doubt = (_GRAIN + wrong * contrast + (_UNEVEN * opacity) ** 2) / clear**2
     share = np.where(opacity < _THROUGH, variance / (variance + doubt), 0)
+    # Past its ends nobody knows whether there is any wire to be un-mixed.
+    share[(cover.along < 0) | (cover.along > len(cover.line) - 1)] = 0
     # Nothing jumps where un-mixing ends.
     share *= np.clip((_THROUGH - opacity) / 0.15, 0, 1)
     share = np.where(opacity > VISIBLE, share, 1)
