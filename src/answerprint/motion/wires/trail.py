@@ -18,6 +18,7 @@ Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 PATIENCE = 12  # frames in a row that a wire may be hidden and still be where it was going
+_AROUND = 6  # frames before and after, most of which say where an end is
 _SIDES = 3  # frames before and after, by which a course is settled
 _JERK = 0.25  # pixels a course may go other than steadily in one frame; it grows with the square of their number
 _OUTLYING = 3.0  # pixels beyond which another frame's course says nothing of this one
@@ -65,10 +66,42 @@ class Trail:
 
     def settled(self) -> Trail:
         """The same with every course held against those of the frames around it, each by how sure it is."""
-        points, deviations = self.points.copy(), self.deviations.copy()
+        whole = replace(self, points=_with_settled_ends(self))
+        points, deviations = whole.points.copy(), self.deviations.copy()
         for frame in np.flatnonzero(self.present):
-            points[frame], deviations[frame] = _settle(self, int(frame))
+            points[frame], deviations[frame] = _settle(whole, int(frame))
         return replace(self, points=points, deviations=deviations)
+
+
+def _with_settled_ends(trail: Trail) -> Points:
+    """The stations (T, K, 2) with ends inside the picture where most frames around have them.
+
+    For a few frames a wire is hard to tell from what is behind its end, and seems shorter or longer.
+    """
+    result, frames = trail.points.copy(), np.flatnonzero(trail.present)
+    for frame in frames:
+        near = frames[(np.abs(frames - frame) <= _AROUND) & (frames != frame)]
+        if len(near) < 3:
+            continue
+        line = course.dense(trail.points[frame])
+        for side, is_open in enumerate(trail.open):
+            if is_open:
+                continue
+            end, inner = (line[0], line[min(8, len(line) - 1)]) if side == 0 else (line[-1], line[-min(9, len(line))])
+            ahead = (end - inner) / max(float(np.hypot(*(end - inner))), 1e-9)
+            missing = float(np.median((trail.points[near, -side] - end) @ ahead))
+            if abs(missing) > _TIP:
+                line = _lengthened(line, missing, side)
+        result[frame] = course.resample(line, trail.points.shape[1])
+    return result
+
+
+def _lengthened(line: Points, by: float, side: int) -> Points:
+    """A dense course made longer at its first (0) or last (1) end by so many pixels, or shorter."""
+    if by > 0:
+        return course.extended(line, by if side == 0 else 0, by if side else 0)
+    cut = min(int(-by), len(line) - 3)
+    return line[cut:] if side == 0 else line[: len(line) - cut]
 
 
 def _settle(trail: Trail, frame: int) -> tuple[Points, Values]:
