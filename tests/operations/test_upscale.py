@@ -270,3 +270,19 @@ def test_places_stay_by_the_network_too(scale: int) -> None:
         slope = torch.gradient(own, dim=axis)[0][8:-8, 8:-8]
         difference = (again - own)[8:-8, 8:-8]
         assert abs(float((slope * difference).sum() / (slope * slope).sum())) < 0.02
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_what_is_sharp_does_not_ring(scale: int) -> None:
+    """Edges of graphics go no further beyond their sides than with bicubic enlargement, by a code of 8 bits."""
+    fine = np.full((240 * 8, 320 * 8), 0.25, np.float32)
+    rows, columns = np.mgrid[: 240 * 8, : 320 * 8]
+    fine[0.9 * columns + 0.3 * rows > 1200] = 0.75
+    fine[400:900, 300:800] = 0.8
+    fine[1000:1500, 1500:2200] = 0.2
+    sharp = np.rint(cv2.resize(fine, (320, 240), interpolation=cv2.INTER_AREA) * 255) / 255
+    frame = Frame(torch.from_numpy(np.float32(sharp)).expand(3, -1, -1).contiguous(), Fraction(0))
+    params = Params(scale=scale)
+    large = next(upscale.run(iter([frame]), params, upscale.analyze(as_shot([frame]), params, CPU), CPU)).pixels
+    plain = inverse.cubic(frame.pixels[None], scale)[0]
+    assert float(large.max()) < float(plain.max()) + 1 / 255 and float(large.min()) > float(plain.min()) - 1 / 255

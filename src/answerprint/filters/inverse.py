@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from answerprint.filters.resample import keys
+
 Array = NDArray[np.float64]
 
 # What enlarged pictures lack, as a deviation of pixels: measured as the alpha that gave photographs the best PSNR under
@@ -150,17 +152,9 @@ def _profile(scale: int, width: float) -> Array:
     reach = np.arange(-RADIUS, RADIUS + 1)
     gauss = np.exp(-0.5 * (reach / max(width, 1e-3)) ** 2)
     taps = np.arange(4 * scale) - (4 * scale - 1) / 2 if scale % 2 == 0 else np.arange(4 * scale + 1) - 2 * scale
-    antialias = _keys(taps / scale)
+    antialias = keys(taps / scale)
     profile = np.convolve(gauss, antialias)
     return np.asarray(profile / profile.sum())
-
-
-def _keys(x: Array) -> Array:
-    """The cubic of Keys 1981, a = -0.5."""
-    x = np.abs(x)
-    near = 1.5 * x**3 - 2.5 * x**2 + 1
-    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    return np.where(x <= 1, near, np.where(x < 2, far, 0))
 
 
 @lru_cache(maxsize=1024)
@@ -181,7 +175,7 @@ def _enlargement(size: int, scale: int) -> Tensor:
     """Bicubic enlargement along one axis, (s size, size): mirrored at the ends."""
     places = (np.arange(size * scale) + 0.5) / scale - 0.5
     index = np.floor(places).astype(int)[:, None] + np.arange(-1, 3)
-    weights = _keys(index - places[:, None])
+    weights = keys(index - places[:, None])
     folded = index % (2 * size)
     full = np.zeros((size * scale, size))
     np.add.at(full, (np.arange(size * scale)[:, None], np.where(folded < size, folded, 2 * size - 1 - folded)), weights)

@@ -18,7 +18,7 @@ from scipy import sparse
 from torch import Tensor
 
 Array = NDArray[np.float64]
-_RADIUS = 3  # of the Lanczos kernel, in samples
+_RADIUS = 2  # of the kernel, in samples
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Axis:
 
 
 def resample(planes: Tensor, rows: Axis, columns: Axis) -> Tensor:
-    """Planes (C, H, W) mapped by a Lanczos kernel of three lobes, widened where the picture gets smaller.
+    """Planes (C, H, W) mapped by the cubic of Keys 1981 (a = -0.5), which is widened where the picture gets smaller.
+
+    A Lanczos kernel is a little sharper, and rings half as much again at edges.
 
     Returns:
         (C, rows.out, columns.out), float32.
@@ -75,7 +77,7 @@ def table(axis: Axis) -> Any:
     taps = 2 * math.ceil(_RADIUS * wide)
     first = np.floor(centers).astype(int) - taps // 2 + 1
     index = first[:, None] + np.arange(taps)
-    weights = _lanczos((index - centers[:, None]) / wide)
+    weights = keys((index - centers[:, None]) / wide)
     weights *= (inside / weights.sum(1))[:, None]
     low = math.ceil(axis.source.start - 1e-9)
     high = math.floor(axis.source.start + axis.source.length + 1e-9) - 1
@@ -85,5 +87,9 @@ def table(axis: Axis) -> Any:
     return full.tocsr().astype(np.float32)
 
 
-def _lanczos(x: Array) -> Array:
-    return np.where(np.abs(x) < _RADIUS, np.sinc(x) * np.sinc(x / _RADIUS), 0)
+def keys(x: Array) -> Array:
+    """The cubic convolution kernel of Keys 1981, a = -0.5."""
+    x = np.abs(x)
+    near = 1.5 * x**3 - 2.5 * x**2 + 1
+    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, near, np.where(x < 2, far, 0))

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from answerprint.errors import WeightsError
+from answerprint.filters import inverse
 from answerprint.filters.inverse import Blur
 from answerprint.inference import engine, weights
 from answerprint.nets import upscale as nets
@@ -19,6 +20,11 @@ from answerprint.operations.upscale.params import Findings, Params
 
 _TILE, _OVERLAP = 384, 32  # pixels of the source
 _CLOSE, _TWICE = 1.05, 2.2  # times as large, up to which no network is needed, and one that doubles
+
+
+# Pixels of blur up to which a picture is sharp, and from which it is soft. What is sharp was not made by a lens alone
+# (graphics, sharpened video): undoing a blur rings there. What is soft has true detail beyond its own values.
+_SHARP, _SOFT = 0.3, 0.45
 
 
 class _Ready(NamedTuple):
@@ -64,6 +70,8 @@ def _ours(factor: int, params: Params, findings: Findings, device: torch.device)
     )
     blur, sigma = Blur(factor, across, down), round(findings.noise * 4) / 4 / 255
     conditions = net.condition([blur], [sigma])
+    widest = max(findings.softness_across, findings.softness_down)
+    calm = min(max((_SOFT - widest) / (_SOFT - _SHARP), 0.0), 1.0)
 
     def enlarge(picture: Tensor) -> Tensor:
         planes = picture[None].cpu()
@@ -72,9 +80,19 @@ def _ours(factor: int, params: Params, findings: Findings, device: torch.device)
         change = engine.tiled(
             lambda part: run(part, conditions), [inputs], multiple=1, tile=_TILE, overlap=_OVERLAP
         ).cpu()
-        return (large + F.pixel_shuffle(change, factor))[0]
+        result = (large + F.pixel_shuffle(change, factor))[0]
+        return result if calm == 0 else torch.lerp(result, _without_ringing(result, picture.cpu(), factor), calm)
 
     return enlarge
+
+
+def _without_ringing(large: Tensor, picture: Tensor, factor: int) -> Tensor:
+    """An enlarged picture that goes no further beyond its source around each place than bicubic enlargement does."""
+    around = inverse.mirrored(picture[None], 1)
+    plain = inverse.cubic(picture[None], factor)[0]
+    highest, lowest = F.max_pool2d(around, 3, 1)[0], -F.max_pool2d(-around, 3, 1)[0]
+    upper, lower = (each.repeat_interleave(factor, 1).repeat_interleave(factor, 2) for each in (highest, lowest))
+    return torch.minimum(torch.maximum(large, torch.minimum(lower, plain)), torch.maximum(upper, plain))
 
 
 @cache
