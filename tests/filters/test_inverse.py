@@ -50,6 +50,14 @@ def test_one_pass_is_both(blur: Blur) -> None:
     assert torch.allclose(inverse.enlarge(low, blur, alpha), right, atol=2e-3)
 
 
+def test_half_precision_around_it_changes_nothing() -> None:
+    """Networks run in bf16 beside it; what is exact stays exact."""
+    low = inverse.lower(picture(), BLURS[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        half = inverse.enlarge(low, BLURS[0], 1e-3)
+    assert torch.equal(half, inverse.enlarge(low, BLURS[0], 1e-3))
+
+
 @pytest.mark.parametrize("blur", BLURS, ids=str)
 def test_nothing_is_moved(blur: Blur) -> None:
     """A smooth spot lies where it lay, in the small picture and in the large one made of it."""
